@@ -1,0 +1,30 @@
+"""Recurrent text models that read like the textbook, trained with Keras and served by TensorFlow Serving."""
+
+import importlib
+
+# Imported when first used: `layers`, `models` and `decoding` run where there is no TensorFlow.
+_PLACES = {
+    "decoding": "seq_models.decoding",
+    "layers": "seq_models.layers",
+    "models": "seq_models.models",
+    "InputError": "seq_models.errors",
+    "read_examples": "seq_models.text.readers",
+    "LanguageModel": "seq_models.tasks",
+    "SequenceLabeler": "seq_models.tasks",
+    "SequenceClassifier": "seq_models.tasks",
+    "EncoderDecoder": "seq_models.tasks",
+    "load_run": "seq_models.tasks",
+    "export": "seq_models.serving",
+}
+__all__ = list(_PLACES)
+
+
+def __getattr__(name):
+    if name not in _PLACES:
+        raise AttributeError(f"module 'seq_models' has no attribute {name!r}")
+    module = importlib.import_module(_PLACES[name])
+    return module if _PLACES[name].endswith(f".{name}") else getattr(module, name)
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,25 @@
+"""Sampling from a temperature-scaled softmax."""
+
+from keras import ops
+
+
+def sampler(uniform, temperature=1.0):
+    """A `choose` for `generate`: the token whose share of softmax(logits / temperature) the random number falls in.
+
+    All random numbers are drawn before the loop, so a seed gives the same text on every backend and in an export.
+
+    Args:
+        uniform: Random numbers in [0, 1), floats (B, L): one for each row and step.
+        temperature: τ > 0; below 1 prefers probable tokens, towards 0 it is greedy.
+    Raises:
+        ValueError: If `temperature` is not positive.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive. Received: temperature={temperature!r}")
+
+    def choose(logits, t):
+        shares = ops.cumsum(ops.softmax(ops.cast(logits, "float32") / temperature), axis=-1)  # (B, V), ends at 1
+        below = ops.cast(shares <= ops.take(uniform, t, axis=1)[:, None] * shares[:, -1:], "int32")
+        return ops.minimum(ops.sum(below, axis=-1), logits.shape[-1] - 1)
+
+    return choose

@@ -1,0 +1,22 @@
+"""The one exception of this package for what a user handed in."""
+
+from contextlib import contextmanager
+
+
+class InputError(ValueError):
+    """A file, option or value from outside is not what was expected.
+
+    The message is one sentence that says what was expected and, for data, starts with `file:line:`.
+    The command line prints it and leaves with exit code 2.
+    """
+
+
+@contextmanager
+def options_from_outside():
+    """Within it, a ValueError about an argument is an InputError: the argument came from the command line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise InputError(str(error)) from error

@@ -1,0 +1,25 @@
+"""Layers: cells, the recurrence over time, attention, the attention decoder, pooling. They need only `keras`."""
+
+from seq_models.layers.attention import AdditiveAttention, BilinearAttention, DotAttention
+from seq_models.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
+from seq_models.layers.characters import CharacterEncoder
+from seq_models.layers.decoder import AttentionDecoder
+from seq_models.layers.pooling import LastPooling, MaxPooling, MeanPooling
+from seq_models.layers.recurrent import GRU, LSTM, SimpleRNN
+
+__all__ = [
+    "AdditiveAttention",
+    "AttentionDecoder",
+    "BilinearAttention",
+    "CharacterEncoder",
+    "DotAttention",
+    "GRU",
+    "GRUCell",
+    "LSTM",
+    "LSTMCell",
+    "LastPooling",
+    "MaxPooling",
+    "MeanPooling",
+    "SimpleRNN",
+    "SimpleRNNCell",
+]

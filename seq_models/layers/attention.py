@@ -1,0 +1,127 @@
+"""Attention: how much each source step matters to a query, and the mean of the steps under these weights.
+
+    α_j = softmax_j(score(q, k_j))      c = Σ_j α_j v_j
+
+with q (B, Q) the query, v (B, S, D) the values and k_j the key made from v_j once for a whole sequence. Padded steps
+get weight 0; a row with no real step gets weights 0 and context 0.
+"""
+
+import keras
+from keras import ops
+
+
+class Attention(keras.layers.Layer):
+    """What the three scores share.
+
+    Call arguments:
+        query: q, floats (B, Q).
+        values: v, floats (B, S, D).
+        keys: What `self.keys(values)` gave; kept by a caller that asks many times.
+        mask: Booleans (B, S), True on real steps, or None.
+    Returns:
+        (context c (B, D), weights α (B, S)).
+    """
+
+    def build(self, query_shape, values_shape, keys_shape=None):
+        raise NotImplementedError
+
+    def keys(self, values):
+        """Keys (B, S, …) of the values (B, S, D): the part of the score that no query changes."""
+        return values
+
+    def score(self, query, keys):
+        """Scores (B, S)."""
+        raise NotImplementedError
+
+    def call(self, query, values, keys=None, mask=None):
+        keys = self.keys(values) if keys is None else keys
+        weights = masked_softmax(self.score(query, keys), mask)  # (B, S)
+        context = ops.squeeze(ops.matmul(weights[:, None], values), 1)  # (B, 1, S) (B, S, D) -> (B, D)
+        return context, weights
+
+    def compute_output_spec(self, query, values, keys=None, mask=None):
+        context = keras.KerasTensor((values.shape[0], values.shape[2]), self.compute_dtype)
+        return context, keras.KerasTensor((values.shape[0], values.shape[1]), self.compute_dtype)
+
+
+def masked_softmax(scores, mask):
+    """Softmax over the last axis, 0 where `mask` is False, also where it is False everywhere."""
+    if mask is None:
+        return ops.softmax(scores)
+    mask = ops.cast(mask, scores.dtype)
+    return ops.softmax(scores + (mask - 1) * ops.cast(3e4, scores.dtype)) * mask
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class AdditiveAttention(Attention):
+    """score(q, v_j) = u · tanh(W_q q + W_k v_j), the small feed-forward network of Bahdanau et al. [1, appendix A.1.2].
+
+    Weights: query_kernel (Q, A), key_kernel (D, A), bias (A,), score_kernel u (A, 1).
+
+    Args:
+        units: A, a positive integer.
+    Call arguments, returns: see `Attention`.
+    References:
+        [1] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
+            raise ValueError(f"units must be a positive integer. Received: units={units!r}")
+        self.units = units
+
+    def build(self, query_shape, values_shape, keys_shape=None):
+        A = self.units
+        self.query_kernel = self.add_weight(name="query_kernel", shape=(query_shape[-1], A))
+        self.key_kernel = self.add_weight(name="key_kernel", shape=(values_shape[-1], A))
+        self.bias = self.add_weight(name="bias", shape=(A,), initializer="zeros")
+        self.score_kernel = self.add_weight(name="score_kernel", shape=(A, 1))
+
+    def keys(self, values):
+        return ops.matmul(values, self.key_kernel) + self.bias  # (B, S, A)
+
+    def score(self, query, keys):
+        hidden = ops.tanh(ops.matmul(query, self.query_kernel)[:, None] + keys)  # (B, S, A)
+        return ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)  # (B, S)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class BilinearAttention(Attention):
+    """score(q, v_j) = q W_s v_j: query and values may differ in size ("general" in Luong et al. 2015, eq. 8).
+
+    Weights: kernel W_s (Q, D). Call arguments, returns: see `Attention`.
+    """
+
+    def build(self, query_shape, values_shape, keys_shape=None):
+        self.kernel = self.add_weight(name="kernel", shape=(query_shape[-1], values_shape[-1]))
+
+    def score(self, query, keys):
+        return _dot(ops.matmul(query, self.kernel), keys)
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class DotAttention(Attention):
+    """score(q, v_j) = q · v_j, for query and values of one size (Luong et al. 2015, eq. 8).
+
+    Call arguments, returns: see `Attention`.
+    Raises:
+        ValueError: If query and values differ in size.
+    """
+
+    def build(self, query_shape, values_shape, keys_shape=None):
+        if query_shape[-1] != values_shape[-1]:
+            raise ValueError(
+                "Dot attention needs a query and values of one size (bilinear attention does not). "
+                f"Received: query {query_shape[-1]}, values {values_shape[-1]}"
+            )
+
+    def score(self, query, keys):
+        return _dot(query, keys)
+
+
+def _dot(query, keys):
+    return ops.squeeze(ops.matmul(keys, query[:, :, None]), -1)  # (B, S, D) (B, D, 1) -> (B, S)

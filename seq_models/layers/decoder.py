@@ -1,0 +1,109 @@
+"""A recurrent decoder that looks at the encoder's states at every step."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class AttentionDecoder(keras.layers.Layer):
+    """Target steps one after the other, each with a context of its own [1, section 8.8].
+
+        c_t = Σ_j α_tj e_j,  α_t = softmax_j(score(h_{t-1}, e_j))
+        h_t = g([y_{t-1}; c_t], h_{t-1})
+        output_t = [h_t; c_t]
+
+    with e_j the encoder's states and y_{t-1} the embedded token before. With several cells the output of one is the
+    input of the next, and h_{t-1} in the score is that of the last one. `step` is the one path: teacher forcing
+    (`call`) loops over it, and so does decoding.
+
+    Args:
+        cells: The recurrent cells, a list, lowest first.
+        attention: An `Attention`.
+    Call arguments:
+        inputs: y, the embedded tokens before, floats (B, T, D).
+        memory: e, floats (B, S, M).
+        states: The states of all cells before the first step, one flat list.
+        memory_mask: Booleans (B, S), True on real source steps, or None.
+        training: Whether dropout is on.
+    Returns:
+        (outputs (B, T, H + M), attention weights (B, T, S)).
+    References:
+        [1] Jurafsky and Martin, chapter 8; Bahdanau, Cho and Bengio 2015, section 3.1.
+    """
+
+    def __init__(self, cells, attention, **kwargs):
+        super().__init__(**kwargs)
+        self.cells = cells
+        self.attention = attention
+
+    def build(self, inputs_shape, memory_shape, states_shape=None, memory_mask_shape=None):
+        query_shape = (inputs_shape[0], self.cells[-1].units)
+        self.attention.build(query_shape, memory_shape)
+        width = inputs_shape[-1] + memory_shape[-1]
+        for cell in self.cells:
+            cell.build((inputs_shape[0], width))
+            width = cell.units
+        self.built = True
+
+    def state_sizes(self):
+        """Sizes of the flat list of states, a list of integers."""
+        return [size for cell in self.cells for size in _as_list(cell.state_size)]
+
+    def prepare(self, memory):
+        """What no step changes: the keys of the memory."""
+        return self.attention.keys(memory)
+
+    def step(self, y, states, memory, keys, memory_mask, training=False):
+        """One step: y (B, D), states a flat list -> output (B, H + M), states, weights (B, S)."""
+        states = self._by_cell(states)
+        context, weights = self.attention(states[-1][0], memory, keys, memory_mask)
+        h = ops.concatenate([y, context], axis=-1)  # (B, D + M)
+        after = []
+        for cell, state in zip(self.cells, states, strict=True):
+            h, state = cell(h, state, training=training)
+            after += state
+        return ops.concatenate([h, context], axis=-1), after, weights
+
+    def call(self, inputs, memory, states, memory_mask=None, training=False):
+        keys = self.prepare(memory)
+
+        def step(carry, y):
+            output, states, weights = self.step(y, carry[1], memory, keys, memory_mask, training)
+            return (output, states, weights), (output, states, weights)
+
+        # The scan stacks what it carries: output and weights are carried only for that. This step says their shapes,
+        # and outside the loop it draws the dropout masks that all steps share.
+        first = self.step(inputs[:, 0], states, memory, keys, memory_mask, training)
+        nothing = ops.zeros_like(first[0]), list(states), ops.zeros_like(first[2])
+        _, (outputs, _, weights) = ops.scan(step, nothing, ops.transpose(inputs, (1, 0, 2)))
+        for cell in self.cells:
+            cell.reset_dropout_mask()
+            cell.reset_recurrent_dropout_mask()
+        return ops.transpose(outputs, (1, 0, 2)), ops.transpose(weights, (1, 0, 2))
+
+    def compute_output_spec(self, inputs, memory, states, memory_mask=None, training=False):
+        B, T, S = inputs.shape[0], inputs.shape[1], memory.shape[1]
+        outputs = keras.KerasTensor((B, T, self.cells[-1].units + memory.shape[2]), self.compute_dtype)
+        return outputs, keras.KerasTensor((B, T, S), self.compute_dtype)
+
+    def _by_cell(self, states):
+        states = list(states)
+        return [[states.pop(0) for _ in _as_list(cell.state_size)] for cell in self.cells]
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "cells": [serialize(cell) for cell in self.cells],
+            "attention": serialize(self.attention),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        read = keras.saving.deserialize_keras_object
+        cells = [read(cell) for cell in config.pop("cells")]
+        return cls(cells, read(config.pop("attention")), **config)
+
+
+def _as_list(size):
+    return size if isinstance(size, list) else [size]

@@ -1,0 +1,157 @@
+"""SimpleRNN, LSTM and GRU over a whole sequence, with the contract of the `keras.layers` classes of those names."""
+
+import keras
+from keras import ops
+
+from seq_models.layers import recurrence
+from seq_models.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
+
+
+class Recurrent(keras.layers.RNN):
+    """A recurrent layer: its cell, run over time by `recurrence`.
+
+    Everything around the loop (masks, states, `stateful`, `return_state`) is that of `keras.layers.RNN`. On a padded
+    step the states are held and the output is the one of the step before, as in `keras.layers`.
+    `unroll`, `recurrent_dropout` and activations without a known derivative run the cell step by step instead.
+
+    Args:
+        units: H, a positive integer.
+        activation: Of the candidate.
+        return_sequences: Return h of every step (B, T, H) rather than of the last one (B, H).
+        return_state: Return the last states too.
+        go_backwards: Read the sequence from its end; outputs come in that order.
+        stateful: Keep the last states of a batch as the first states of the next one.
+        unroll: Write the loop out; T must be static.
+        zero_output_for_mask: Output zeros on padded steps.
+        activity_regularizer: Penalty on the output.
+        use_cudnn: "auto" or False; both mean no. True is an error, because this recurrence is plain operations.
+        dtype, name, trainable: As in every Keras layer.
+        cell_options: Every other argument of the cell.
+    Call arguments:
+        sequences: Floats (B, T, D).
+        initial_state: The states before the first step, a list of floats (B, H); zeros by default.
+        mask: Booleans (B, T), True on real tokens.
+        training: Whether dropout is on.
+    Raises:
+        ValueError: If an argument is not of the kind above, or `sequences` is not of rank 3.
+    """
+
+    cell_class = None
+
+    def __init__(
+        self,
+        units,
+        activation="tanh",
+        *,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        unroll=False,
+        zero_output_for_mask=False,
+        activity_regularizer=None,
+        use_cudnn="auto",
+        dtype=None,
+        name=None,
+        trainable=True,
+        **cell_options,
+    ):
+        if use_cudnn not in ("auto", False):
+            raise ValueError(f"use_cudnn must be 'auto' or False. Received: use_cudnn={use_cudnn!r}")
+        super().__init__(
+            self.cell_class(units, activation, dtype=dtype, trainable=trainable, **cell_options),
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            activity_regularizer=activity_regularizer,
+            dtype=dtype,
+            name=name,
+            trainable=trainable,
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+        self.use_cudnn = use_cudnn
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        super().build(sequences_shape, initial_state_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        mask = None if mask is None else ops.convert_to_tensor(mask)
+        self._check_shapes(sequences, initial_state, mask)
+        equations = self.cell.recurrence()
+        if self.unroll or self.cell.recurrent_dropout or not equations.supported:
+            return super().inner_loop(sequences, initial_state, mask, training)
+        if training and self.cell.dropout:
+            sequences = sequences * self.cell.get_dropout_mask(sequences[:, 0])[:, None]
+        projected = self.cell.project(self._time_major(sequences))  # (T, B, G)
+        live = None if mask is None else self._time_major(ops.cast(mask, self.compute_dtype)[:, :, None])
+        h, states = recurrence.run(equations, projected, initial_state, self.cell.recurrent_weights(), live)
+        if live is not None:
+            h = h * (live if self.zero_output_for_mask else _seen(live))
+        return h[-1], ops.transpose(h, (1, 0, 2)), states
+
+    def _check_shapes(self, sequences, initial_state, mask):
+        B, T = sequences.shape[:2]
+        if len(initial_state) != len(self.state_size):
+            expected = f"initial_state must be a list of {len(self.state_size)}, one for each state of the cell."
+            raise ValueError(f"{expected} Received: {len(initial_state)} of them")
+        for state, H in zip(initial_state, self.state_size, strict=True):
+            _check_shape("initial_state", state, (B, H))
+        if mask is not None:
+            _check_shape("mask", mask, (B, T))
+
+    def _time_major(self, batch_major):
+        turned = ops.transpose(batch_major, (1, 0, 2))
+        return ops.flip(turned, axis=0) if self.go_backwards else turned
+
+    def get_config(self):
+        config = super().get_config()
+        del config["cell"]
+        cell = self.cell.get_config()
+        own = ("name", "trainable", "dtype")
+        return {**config, **{k: v for k, v in cell.items() if k not in own}, "use_cudnn": self.use_cudnn}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def __getattr__(self, name):
+        """`layer.units`, `layer.dropout`, …: the options of its cell."""
+        if name.startswith("_") or not hasattr(self.__dict__.get("cell"), name):
+            return super().__getattribute__(name)
+        return getattr(self.cell, name)
+
+
+def _check_shape(name, tensor, expected):
+    shape = tuple(tensor.shape)
+    if len(shape) != len(expected) or any(s != e and None not in (s, e) for s, e in zip(shape, expected, strict=True)):
+        raise ValueError(f"{name} must have shape {expected}. Received: {name}.shape={shape}")
+
+
+def _seen(live):
+    """1 from the first real token on: before it there is no output to repeat, and `keras.layers` gives zeros."""
+    return ops.cast(ops.cumsum(live, axis=0) > 0, live.dtype)
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class SimpleRNN(Recurrent):
+    """A simple recurrent network over a sequence. Equations: `SimpleRNNCell`; arguments: `Recurrent`."""
+
+    cell_class = SimpleRNNCell
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class LSTM(Recurrent):
+    """A long short-term memory network over a sequence. Equations: `LSTMCell`; arguments: `Recurrent`."""
+
+    cell_class = LSTMCell
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class GRU(Recurrent):
+    """A gated recurrent network over a sequence. Equations: `GRUCell`; arguments: `Recurrent`."""
+
+    cell_class = GRUCell

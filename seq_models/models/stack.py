@@ -1,0 +1,50 @@
+"""Stacked recurrent layers: the whole output of one is the input of the next."""
+
+import keras
+
+from seq_models import layers
+
+CELLS = {
+    "simple_rnn": (layers.SimpleRNN, layers.SimpleRNNCell),
+    "lstm": (layers.LSTM, layers.LSTMCell),
+    "gru": (layers.GRU, layers.GRUCell),
+}
+
+
+def recurrent_stack(cell, units, depth, bidirectional=False, return_state=False):
+    """A list of `depth` recurrent layers that return whole sequences.
+
+    Args:
+        cell: "simple_rnn", "lstm" or "gru".
+        units: H of each direction.
+        depth: Number of layers.
+        bidirectional: Read both ways, h_t = [h_t^f; h_t^b].
+        return_state: Return the last states too.
+    Raises:
+        ValueError: If `cell` is another name, or `units` or `depth` is no positive integer.
+    """
+    positive(units=units, layers=depth)
+    layer_class, _ = choose("cell", CELLS, cell)
+    stack = [layer_class(units, return_sequences=True, return_state=return_state) for _ in range(depth)]
+    return [keras.layers.Bidirectional(layer) for layer in stack] if bidirectional else stack
+
+
+def cell_stack(cell, units, depth):
+    """A list of `depth` cells, for a decoder that takes one step at a time. Arguments: as in `recurrent_stack`."""
+    positive(units=units, layers=depth)
+    _, cell_class = choose("cell", CELLS, cell)
+    return [cell_class(units) for _ in range(depth)]
+
+
+def choose(option, choices, value):
+    """`choices[value]`, or a ValueError that lists the choices."""
+    if value not in choices:
+        raise ValueError(f"{option} must be one of {', '.join(choices)}. Received: {option}={value!r}")
+    return choices[value]
+
+
+def positive(**numbers):
+    """Raises a ValueError for the first of the numbers that is no positive integer."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number <= 0:
+            raise ValueError(f"{name} must be a positive integer. Received: {name}={number!r}")

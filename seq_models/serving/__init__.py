@@ -1,0 +1,5 @@
+"""Exports for TensorFlow Serving."""
+
+from seq_models.serving.export import export
+
+__all__ = ["export"]

@@ -1,0 +1,74 @@
+"""Texts to texts of another length."""
+
+import keras
+import tensorflow as tf
+from sacrebleu.metrics import BLEU, CHRF
+
+from seq_models import decoding, models
+from seq_models.tasks.task import Task
+from seq_models.text.preprocessors import EncoderDecoderPreprocessor
+from seq_models.text.vocabulary import END, START, without_control
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class EncoderDecoder(Task, models.EncoderDecoder):
+    """Writes a text for a text. Examples: (source, target). Options: see `Task.from_examples`.
+
+    Example:
+        >>> model = EncoderDecoder.from_examples([("a b", "b a"), ("a", "a")], units=8, max_length=5)
+        >>> sorted(model.predict_text(["a b"])[0])
+        ['lengths', 'score', 'translation']
+    """
+
+    task_name = "encoder-decoder"
+    preprocessor_class = EncoderDecoderPreprocessor
+    network_class = models.EncoderDecoder
+    derived = ("source_vocabulary_size", "target_vocabulary_size")
+    monitor, mode = "val_perplexity", "min"
+
+    @staticmethod
+    def sizes(preprocessor):
+        return {
+            "source_vocabulary_size": len(preprocessor.source.vocabulary),
+            "target_vocabulary_size": len(preprocessor.target.vocabulary),
+        }
+
+    def make_metrics(self):
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+    def get_metrics_result(self):
+        """The logs, with perplexity = exp(loss)."""
+        logs = super().get_metrics_result()
+        return {**logs, "perplexity": tf.exp(logs["loss"])}
+
+    def respond(self, text):
+        """Texts (B,) -> translation (B,) by greedy search, score (B,): its log probability, lengths (B,) in tokens."""
+        memory, states, mask = self.encode(self.preprocessor.inputs(text))
+        keys = self.decoder.prepare(memory)
+
+        def step(tokens, states):
+            logits, states, _ = self.step(tokens, states, memory, keys, mask)
+            return without_control(logits), states
+
+        first, states = step(tf.fill([tf.shape(text)[0]], START), states)
+        limit = self.preprocessor.target.max_length
+        tokens, lengths, score = decoding.generate(step, decoding.greedy, first, states, END, limit)
+        return {"translation": self.preprocessor.target.decode(tokens), "score": score, "lengths": lengths}
+
+    def score(self, examples):
+        """BLEU (sacrebleu's own tokenizer, cased) and chrF in [0, 100], and the share of exact answers in [0, 1]."""
+        self.preprocessor.check(examples)
+        sources, targets = zip(*examples, strict=True)
+        answers = [answer["translation"] for answer in self.predict_text(list(sources))]
+        exact = sum(answer == target for answer, target in zip(answers, targets, strict=True)) / len(targets)
+        bleu = BLEU().corpus_score(answers, [targets]).score
+        return {"bleu": bleu, "chrf": CHRF().corpus_score(answers, [targets]).score, "exact_match": exact}
+
+    def vocabularies(self):
+        sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}
+        return {f"{side}_vocabulary": codec.vocabulary.tokens for side, codec in sides.items()}
+
+    @staticmethod
+    def line(answer):
+        """An answer as one line of text."""
+        return answer["translation"]

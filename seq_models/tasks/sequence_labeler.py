@@ -1,0 +1,86 @@
+"""Tokens to labels."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from seqeval.metrics import f1_score
+
+from seq_models import models
+from seq_models.tasks.task import Task
+from seq_models.text.preprocessors import SequenceLabelerPreprocessor
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class SequenceLabeler(Task, models.SequenceLabeler):
+    """Gives every token a label. Examples: (tokens, labels). Options: see `Task.from_examples`.
+
+    With `characters` (the default) words are also read character by character, by `character_units` each way.
+
+    Example:
+        >>> examples = [(["time", "flies"], ["NOUN", "VERB"])] * 4
+        >>> model = SequenceLabeler.from_examples(examples, units=8, characters=False)
+        >>> model.predict_text(["time flies"])[0]["tokens"]
+        ['time', 'flies']
+    """
+
+    task_name = "labeler"
+    preprocessor_class = SequenceLabelerPreprocessor
+    network_class = models.SequenceLabeler
+    derived = ("vocabulary_size", "labels", "character_vocabulary_size")
+
+    @staticmethod
+    def sizes(preprocessor):
+        sizes = {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
+        if preprocessor.characters is not None:
+            sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
+        return sizes
+
+    def make_metrics(self):
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+    def respond(self, text):
+        """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).
+
+        Beyond a row's length there are empty strings and zeros.
+        """
+        tokens = self.preprocessor.codec.tokenize(text)
+        lengths = tf.cast(tokens.row_lengths(), tf.int32)
+        logits = self(self.preprocessor.inputs_of_tokens(tokens), training=False)[:, :-1]  # but for the end token
+        probabilities = tf.nn.softmax(logits)
+        real = tf.sequence_mask(lengths, tf.shape(logits)[1])
+        tags = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
+        return {
+            "tokens": tokens.to_tensor(),
+            "tags": tf.where(real, tags, ""),
+            "scores": tf.where(real, tf.reduce_max(probabilities, axis=-1), 0),
+            "lengths": lengths,
+        }
+
+    def score(self, examples):
+        """Accuracy per token in [0, 1], and entity F1 [1] if the labels are BIO tags.
+
+        References:
+            [1] Tjong Kim Sang and De Meulder 2003, by seqeval: an entity counts if its span and its type are right.
+        """
+        names = np.array(self.preprocessor.labels.names)
+        gold, guess = [], []
+        for inputs, targets, weights in self.dataset(examples):
+            predicted = np.argmax(self.predict_on_batch(inputs), axis=-1)
+            for row, other, real in zip(targets.numpy(), predicted, weights.numpy() > 0, strict=True):
+                gold.append(names[row[real]].tolist())
+                guess.append(names[other[real]].tolist())
+        right = [a == b for row, other in zip(gold, guess, strict=True) for a, b in zip(row, other, strict=True)]
+        scores = {"accuracy": float(np.mean(right))}
+        if all(name == "O" or name[:2] in ("B-", "I-") for name in names):
+            scores["entity_f1"] = float(f1_score(gold, guess, zero_division=0))
+        return scores
+
+    def vocabularies(self):
+        characters = self.preprocessor.characters
+        spelled = {} if characters is None else {"characters": characters.vocabulary.tokens}
+        return {**super().vocabularies(), **spelled, "labels": self.preprocessor.labels.names}
+
+    @staticmethod
+    def line(answer):
+        """An answer as one line of text."""
+        return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))

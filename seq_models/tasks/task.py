@@ -1,0 +1,140 @@
+"""What the four tasks share: a network together with its text."""
+
+import inspect
+
+import numpy as np
+import tensorflow as tf
+
+from seq_models.training.run_directory import RunDirectory
+from seq_models.training.token_model import TokenModel
+
+STRINGS = tf.TensorSpec([None], tf.string, name="text")
+
+
+class Task(TokenModel):
+    """A network of `seq_models.models` together with the preprocessor of its texts: strings in, strings out.
+
+    A task class adds to its network
+
+        preprocessor_class, sizes(preprocessor)  what the network needs to know of the text
+        monitor, mode                            the validation score that decides which epoch is best
+        respond(text)                            the answer to strings (B,), in the graph: what is served
+        score(examples)                          the scores of the task's field
+
+    Args:
+        preprocessor: A preprocessor of the task.
+        options: Arguments of the network, the sizes left out.
+    """
+
+    preprocessor_class = None
+    monitor, mode = "val_accuracy", "max"
+
+    def __init__(self, preprocessor, **options):
+        super().__init__(**self.sizes(preprocessor), **options)
+        self.preprocessor = preprocessor
+        self.task_options = options
+
+    @classmethod
+    def from_examples(cls, examples, **options):
+        """A new model for examples: builds vocabularies and labels from them.
+
+        Args:
+            examples: An iterable that can be read again and again.
+            options: Those of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …) and
+                those of the network (`cell`, `units`, `layers`, …).
+        Raises:
+            ValueError: If there is no such option or a value is not what it should be.
+        """
+        known = cls.option_names()
+        for name in options:
+            if name not in known:
+                raise ValueError(f"The options of {cls.__name__} are {', '.join(known)}. Received: {name}")
+        text = {name: value for name, value in options.items() if name in cls.text_option_names()}
+        network = {name: value for name, value in options.items() if name not in text}
+        return cls(cls.preprocessor_class.from_examples(examples, **text), **network)
+
+    @classmethod
+    def text_option_names(cls):
+        """Names of the options of the text."""
+        shared = ("tokenizer", "vocabulary_size", "min_count", "lowercase", "max_length")
+        own = inspect.signature(cls.preprocessor_class.from_examples).parameters
+        return tuple(dict.fromkeys((*shared, *(n for n in own if n not in ("examples", "codec")))))
+
+    @classmethod
+    def option_names(cls):
+        """Names of all options of `from_examples`."""
+        network = inspect.signature(cls.network_class.__init__).parameters
+        text = cls.text_option_names()
+        return (*text, *(name for name in network if name not in ("self", "kwargs", *cls.derived, *text)))
+
+    def compile(self, optimizer="adam", **kwargs):
+        """As `keras.Model.compile`; the task brings its loss and its metrics. Arguments: see `TokenModel`."""
+        super().compile(optimizer, weighted_metrics=self.make_metrics(), **kwargs)
+
+    def make_metrics(self):
+        return []
+
+    def dataset(self, examples, batch_size=64, shuffle=False, seed=0):
+        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `Preprocessor.dataset`."""
+        return self.preprocessor.dataset(examples, batch_size, shuffle, seed)
+
+    def predict_text(self, texts, batch_size=64):
+        """Answers to texts, a list of dictionaries: what `respond` says of each.
+
+        Args:
+            texts: A list of strings.
+            batch_size: Texts that are answered at once.
+        """
+        if isinstance(texts, str):
+            raise ValueError(f"texts must be a list of strings. Received: texts={texts!r}")
+        respond = tf.function(self.respond, input_signature=[STRINGS])
+        rows = []
+        for start in range(0, len(texts), batch_size):
+            answer = respond(tf.constant(texts[start : start + batch_size], tf.string))
+            rows += unbatch({name: tensor.numpy() for name, tensor in answer.items()})
+        return rows
+
+    def vocabularies(self):
+        """The vocabularies and labels by name, lists of strings."""
+        return {"vocabulary": self.preprocessor.codec.vocabulary.tokens}
+
+    def save_run(self, directory):
+        """Saves the model as a run directory that the command line and `load_run` read.
+
+        Raises:
+            InputError: If the directory holds something else.
+        """
+        run = RunDirectory(directory)
+        run.start({"data": {"task": self.task_name}, "model": self.task_options})
+        run.write_vocabularies(self)
+        self.save(run.model)
+
+    def get_config(self):
+        return {"name": self.name, "preprocessor": self.preprocessor.get_config(), **self.task_options}
+
+    @classmethod
+    def from_config(cls, config):
+        preprocessor = cls.preprocessor_class.from_config(config.pop("preprocessor"))
+        return cls(preprocessor, **config)
+
+
+def unbatch(answer):
+    """A dictionary of arrays with a row an answer -> a list of dictionaries of plain values.
+
+    Rows are cut to their `lengths` where the answer has these.
+    """
+    rows = []
+    for index in range(len(next(iter(answer.values())))):
+        row = {name: _plain(array[index]) for name, array in answer.items()}
+        if "tokens" in row:
+            row = {name: value[: row["lengths"]] if isinstance(value, list) else value for name, value in row.items()}
+        rows.append(row)
+    return rows
+
+
+def _plain(value):
+    """Plain Python values: bytes are texts."""
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,113 @@
+"""Texts to ids and back: a tokenizer with its vocabulary."""
+
+from collections import Counter
+from itertools import islice
+
+import tensorflow as tf
+
+from seq_models.text import tokenizers
+from seq_models.text.vocabulary import END, SPECIAL_TOKENS, UNKNOWN, Vocabulary
+
+TOKENIZERS = {
+    "whitespace": lambda vocabulary: tokenizers.WhitespaceTokenizer(),  # noqa: ARG005
+    "words": lambda vocabulary: tokenizers.WordTokenizer(),  # noqa: ARG005
+    "chars": lambda vocabulary: tokenizers.CharTokenizer(),  # noqa: ARG005
+    "wordpiece": lambda vocabulary: tokenizers.WordpieceTokenizer(vocabulary.tokens),
+}
+CHUNK = 1024  # texts that are tokenized at once
+
+
+class Codec:
+    """Encodes texts as ids that end with `</s>`, decodes ids as texts.
+
+    Args:
+        tokenizer: "whitespace", "words", "chars" or "wordpiece".
+        vocabulary: A `Vocabulary`.
+        lowercase: Fold the texts to lower case first.
+        max_length: The largest number of ids of a text, the end token included; what comes after is cut off.
+    Raises:
+        ValueError: If the tokenizer has another name or `max_length` is below 2.
+    """
+
+    def __init__(self, tokenizer, vocabulary, lowercase=False, max_length=512):
+        if tokenizer not in TOKENIZERS:
+            raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}. Received: tokenizer={tokenizer!r}")
+        if max_length < 2:
+            raise ValueError(f"max_length must be at least 2. Received: max_length={max_length!r}")
+        self.name, self.vocabulary = tokenizer, vocabulary
+        self.lowercase, self.max_length = lowercase, max_length
+        self.tokenizer = TOKENIZERS[tokenizer](vocabulary)
+
+    @classmethod
+    def train(cls, texts, tokenizer="words", vocabulary_size=None, min_count=1, lowercase=False, max_length=512):
+        """Builds the vocabulary from an iterable of texts (str).
+
+        Args:
+            texts: Any iterable that can be read twice.
+            vocabulary_size: The largest number of tokens, the special ones included; all by default, 8,000 word pieces.
+            min_count: How often a token must be seen to get an id of its own.
+            tokenizer, lowercase, max_length: See `Codec`.
+        """
+        untrained = cls(tokenizer, Vocabulary(SPECIAL_TOKENS), lowercase, max_length)
+        if tokenizer == "wordpiece":
+            chunks = (untrained.clean(chunk) for chunk in chunked(texts))
+            vocabulary = Vocabulary(tokenizers.train_wordpieces(chunks, vocabulary_size or 8000, SPECIAL_TOKENS))
+        else:
+            counts = Counter()
+            for chunk in chunked(texts):
+                counts.update(untrained.tokenize(chunk).flat_values.numpy().tolist())
+            counts = {token.decode(): count for token, count in counts.items()}
+            vocabulary = Vocabulary.from_counts(counts, vocabulary_size, min_count)
+        return cls(tokenizer, vocabulary, lowercase, max_length)
+
+    def clean(self, texts):
+        """Valid UTF-8, in lower case if so asked."""
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+        return tf.strings.lower(texts, encoding="utf-8") if self.lowercase else texts
+
+    def tokenize(self, texts):
+        """Texts (B,) -> tokens, ragged (B, None), cut to `max_length` - 1."""
+        return self.tokenizer.tokenize(self.clean(texts))[:, : self.max_length - 1]
+
+    def encode(self, texts):
+        """Texts (B,) -> ids with the end token, ragged (B, None)."""
+        return append(self.vocabulary.ids(self.tokenize(texts)), END)
+
+    def encode_tokens(self, tokens):
+        """Tokens, ragged (B, None) -> ids with the end token, ragged (B, None)."""
+        tokens = tokens.with_values(self.clean(tokens.values))
+        return append(self.vocabulary.ids(tokens[:, : self.max_length - 1]), END)
+
+    def decode(self, ids):
+        """Ids (B, L), padding and special tokens anywhere -> texts (B,)."""
+        real = tf.logical_or(ids >= len(SPECIAL_TOKENS), tf.equal(ids, UNKNOWN))
+        return self.tokenizer.detokenize(self.vocabulary.lookup(tf.ragged.boolean_mask(ids, real)))
+
+    def get_config(self):
+        return {
+            "tokenizer": self.name,
+            "vocabulary": self.vocabulary.tokens,
+            "lowercase": self.lowercase,
+            "max_length": self.max_length,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "vocabulary": Vocabulary(config["vocabulary"])})
+
+
+def append(ids, token):
+    """Ragged ids (B, None) with one more token at the end of each row."""
+    return tf.concat([ids, tf.fill([ids.nrows(), 1], tf.constant(token, ids.dtype))], axis=1)
+
+
+def prepend(token, ids):
+    """Ragged ids (B, None) with one more token at the start of each row."""
+    return tf.concat([tf.fill([ids.nrows(), 1], tf.constant(token, ids.dtype)), ids], axis=1)
+
+
+def chunked(items, size=CHUNK):
+    """Lists of at most `size` items."""
+    items = iter(items)
+    while chunk := list(islice(items, size)):
+        yield chunk

@@ -1,0 +1,77 @@
+"""The built-in corpora: sentences of one small grammar for all four tasks, so that nothing has to be downloaded."""
+
+import hashlib
+import math
+from typing import NamedTuple
+
+from seq_models.text import grammar
+from seq_models.text.grammar import Sentence, log_probability, sample
+
+__all__ = ["Corpus", "Sentence", "load", "log_probability", "sample"]
+
+# What an example of each task is.
+EXAMPLES = {
+    "language-model": lambda sentence: sentence.text,
+    "labeler": lambda sentence: (sentence.text.split(), sentence.tags),
+    "classifier": lambda sentence: (sentence.text, sentence.sentiment),
+    "encoder-decoder": lambda sentence: (sentence.text, sentence.translation),
+}
+
+
+class Corpus(NamedTuple):
+    """The examples of one task; `lowest_perplexity` is that of `test`, and only a language model has it."""
+
+    train: list
+    valid: list
+    test: list
+    lowest_perplexity: float | None
+
+
+def load(task: str, train_size: int = 12_000, held_out_size: int = 1_000, seed: int = 0) -> Corpus:
+    """The corpus for `task`, with `held_out_size` examples in each of valid and test.
+
+    An example is a sentence ("language-model"), its tokens and their part-of-speech tags ("labeler"), the sentence and
+    positive, negative or neutral ("classifier"), or the sentence and its Spanish translation ("encoder-decoder").
+    Tokens are divided by one space. The same sizes and seed give the same sentences for every task.
+
+    Raises ValueError for another task.
+    """
+    if task not in EXAMPLES:
+        raise ValueError(f"Expected one of {', '.join(map(repr, EXAMPLES))} for the task. Received: task={task!r}")
+    splits = draw_splits({"train": train_size, "valid": held_out_size, "test": held_out_size}, seed)
+    examples = {name: [EXAMPLES[task](sentence) for sentence in sentences] for name, sentences in splits.items()}
+    return Corpus(**examples, lowest_perplexity=perplexity(splits["test"]) if task == "language-model" else None)
+
+
+def draw_splits(sizes: dict[str, int], seed: int) -> dict[str, list[Sentence]]:
+    """Sentences as the grammar draws them, each put into its split until every split has its size."""
+    splits: dict[str, list[Sentence]] = {name: [] for name in sizes}
+    sentences = grammar.sentences(seed)
+    while any(len(splits[name]) < size for name, size in sizes.items()):
+        sentence = next(sentences)
+        name = split_of(sentence.text)
+        if len(splits[name]) < sizes[name]:
+            splits[name].append(sentence)
+    return splits
+
+
+def split_of(text: str) -> str:
+    """The split of a sentence: a hash of its text gives 80 % to train and 10 % each to valid and test.
+
+    So no sentence is in two splits, whatever the seed, and the splits do not differ in kind. (Python's own `hash` of a
+    string is another one in every process.)
+    """
+    bucket = hashlib.sha256(text.encode()).digest()[0] % 10
+    return {8: "valid", 9: "test"}.get(bucket, "train")
+
+
+def perplexity(sentences: list[Sentence]) -> float:
+    """The perplexity of the grammar itself on `sentences`, each with one end token: no model can expect a lower one.
+
+    It is exp of the cross-entropy in nats per token. The grammar is unambiguous, so the probability of the one tree is
+    that of the sentence. Jurafsky & Martin, Speech and Language Processing, chapter 3. NaN where there is no sentence.
+    """
+    if not sentences:
+        return math.nan
+    tokens = sum(len(sentence.tags) + 1 for sentence in sentences)
+    return math.exp(-sum(sentence.log_probability for sentence in sentences) / tokens)

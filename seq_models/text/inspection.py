@@ -1,0 +1,378 @@
+"""What is wrong with this data, before a model is trained on it.
+
+Every check is a function from the items of a corpus to the warnings it has, each one sentence; `_TASKS` says which
+checks a task has. Reading stops at what no reader can make sense of; a check warns of what trains, but badly.
+"""
+
+import re
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import NamedTuple
+
+from seq_models.errors import InputError
+from seq_models.text.readers import Example
+
+RARE_LABEL = 5  # a label with fewer examples is rare
+DOMINANT_SHARE = 0.95
+LONG_RATIO, LONG_LENGTH = 10, 200
+LENGTH_RATIO = 5
+
+_NAMED_PLACES = 3
+_SHOWN_LABELS = 20
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but tab and line feed, which a quoted CSV field may hold
+_REPLACEMENT = re.compile("\ufffd")
+_BIO = re.compile("O|[BI]-.+")
+
+
+class Report(NamedTuple):
+    """What `inspect_examples` found; `str` of it is `format_report`."""
+
+    counts: dict[str, int]
+    labels: Counter[str] | None
+    warnings: list[str]
+
+    def __str__(self) -> str:
+        return format_report(self)
+
+
+Text = str | tuple[str, ...]  # a text that came as tokens stays tokens
+
+
+class _Item(NamedTuple):
+    """An example as the checks see it: one or two texts, and labels if the task has them."""
+
+    place: str
+    texts: tuple[Text, ...]
+    labels: tuple[str, ...] = ()
+
+
+Check = Callable[[list[_Item]], Iterator[str]]
+
+
+def inspect_examples(examples: Iterable[Example], task: str) -> Report:
+    """Count a corpus and warn of what is likely to be wrong with it.
+
+    All examples are held in memory, unlike in training.
+
+    Args:
+        examples: What `read_examples` returned, or any iterable of the same values. Warnings name `file:line` if it
+            has `located()`, and the number of the example, from 1, if not.
+        task: "language-model", "labeler", "classifier" or "encoder-decoder".
+    Returns:
+        The report. `counts` has examples, tokens, distinct tokens, characters and the tokens of the longest text;
+        tokens are separated by whitespace. `labels` is None for a task without labels.
+    Raises:
+        ValueError: If there is no such task.
+        InputError: If there is no example, or one is not of the form that the task has.
+
+    Example:
+        >>> report = inspect_examples([("good", "1"), ("bad", "0"), ("good", "1")], "classifier")
+        >>> report.warnings[0]
+        '1 example repeats an earlier one (example 3).'
+    """
+    if task not in _TASKS:
+        raise ValueError(f"task: expected one of {', '.join(_TASKS)}. Received: {task!r}")
+    kind = _TASKS[task]
+    items = [_item(kind, example, place) for example, place in _located(examples)]
+    if not items:
+        raise InputError(f"examples: expected at least one example. Received: {examples!r}")
+    labels = _label_counts(items) if kind.has_labels else None
+    warnings = [warning for check in kind.checks for warning in check(items)]
+    return Report(_counts(items), labels, warnings)
+
+
+def format_report(report: Report) -> str:
+    """Lay a report out for a terminal.
+
+    Args:
+        report: What `inspect_examples` returned.
+    Returns:
+        Lines of text: the counts, the labels with their shares, the warnings.
+
+    Example:
+        >>> print(format_report(inspect_examples(read_examples("train.tsv"), "classifier")))
+        examples        6,920
+        ...
+    """
+    lines = [f"{name:<15} {number:>12,}" for name, number in report.counts.items()]
+    if report.labels is not None:
+        lines += ["", f"{'labels':<15} {len(report.labels):>12,}", *_label_lines(report.labels)]
+    if not report.warnings:
+        return "\n".join([*lines, "", "no warnings"])
+    return "\n".join([*lines, "", "warnings", *(f"- {warning}" for warning in report.warnings)])
+
+
+def _label_lines(labels: Counter[str]) -> Iterator[str]:
+    total = sum(labels.values())
+    for label, number in labels.most_common(_SHOWN_LABELS):
+        yield f"  {label:<13} {number:>12,} {number / total:>7.1%}"
+    if len(labels) > _SHOWN_LABELS:
+        yield f"  and {len(labels) - _SHOWN_LABELS:,} more"
+
+
+# From examples to items
+
+
+def _located(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
+    if hasattr(examples, "located"):
+        yield from examples.located()
+    else:
+        for number, example in enumerate(examples, start=1):
+            yield example, f"example {number}"
+
+
+def _item(kind: "_Task", example: Example, place: str) -> _Item:
+    item = kind.item(example, place)
+    if item is None:
+        raise InputError(f"{place}: expected {kind.form}. Received: {repr(example)[:60]}")
+    return item
+
+
+def _is_text_pair(example: Example) -> bool:
+    return isinstance(example, tuple) and len(example) == 2 and all(isinstance(part, str) for part in example)
+
+
+def _sentence(example: Example, place: str) -> _Item | None:
+    return _Item(place, (example,)) if isinstance(example, str) else None
+
+
+def _labelled_text(example: Example, place: str) -> _Item | None:
+    return _Item(place, (example[0],), (example[1],)) if _is_text_pair(example) else None
+
+
+def _translation(example: Example, place: str) -> _Item | None:
+    return _Item(place, example) if _is_text_pair(example) else None
+
+
+def _labelled_tokens(example: Example, place: str) -> _Item | None:
+    if not isinstance(example, tuple) or len(example) != 2:
+        return None
+    if not all(isinstance(part, list | tuple) for part in example) or len(example[0]) != len(example[1]):
+        return None
+    tokens, tags = map(tuple, example)
+    return _Item(place, (tokens,), tags)
+
+
+# Counts
+
+
+def _tokens(text: Text) -> list[str] | tuple[str, ...]:
+    return text.split() if isinstance(text, str) else text
+
+
+def _string(text: Text) -> str:
+    return text if isinstance(text, str) else "".join(text)
+
+
+def _counts(items: list[_Item]) -> dict[str, int]:
+    distinct: set[str] = set()
+    lengths: list[int] = []
+    for tokens in (_tokens(text) for item in items for text in item.texts):
+        distinct.update(tokens)
+        lengths.append(len(tokens))
+    return {
+        "examples": len(items),
+        "tokens": sum(lengths),
+        "distinct tokens": len(distinct),
+        "characters": sum(len(_string(text)) for item in items for text in item.texts),
+        "longest example": max(lengths),
+    }
+
+
+def _label_counts(items: list[_Item]) -> Counter[str]:
+    return Counter(label for item in items for label in item.labels)
+
+
+def _sides(items: list[_Item]) -> Iterator[tuple[str, list[Text]]]:
+    """The first text of every example, then the second if there are two, each with what to call it."""
+    names = ("text",) if len(items[0].texts) == 1 else ("source", "target")
+    for at, name in enumerate(names):
+        yield name, [item.texts[at] for item in items]
+
+
+def _is_unparted(text: Text) -> bool:
+    return isinstance(text, str) and len(text.split()) < 2
+
+
+def _is_unsegmented(texts: list[Text]) -> bool:
+    """Whether most texts have no whitespace inside, as in Chinese."""
+    return sum(map(_is_unparted, texts)) * 2 > len(texts)
+
+
+def _lengths(texts: list[Text]) -> tuple[list[int], str]:
+    """The length of every text and its unit: characters where whitespace does not part tokens."""
+    if _is_unsegmented(texts):
+        return [len(_string(text)) for text in texts], "characters"
+    return [len(_tokens(text)) for text in texts], "tokens"
+
+
+# How warnings are put
+
+
+def _places(items: list[_Item]) -> str:
+    named = ", ".join(item.place for item in items[:_NAMED_PLACES])
+    return f"({named}, …)" if len(items) > _NAMED_PLACES else f"({named})"
+
+
+def _plural(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+# Checks
+
+
+def _duplicates(items: list[_Item]) -> Iterator[str]:
+    seen: set[Hashable] = set()
+    repeated = []
+    for item in items:
+        key = item.texts, item.labels
+        if key in seen:
+            repeated.append(item)
+        seen.add(key)
+    if repeated:
+        yield f"{_plural(len(repeated), 'example repeats', 'examples repeat')} an earlier one {_places(repeated)}."
+
+
+def _contradictions(items: list[_Item]) -> Iterator[str]:
+    by_text: dict[Hashable, dict[tuple[str, ...], _Item]] = defaultdict(dict)
+    for item in items:
+        by_text[item.texts].setdefault(item.labels, item)
+    clashes = [list(variants.values()) for variants in by_text.values() if len(variants) > 1]
+    if clashes:
+        places = _places([item for clash in clashes for item in clash])
+        yield f"{_plural(len(clashes), 'text has', 'texts have')} different labels in different examples {places}."
+
+
+def _rare_labels(items: list[_Item]) -> Iterator[str]:
+    rare = {label: number for label, number in _label_counts(items).items() if number < RARE_LABEL}
+    if not rare:
+        return
+    rarest = sorted(rare, key=rare.__getitem__)[:_NAMED_PLACES]
+    named = ", ".join(f"{label!r} {rare[label]}" for label in rarest)
+    places = _places([next(item for item in items if label in item.labels) for label in rarest])
+    once = sum(number == 1 for number in rare.values())
+    number = _plural(len(rare), "label occurs", "labels occur")
+    yield f"{number} fewer than {RARE_LABEL} times, {once:,} of them once, for example {named} {places}."
+
+
+def _too_many_labels(items: list[_Item]) -> Iterator[str]:
+    labels = len(_label_counts(items))
+    if labels * 2 > len(items):
+        places = _places(items)
+        yield f"{labels:,} distinct labels in {len(items):,} examples: probably the columns are swapped {places}."
+
+
+def _dominant_label(items: list[_Item]) -> Iterator[str]:
+    labels = _label_counts(items)
+    for label, number in labels.most_common(1):
+        share = number / labels.total()
+        if share > DOMINANT_SHARE:
+            places = _places([item for item in items if label in item.labels])
+            yield f"{share:.1%} of the labels are {label!r}: answering it always is as accurate {places}."
+
+
+def _long_examples(items: list[_Item]) -> Iterator[str]:
+    for name, texts in _sides(items):
+        lengths, unit = _lengths(texts)
+        median = statistics.median(lengths)
+        limit = max(LONG_RATIO * median, LONG_LENGTH)
+        found = [item for item, length in zip(items, lengths, strict=True) if length > limit]
+        if found:
+            number = _plural(len(found), f"{name} is", f"{name}s are")
+            yield f"{number} longer than {limit:g} {unit} at a median of {median:g} {_places(found)}."
+
+
+def _matches(items: list[_Item], pattern: re.Pattern[str]) -> list[_Item]:
+    return [item for item in items if any(pattern.search(_string(text)) for text in item.texts)]
+
+
+def _control_characters(items: list[_Item]) -> Iterator[str]:
+    found = _matches(items, _CONTROL)
+    if found:
+        first = _CONTROL.search("".join(map(_string, found[0].texts))).group()
+        number = _plural(len(found), "example has", "examples have")
+        yield f"{number} control characters such as U+{ord(first):04X} {_places(found)}."
+
+
+def _replacement_characters(items: list[_Item]) -> Iterator[str]:
+    found = _matches(items, _REPLACEMENT)
+    if found:
+        number = _plural(len(found), "example has", "examples have")
+        yield f"{number} U+FFFD, so bytes were lost when the text was decoded before {_places(found)}."
+
+
+def _copies(items: list[_Item]) -> Iterator[str]:
+    found = [item for item in items if item.texts[0] == item.texts[1]]
+    if found:
+        yield f"{_plural(len(found), 'example has', 'examples have')} a target equal to the source {_places(found)}."
+
+
+def _length_ratios(items: list[_Item]) -> Iterator[str]:
+    sources, targets = (_lengths(texts)[0] for _, texts in _sides(items))
+    found = [
+        item
+        for item, *lengths in zip(items, sources, targets, strict=True)
+        if max(lengths) > LENGTH_RATIO * min(lengths)
+    ]
+    if found:
+        number = _plural(len(found), "example has", "examples have")
+        yield f"{number} one side more than {LENGTH_RATIO} times as long as the other {_places(found)}."
+
+
+def _invalid_bio(items: list[_Item]) -> Iterator[str]:
+    labels = _label_counts(items)
+    if set(labels) == {"O"} or not all(map(_BIO.fullmatch, labels)):
+        return
+    found = [item for item in items if _has_orphan(item.labels)]
+    if found:
+        number = _plural(len(found), "example has", "examples have")
+        yield f"{number} an I- tag after neither B- nor I- of the same type, which is not valid BIO {_places(found)}."
+
+
+def _has_orphan(tags: tuple[str, ...]) -> bool:
+    pairs = zip(("O", *tags), tags, strict=False)
+    return any(tag.startswith("I-") and before not in (tag, f"B-{tag[2:]}") for before, tag in pairs)
+
+
+def _no_whitespace(items: list[_Item]) -> Iterator[str]:
+    for name, texts in _sides(items):
+        if _is_unsegmented(texts):
+            places = _places([item for item, text in zip(items, texts, strict=True) if _is_unparted(text)])
+            yield f'Most {name}s have no whitespace inside: use the tokenizer "words" or "chars" {places}.'
+
+
+# Tasks
+
+
+class _Task(NamedTuple):
+    form: str
+    item: Callable[[Example, str], _Item | None]
+    has_labels: bool
+    checks: tuple[Check, ...]
+
+
+_TEXT_CHECKS: tuple[Check, ...] = (_duplicates, _long_examples, _control_characters, _replacement_characters)
+_LABEL_CHECKS: tuple[Check, ...] = (_contradictions, _rare_labels, _dominant_label)
+
+_TASKS = {
+    "language-model": _Task("a sentence, a string", _sentence, False, (*_TEXT_CHECKS, _no_whitespace)),
+    "labeler": _Task(
+        "a list of tokens and a list of as many tags",
+        _labelled_tokens,
+        True,
+        (*_TEXT_CHECKS, *_LABEL_CHECKS, _invalid_bio),
+    ),
+    "classifier": _Task(
+        "a text and a label, two strings",
+        _labelled_text,
+        True,
+        (*_TEXT_CHECKS, *_LABEL_CHECKS, _too_many_labels, _no_whitespace),
+    ),
+    "encoder-decoder": _Task(
+        "a source and a target, two strings",
+        _translation,
+        False,
+        (*_TEXT_CHECKS, _copies, _length_ratios, _no_whitespace),
+    ),
+}

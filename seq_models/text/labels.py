@@ -1,0 +1,37 @@
+"""Labels and their numbers."""
+
+import tensorflow as tf
+
+
+class Labels:
+    """A list of labels; the place of a label is its number.
+
+    Args:
+        names: The labels, none twice.
+    """
+
+    def __init__(self, names):
+        self.names = list(names)
+        self._known = set(self.names)
+        with tf.init_scope():  # outside of any graph that may be under construction
+            keys, numbers = tf.constant(self.names, tf.string), tf.range(len(self.names))
+            self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, numbers), -1)
+
+    def __len__(self):
+        return len(self.names)
+
+    def problem(self, names):
+        """What is wrong with labels of an example, a sentence, or None."""
+        for name in names:
+            if name not in self._known:
+                known = ", ".join(self.names[:20]) + (", …" if len(self.names) > 20 else "")
+                return f"A label must be one of those seen in training: {known}. Received: {name!r}"
+        return None
+
+    def ids(self, names):
+        """Numbers of a tensor of strings."""
+        return self.table.lookup(names)
+
+    def lookup(self, ids):
+        """Labels of a tensor of numbers."""
+        return tf.gather(tf.constant(self.names), ids)

@@ -1,0 +1,275 @@
+"""From the examples of each task to what its model takes: (inputs, targets, weights).
+
+Weights are 1 on what counts for the loss and 0 elsewhere, padding included.
+"""
+
+from collections import Counter
+
+import tensorflow as tf
+
+from seq_models.errors import InputError
+from seq_models.text.codec import Codec, append, prepend
+from seq_models.text.labels import Labels
+from seq_models.text.pipeline import batches, string_chunks
+from seq_models.text.vocabulary import START, Vocabulary
+
+SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
+WORD_LENGTH = 24  # characters of a word that are read, the end included
+
+
+class Preprocessor:
+    """What the four share. Each of them adds
+
+    from_examples(examples, …): builds vocabularies and labels.
+    inputs(text): strings (B,) -> the inputs of the model, in the graph.
+    encode(*strings): a chunk of examples -> (inputs, targets, weights), a row an example.
+    parts(): the vocabularies and labels.
+    """
+
+    def dataset(self, examples, batch_size=64, shuffle=False, seed=0):
+        """A `tf.data.Dataset` of batches of examples of like length.
+
+        Args:
+            examples: An iterable that can be read again and again.
+            batch_size: Examples in a batch.
+            shuffle: Whether to shuffle the examples, anew in every epoch.
+            seed: Of the shuffling.
+        Raises:
+            InputError: If there is no example or one is not what the task needs; with file and line if they are known.
+        """
+        count = self.check(examples)
+        chunks = string_chunks(examples, self.fields)
+        return batches(chunks, count, self.encode, self.lengths, self.finish, batch_size, shuffle, seed)
+
+    def tables(self):
+        """The look-up tables, which a SavedModel has to know of."""
+        return [part.table for part in self.parts()]
+
+    def check(self, examples):
+        """Counts the examples, and says what is wrong with them before training and not in the middle of it."""
+        located = examples.located() if hasattr(examples, "located") else ((example, None) for example in examples)
+        count = 0
+        for example, place in located:
+            count += 1
+            problem = self.problem(example)
+            if problem:
+                raise InputError(f"{place}: {problem}" if place else problem)
+        if count == 0:
+            raise InputError("There must be at least one example. Received: none")
+        return count
+
+    def problem(self, example):
+        """What is wrong with an example, a sentence, or None."""
+        pair = isinstance(example, tuple) and len(example) == 2
+        return None if pair else f"An example must be a pair. Received: {example!r}"
+
+    def fields(self, example):
+        """The strings of an example, a tuple."""
+        return example
+
+    def lengths(self, inputs, targets, weights):
+        """Lengths of encoded examples, to sort by."""
+        return inputs.row_lengths()
+
+    def finish(self, inputs, targets, weights):
+        """The last change to a padded batch."""
+        return inputs, targets, weights
+
+
+class LanguageModelPreprocessor(Preprocessor):
+    """Texts: `<s> w_1 … w_n` in, `w_1 … w_n </s>` as targets."""
+
+    def __init__(self, codec):
+        self.codec = codec
+
+    @classmethod
+    def from_examples(cls, examples, **codec):
+        return cls(Codec.train(examples, **codec))
+
+    def parts(self):
+        return [self.codec.vocabulary]
+
+    def problem(self, example):
+        return None if isinstance(example, str) else f"An example must be a text. Received: {example!r}"
+
+    def fields(self, example):
+        return (example,)
+
+    def encode(self, text):
+        targets = self.codec.encode(text)
+        return prepend(START, targets)[:, :-1], targets, tf.ones_like(targets, tf.float32)
+
+    def inputs(self, text):
+        return self.encode(text)[0].to_tensor()
+
+    def get_config(self):
+        return {"codec": self.codec.get_config()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(Codec.from_config(config["codec"]))
+
+
+class SequenceClassifierPreprocessor(Preprocessor):
+    """(text, label): ids, and the number of the label."""
+
+    def __init__(self, codec, labels):
+        self.codec, self.labels = codec, Labels(labels)
+
+    @classmethod
+    def from_examples(cls, examples, **codec):
+        labels = sorted({label for _, label in examples})
+        return cls(Codec.train(Field(examples, 0), **codec), labels)
+
+    def parts(self):
+        return [self.codec.vocabulary, self.labels]
+
+    def problem(self, example):
+        return super().problem(example) or self.labels.problem([example[1]])
+
+    def encode(self, text, label):
+        targets = self.labels.ids(label)
+        return self.codec.encode(text), targets, tf.ones_like(targets, tf.float32)
+
+    def inputs(self, text):
+        return self.codec.encode(text).to_tensor()
+
+    def get_config(self):
+        return {"codec": self.codec.get_config(), "labels": self.labels.names}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(Codec.from_config(config["codec"]), config["labels"])
+
+
+class SequenceLabelerPreprocessor(Preprocessor):
+    """(tokens, labels): ids of the tokens, of their characters if so asked, and numbers of the labels.
+
+    The end token is read but not labeled. The examples are cut into tokens already; the tokenizer cuts the raw text
+    that the model is asked about.
+    """
+
+    def __init__(self, codec, labels, characters=None):
+        self.codec, self.labels, self.characters = codec, Labels(labels), characters
+
+    @classmethod
+    def from_examples(
+        cls,
+        examples,
+        characters=True,
+        tokenizer="words",
+        vocabulary_size=None,
+        min_count=1,
+        lowercase=False,
+        max_length=512,
+    ):
+        if tokenizer == "wordpiece":
+            raise ValueError("tokenizer must be whitespace, words or chars here. Received: tokenizer='wordpiece'")
+        counts, letters, labels = Counter(), Counter(), set()
+        for tokens, tags in examples:
+            counts.update(token.lower() if lowercase else token for token in tokens)
+            letters.update(letter for token in tokens for letter in token)
+            labels.update(tags)
+        vocabulary = Vocabulary.from_counts(counts, vocabulary_size, min_count)
+        spelling = Codec("chars", Vocabulary.from_counts(letters), max_length=WORD_LENGTH) if characters else None
+        return cls(Codec(tokenizer, vocabulary, lowercase, max_length), sorted(labels), spelling)
+
+    def parts(self):
+        spelled = [] if self.characters is None else [self.characters.vocabulary]
+        return [self.codec.vocabulary, self.labels, *spelled]
+
+    def problem(self, example):
+        if super().problem(example):
+            return super().problem(example)
+        tokens, labels = example
+        if len(tokens) != len(labels):
+            return f"There must be one label for each token. Received: {len(tokens)} tokens, {len(labels)} labels"
+        return self.labels.problem(labels)
+
+    def fields(self, example):
+        return tuple(SEPARATOR.join(part) for part in example)
+
+    def encode(self, tokens, labels):
+        names = tf.strings.split(labels, SEPARATOR)[:, : self.codec.max_length - 1]
+        weights = append(tf.ones_like(names, tf.float32), 0)
+        return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), append(self.labels.ids(names), 0), weights
+
+    def encode_tokens(self, tokens):
+        """Tokens, ragged (B, None) -> ids, and with characters a pair of them and character ids, ragged."""
+        ids = self.codec.encode_tokens(tokens)
+        if self.characters is None:
+            return ids
+        words = append(tokens[:, : self.codec.max_length - 1], "")
+        spelled = self.characters.encode(words.flat_values).to_tensor(shape=[None, WORD_LENGTH])
+        return ids, words.with_flat_values(spelled)
+
+    def lengths(self, inputs, targets, weights):
+        return targets.row_lengths()
+
+    def finish(self, inputs, targets, weights):
+        """Cuts off the columns that no word of the batch reaches."""
+        if self.characters is None:
+            return inputs, targets, weights
+        ids, spelled = inputs
+        longest = tf.reduce_max(tf.reduce_sum(tf.cast(spelled > 0, tf.int32), axis=-1))
+        return (ids, spelled[:, :, :longest]), targets, weights
+
+    def inputs(self, text):
+        return self.inputs_of_tokens(self.codec.tokenize(text))
+
+    def inputs_of_tokens(self, tokens):
+        """Tokens, ragged (B, None) -> inputs of the model."""
+        return tf.nest.map_structure(lambda ids: ids.to_tensor(), self.encode_tokens(tokens))
+
+    def get_config(self):
+        characters = None if self.characters is None else self.characters.get_config()
+        return {"codec": self.codec.get_config(), "labels": self.labels.names, "characters": characters}
+
+    @classmethod
+    def from_config(cls, config):
+        characters = config["characters"] and Codec.from_config(config["characters"])
+        return cls(Codec.from_config(config["codec"]), config["labels"], characters)
+
+
+class EncoderDecoderPreprocessor(Preprocessor):
+    """(source, target): `x_1 … x_m </s>` and `<s> y_1 … y_n` in, `y_1 … y_n </s>` as targets."""
+
+    def __init__(self, source, target):
+        self.source, self.target = source, target
+
+    @classmethod
+    def from_examples(cls, examples, **codec):
+        return cls(*(Codec.train(Field(examples, side), **codec) for side in (0, 1)))
+
+    def parts(self):
+        return [self.source.vocabulary, self.target.vocabulary]
+
+    def encode(self, source, target):
+        targets = self.target.encode(target)
+        inputs = self.source.encode(source), prepend(START, targets)[:, :-1]
+        return inputs, targets, tf.ones_like(targets, tf.float32)
+
+    def lengths(self, inputs, targets, weights):
+        """By target, then by source."""
+        source, target = (tf.minimum(side.row_lengths(), 1000) for side in inputs)
+        return 1001 * target + source
+
+    def inputs(self, text):
+        return self.source.encode(text).to_tensor()
+
+    def get_config(self):
+        return {"source": self.source.get_config(), "target": self.target.get_config()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(Codec.from_config(config["source"]), Codec.from_config(config["target"]))
+
+
+class Field:
+    """One field of every example, read again each time."""
+
+    def __init__(self, examples, index):
+        self.examples, self.index = examples, index
+
+    def __iter__(self):
+        return (example[self.index] for example in self.examples)

@@ -1,0 +1,72 @@
+"""Tokens and their ids."""
+
+from collections import Counter
+from pathlib import Path
+
+import tensorflow as tf
+
+from seq_models.errors import InputError
+
+PAD, UNKNOWN, START, END = range(4)
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+
+
+class Vocabulary:
+    """A list of tokens; the place of a token is its id. The special tokens come first.
+
+    Args:
+        tokens: All tokens, starting with `SPECIAL_TOKENS`, none twice.
+    Raises:
+        InputError: If the special tokens are not where they belong or a token comes twice.
+    """
+
+    def __init__(self, tokens):
+        self.tokens = list(tokens)
+        if tuple(self.tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
+            raise InputError(f"A vocabulary must start with {SPECIAL_TOKENS}. Received: {self.tokens[:4]}")
+        twice = [token for token, count in Counter(self.tokens).items() if count > 1]
+        if twice:
+            raise InputError(f"A vocabulary must hold each token once. Received twice: {twice[:5]}")
+        with tf.init_scope():  # outside of any graph that may be under construction
+            # A text cannot name padding, start or end: a token written like one of them is unknown.
+            words = [UNKNOWN, *range(len(SPECIAL_TOKENS), len(self.tokens))]
+            self.table = tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(
+                    tf.constant([self.tokens[i] for i in words], tf.string), tf.constant(words, tf.int32)
+                ),
+                default_value=UNKNOWN,
+            )
+
+    @classmethod
+    def from_counts(cls, counts, size=None, min_count=1):
+        """The most frequent tokens: at most `size` with the special ones, each seen `min_count` times or more."""
+        counts = {token: count for token, count in counts.items() if count >= min_count and token not in SPECIAL_TOKENS}
+        ranked = sorted(counts, key=lambda token: (-counts[token], token))
+        return cls([*SPECIAL_TOKENS, *ranked[: None if size is None else max(size - len(SPECIAL_TOKENS), 0)]])
+
+    @classmethod
+    def load(cls, path):
+        """Reads a file of one token a line."""
+        return cls(Path(path).read_text("utf-8").removesuffix("\n").split("\n"))
+
+    def save(self, path):
+        """Writes one token a line."""
+        Path(path).write_text("\n".join(self.tokens) + "\n", "utf-8")
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def ids(self, tokens):
+        """Ids of a tensor of strings of any shape, ragged or not; unknown tokens get the id of `<unk>`."""
+        return self.table.lookup(tokens)
+
+    def lookup(self, ids):
+        """Tokens of a tensor of ids of any shape, ragged or not."""
+        return tf.gather(tf.constant(self.tokens), ids)
+
+
+def without_control(logits):
+    """Logits (B, V) of a text to write: padding, `<unk>` and `<s>` cannot be chosen."""
+    forbidden = tf.constant([True, True, True, False])
+    rest = tf.zeros([tf.shape(logits)[-1] - len(SPECIAL_TOKENS)], tf.bool)
+    return tf.where(tf.concat([forbidden, rest], axis=0), tf.cast(-1e9, logits.dtype), logits)

@@ -1,0 +1,110 @@
+"""A run directory: everything of one training in one place.
+
+config.toml     the task, its data and all options
+*.txt           vocabularies and labels, one a line, for people to read
+model.keras     the best model so far, complete in itself
+checkpoints/    what a resumed training goes on from
+logs/           TensorBoard
+metrics.json    the scores of every epoch, the best one, and whether training has ended
+"""
+
+import json
+import os
+from pathlib import Path
+
+import keras
+import tomlkit
+
+from seq_models.errors import InputError
+
+
+class RunDirectory:
+    """Paths and small files of a run directory.
+
+    Args:
+        path: The directory; it need not exist.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.config = self.path / "config.toml"
+        self.model = self.path / "model.keras"
+        self.checkpoints = self.path / "checkpoints"
+        self.logs = self.path / "logs"
+        self.metrics = self.path / "metrics.json"
+
+    def start(self, config):
+        """Makes the directory for a configuration, or finds it made for the same one.
+
+        Args:
+            config: A dictionary of tables of plain values.
+        Raises:
+            InputError: If the path holds something else or a run of another configuration; says what differs.
+        """
+        if self.config.exists():
+            differences = _differences(self.read_config(), config)
+            if differences:
+                raise InputError(
+                    f"{self.path} holds a run of another configuration; choose another directory or the same options. "
+                    f"Received: {'; '.join(differences)}"
+                )
+            return
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise InputError(f"{self.path} must be new, empty or a run directory. Received: neither")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_config(config)
+
+    def read_config(self):
+        return tomlkit.parse(self.config.read_text("utf-8")).unwrap()
+
+    def write_config(self, config):
+        write_whole(self.config, tomlkit.dumps(config))
+
+    def read_metrics(self):
+        """The contents of metrics.json; of a run that has not ended an epoch, what it starts from."""
+        if not self.metrics.exists():
+            return {"epochs": [], "best": None, "finished": False}
+        return json.loads(self.metrics.read_text("utf-8"))
+
+    def write_metrics(self, metrics):
+        write_whole(self.metrics, json.dumps(metrics, indent=1) + "\n")
+
+    def load_model(self):
+        """The best model.
+
+        Raises:
+            InputError: If there is none, or its vocabulary is not the one in the directory.
+        """
+        if not self.model.is_file():
+            raise InputError(f"{self.path} must be a run directory with a model.keras. Received: no such file")
+        model = keras.saving.load_model(self.model)
+        for name, lines in model.vocabularies().items():
+            path = self.path / f"{name}.txt"
+            if path.exists() and path.read_text("utf-8") != _lines(lines):
+                raise InputError(f"{path} must be the one that {self.model.name} was trained with. Received: another")
+        return model
+
+    def write_vocabularies(self, model):
+        for name, lines in model.vocabularies().items():
+            write_whole(self.path / f"{name}.txt", _lines(lines))
+
+
+def write_whole(path, text):
+    """Writes a file that is never seen half written."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text, "utf-8")
+    aside.replace(path)
+
+
+def _lines(lines):
+    return "\n".join(lines) + "\n"
+
+
+def _differences(ours, theirs):
+    flat = [{(table, key): value for table in c for key, value in c[table].items()} for c in (ours, theirs)]
+    keys = sorted(flat[0].keys() | flat[1].keys())
+    return [
+        f"{key} = {flat[1].get((table, key))!r} where the run has {flat[0].get((table, key))!r}"
+        for table, key in keys
+        if flat[0].get((table, key)) != flat[1].get((table, key))
+    ]
