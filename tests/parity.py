@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from seq_models.layers import cells, recurrent
 
-B, T, D, H = 5, 7, 3, 4
+B, T, D, H = 6, 5, 2, 3
 
 
 class Kind(NamedTuple):
@@ -63,19 +63,19 @@ KINDS = {
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
-# Padding at the end, at the start, in the middle and at both ends, nowhere, everywhere.
+# Padding at the end, at the start, in the middle, at both ends, nowhere, everywhere.
 MASK = np.array(
     [
-        [1, 1, 1, 1, 0, 0, 0],
-        [0, 0, 1, 1, 1, 1, 1],
-        [0, 1, 1, 0, 0, 1, 0],
-        [1, 1, 1, 1, 1, 1, 1],
-        [0, 0, 0, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [0, 0, 1, 1, 1],
+        [1, 0, 0, 1, 1],
+        [0, 1, 1, 1, 0],
+        [1, 1, 1, 1, 1],
+        [0, 0, 0, 0, 0],
     ],
     bool,
 )
-
-
+PADDED_ROW = 5
 # A value that is not the default one for every constructor argument of a cell or layer of Keras.
 OPTIONS = {
     "name": "encoder",

@@ -15,6 +15,7 @@ from parity import (
     KINDS,
     MASK,
     OPTIONS,
+    PADDED_ROW,
     B,
     D,
     H,
@@ -40,13 +41,17 @@ from seq_models.layers import recurrence
 from seq_models.layers.recurrent import GRU, LSTM, SimpleRNN
 
 WHOLE = {"return_sequences": True, "return_state": True}
-LAYERS = {kind: KINDS[kind] for kind in ("simple-rnn", "lstm", "gru")}
 every_mask = pytest.mark.parametrize(
     "mask, zeros", [(None, False), (MASK, False), (MASK, True)], ids=["no-mask", "mask", "mask-zero-output"]
 )
 mask_or_none = pytest.mark.parametrize("mask", [None, MASK], ids=["no-mask", "mask"])
 every_direction = pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
-every_layer = pytest.mark.parametrize("kind", LAYERS)
+a_mask_in_each_order = pytest.mark.parametrize(
+    "mask, zeros, go_backwards",
+    [(None, False, False), (MASK, False, True), (MASK, True, False)],
+    ids=["no-mask", "mask-backwards", "mask-zero-output"],
+)
+every_layer = pytest.mark.parametrize("kind", ["simple-rnn", "lstm", "gru"])
 
 
 def array(tensor):
@@ -65,8 +70,9 @@ def assert_all_close(actual, expected, tolerance=1e-5):
 # The layers of Keras
 
 
-@pytest.mark.parametrize("use_bias", [True, False], ids=["bias", "no-bias"])
-@pytest.mark.parametrize("return_sequences", [True, False], ids=["sequences", "last"])
+@pytest.mark.parametrize(
+    "return_sequences, use_bias", [(True, True), (False, True), (True, False)], ids=["sequences", "last", "no-bias"]
+)
 @every_direction
 @every_mask
 @every_kind
@@ -83,8 +89,7 @@ def test_a_layer_and_its_gradients_are_those_of_keras(kind, mask, zeros, go_back
     assert_same(measure(layer, x, states, mask), measure(keras_layer, x, states, mask))
 
 
-@every_direction
-@every_mask
+@a_mask_in_each_order
 @every_kind
 def test_a_layer_and_its_gradients_are_those_of_keras_in_a_graph(kind, mask, zeros, go_backwards):
     layer, keras_layer = pair(kind, go_backwards=go_backwards, zero_output_for_mask=zeros, **WHOLE)
@@ -105,13 +110,12 @@ def test_a_layer_and_its_gradients_are_those_of_keras_in_a_graph_without_static_
     assert_same(run(layer, {"input_signature": [tf.TensorSpec(shape) for shape in shapes]}), run(keras_layer))
 
 
-@mask_or_none
 @every_kind
-def test_a_layer_and_its_gradients_are_those_of_keras_under_xla(kind, mask):
+def test_a_layer_and_its_gradients_are_those_of_keras_under_xla(kind):
     layer, keras_layer = pair(kind, **WHOLE)
     x, states = normal(B, T, D), states_of(layer)
-    under_xla = measure(layer, x, states, mask, compiled={"jit_compile": True})
-    assert_same(under_xla, measure(keras_layer, x, states, mask))
+    under_xla = measure(layer, x, states, MASK, compiled={"jit_compile": True})
+    assert_same(under_xla, measure(keras_layer, x, states, MASK))
 
 
 @pytest.mark.parametrize(
@@ -119,15 +123,15 @@ def test_a_layer_and_its_gradients_are_those_of_keras_under_xla(kind, mask):
     [("relu", "sigmoid"), ("linear", "relu"), ("sigmoid", "linear"), ("hard_sigmoid", "hard_sigmoid")],
     ids="{}".format,
 )
-@mask_or_none
 @every_kind
-def test_other_activations_give_what_they_give_in_keras(kind, mask, activation, gate):
+def test_other_activations_give_what_they_give_in_keras(kind, activation, gate):
     gates = {} if kind == "simple-rnn" else {"recurrent_activation": gate}
     layer, keras_layer = pair(kind, activation=activation, **gates, dtype="float64", **WHOLE)
     x, states = normal(B, T, D), states_of(layer)
-    assert_same(measure(layer, x, states, mask), measure(keras_layer, x, states, mask), 1e-10)
+    assert_same(measure(layer, x, states, MASK), measure(keras_layer, x, states, MASK), 1e-10)
 
 
+# Forwards only: unrolled, backwards and with zero_output_for_mask, Keras 3.15 forgets to turn the mask of the outputs.
 @every_mask
 @every_kind
 def test_an_unrolled_layer_gives_what_it_gives_in_keras_and_what_the_loop_gives(kind, mask, zeros):
@@ -182,11 +186,11 @@ def test_only_what_has_no_backward_loop_of_its_own_runs_step_by_step(kind, monke
 
 
 @pytest.mark.parametrize(
-    "merge_mode, return_sequences",
-    [("concat", False), ("concat", True), ("sum", True), ("mul", True), ("ave", True), (None, True)],
+    "kind, merge_mode, return_sequences",
+    [(kind, "concat", whole) for kind in KINDS for whole in (True, False)]
+    + [("lstm", merge_mode, True) for merge_mode in ("sum", "mul", "ave", None)],
     ids="{}".format,
 )
-@every_kind
 def test_keras_reads_a_layer_in_both_directions_as_it_reads_its_own(kind, merge_mode, return_sequences):
     options = {"return_state": True, "return_sequences": return_sequences}
     layer, keras_layer = same_weights(
@@ -230,7 +234,7 @@ def test_regularizers_and_constraints_act_in_training_as_in_keras(kind):
     kernel, recurrent_kernel, bias = layer.get_weights()
     assert np.linalg.norm(kernel, axis=0).max() <= 0.6 + 1e-5
     assert_close(np.linalg.norm(recurrent_kernel, axis=0), np.ones(recurrent_kernel.shape[1]))
-    assert bias.min() == 0
+    assert bias.min() >= 0
 
 
 @mask_or_none
@@ -244,11 +248,7 @@ def test_dropout_of_the_inputs_is_that_of_keras_with_the_same_seed(kind, mask):
 # The equations of the papers
 
 
-@pytest.mark.parametrize(
-    "mask, zeros, go_backwards",
-    [(None, False, False), (MASK, False, True), (MASK, True, False)],
-    ids=["no-mask", "mask-backwards", "mask-zero-output"],
-)
+@a_mask_in_each_order
 @every_kind
 def test_a_layer_and_its_gradients_are_the_equations_of_the_papers(kind, mask, zeros, go_backwards):
     order = {"go_backwards": go_backwards, "zero_output_for_mask": zeros}
@@ -293,16 +293,12 @@ def test_a_gru_whose_update_gate_takes_the_candidate_is_ours_with_the_sign_of_z_
 def test_two_halves_with_the_states_carried_over_are_the_whole(kind, mask):
     layer = ours(kind, **WHOLE)
     x, states = normal(B, T, D), states_of(layer)
-    cut = 3
-    parts = (None, None) if mask is None else (mask[:, :cut], mask[:, cut:])
-    first, *carried = layer(x[:, :cut], initial_state=states, mask=parts[0])
-    second, *last = layer(x[:, cut:], initial_state=carried, mask=parts[1], training=False)
+    masks = (None, None) if mask is None else (mask[:, :3], mask[:, 3:])
+    real = np.full((B, T), True) if mask is None else mask
+    first, *carried = layer(x[:, :3], initial_state=states, mask=masks[0])
+    second, *last = layer(x[:, 3:], initial_state=carried, mask=masks[1])
     whole, *expected = layer(x, initial_state=states, mask=mask)
-    halves = np.concatenate([first, second], axis=1)
-    if mask is not None:  # the output before is not handed over: a half that starts with padding starts with zeros
-        seen = np.logical_or.accumulate(parts[1], axis=1)
-        halves[:, cut:] = np.where(seen[:, :, None], halves[:, cut:], array(whole)[:, cut:])
-    assert_close(halves, whole)
+    assert_close(np.concatenate([first, second], axis=1)[real], array(whole)[real])
     assert_all_close(last, expected)
 
 
@@ -361,13 +357,13 @@ def test_more_padding_whatever_it_holds_changes_nothing_and_gets_no_gradient(kin
     assert_close(dx[mask], shorter_dx[MASK])
 
 
+@pytest.mark.parametrize("rows", [[3, 0, 5, 1, 2, 4], [2]], ids=["permuted", "alone"])
 @every_kind
-def test_permuting_rows_permutes_outputs(kind):
+def test_rows_in_another_order_or_alone_give_what_they_give_together(kind, rows):
     layer = ours(kind, **WHOLE)
     x, states = normal(B, T, D), states_of(layer)
-    order = [3, 0, 4, 1, 2]
-    permuted = layer(x[order], initial_state=[state[order] for state in states], mask=MASK[order])
-    assert_all_close(permuted, [array(each)[order] for each in layer(x, initial_state=states, mask=MASK)])
+    taken = layer(x[rows], initial_state=[state[rows] for state in states], mask=MASK[rows])
+    assert_all_close(taken, [array(each)[rows] for each in layer(x, initial_state=states, mask=MASK)])
 
 
 @every_kind
@@ -375,20 +371,21 @@ def test_a_row_of_padding_alone_gives_zeros_and_keeps_its_states(kind):
     layer = ours(kind, **WHOLE)
     states = states_of(layer)
     outputs, *last = layer(normal(B, T, D), initial_state=states, mask=MASK)
-    np.testing.assert_array_equal(outputs[4], 0)
+    np.testing.assert_array_equal(outputs[PADDED_ROW], 0)
     for state, first in zip(last, states, strict=True):
-        np.testing.assert_array_equal(state[4], first[4])
+        np.testing.assert_array_equal(state[PADDED_ROW], first[PADDED_ROW])
 
 
 @pytest.mark.parametrize(
-    "form", [np.asarray, tf.constant, np.ndarray.tolist, lambda mask: mask.astype("float32"), lambda mask: 2 * mask]
+    "form",
+    [np.asarray, tf.constant, np.ndarray.tolist, np.float32, lambda mask: 2 * mask],
+    ids=["array", "tensor", "list", "floats", "not-only-ones"],
 )
-@pytest.mark.parametrize("options", [{}, {"unroll": True}], ids=["loop", "step-by-step"])
-@every_kind
-def test_a_mask_is_understood_in_any_form(kind, options, form):
-    layer = ours(kind, **options, **WHOLE)
+@pytest.mark.parametrize("unroll", [False, True], ids=["loop", "step-by-step"])
+def test_a_mask_is_understood_in_any_form(unroll, form):
+    layer = ours("lstm", unroll=unroll, **WHOLE)
     x, states = normal(B, T, D), states_of(layer)
-    expected = reference.run(KINDS[kind].step, x, states, packed_weights(layer), MASK)
+    expected = reference.run(reference.lstm_step, x, states, packed_weights(layer), MASK)
     outputs, *last = layer(x, initial_state=states, mask=form(MASK))
     assert_all_close([outputs, *last], [expected[0], *expected[1]])
 
@@ -416,9 +413,9 @@ def test_a_layer_with_one_state_takes_it_bare_too(kind):
 # Dropout
 
 
-def identity(activation="linear", **options):
-    """A simple recurrent network that returns its inputs, or with `keep` its first state, at every step."""
-    return SimpleRNN(H, activation, use_bias=False, return_sequences=True, **options)
+def transparent(**options):
+    """A simple recurrent network without bias and activation: its outputs show what was dropped."""
+    return SimpleRNN(H, "linear", use_bias=False, return_sequences=True, **options)
 
 
 def dropped_inputs(layer, training=True):
@@ -437,7 +434,7 @@ def dropped_states(layer, training=True):
 
 @pytest.mark.parametrize("unroll", [False, True], ids=["loop", "step-by-step"])
 def test_dropout_drops_the_same_inputs_at_every_step_and_others_in_every_row_and_call(unroll):
-    layer = identity(dropout=0.5, unroll=unroll, seed=1)
+    layer = transparent(dropout=0.5, unroll=unroll, seed=1)
     kept = dropped_inputs(layer)
     assert set(np.unique(kept)) == {0, 2}
     np.testing.assert_array_equal(kept, np.repeat(kept[:, :1], T, axis=1))
@@ -446,7 +443,7 @@ def test_dropout_drops_the_same_inputs_at_every_step_and_others_in_every_row_and
 
 
 def test_recurrent_dropout_drops_the_same_units_at_every_step_and_others_in_every_row_and_call():
-    layer = identity(recurrent_dropout=0.5, seed=1)
+    layer = transparent(recurrent_dropout=0.5, seed=1)
     kept = dropped_states(layer)
     assert set(np.unique(kept[:, 0])) == {0, 2}
     np.testing.assert_array_equal(kept, kept[:, :1] ** np.arange(1, T + 1)[:, None])
@@ -456,8 +453,8 @@ def test_recurrent_dropout_drops_the_same_units_at_every_step_and_others_in_ever
 
 @pytest.mark.parametrize("dropped, name", [(dropped_inputs, "dropout"), (dropped_states, "recurrent_dropout")])
 def test_dropout_is_off_outside_training_and_a_rate_of_one_drops_everything(dropped, name):
-    np.testing.assert_array_equal(dropped(identity(**{name: 0.5}), training=False), 1)
-    np.testing.assert_array_equal(dropped(identity(**{name: 1.0})), 0)
+    np.testing.assert_array_equal(dropped(transparent(**{name: 0.5}), training=False), 1)
+    np.testing.assert_array_equal(dropped(transparent(**{name: 1.0})), 0)
 
 
 @pytest.mark.parametrize("name", ["dropout", "recurrent_dropout"])
@@ -497,16 +494,15 @@ def test_with_dropout_the_gradients_are_those_of_what_was_computed(kind, options
 
 
 @pytest.mark.parametrize("policy, tolerance", [("mixed_float16", 0.02), ("mixed_bfloat16", 0.15)])
-@mask_or_none
 @every_kind
-def test_mixed_precision_gives_about_the_same_and_keeps_weights_in_float32(kind, mask, policy, tolerance):
+def test_mixed_precision_gives_about_the_same_and_keeps_weights_in_float32(kind, policy, tolerance):
     exact = ours(kind, **WHOLE)
     keras.config.set_dtype_policy(policy)
     layer = ours(kind, **WHOLE)
     layer.set_weights(exact.get_weights())
     assert {weight.dtype for weight in layer.weights} == {"float32"}
     x, states = normal(B, T, D), states_of(layer)
-    half, expected = measure(layer, x, states, mask), measure(exact, x, states, mask)
+    half, expected = measure(layer, x, states, MASK), measure(exact, x, states, MASK)
     assert {value.dtype.name for name, value in half.items() if "output" in name} == {policy.removeprefix("mixed_")}
     assert half.keys() == expected.keys()
     for name, value in expected.items():
@@ -621,15 +617,15 @@ def test_inputs_states_and_masks_of_another_shape_are_refused(kind, unroll):
     x, states = normal(B, T, D), states_of(layer)
     n = len(states)
     refused = {
-        r"expected ndim=3, found ndim=2. Full shape received: \(7, 3\)": {"sequences": x[0]},
-        rf"to have value {D}, but received input with shape \(5, 7, 4\)": {"sequences": normal(B, T, D + 1)},
+        r"expected ndim=3, found ndim=2. Full shape received: \(5, 2\)": {"sequences": x[0]},
+        rf"to have value {D}, but received input with shape \(6, 5, 3\)": {"sequences": normal(B, T, D + 1)},
         rf"a list of {n}, one for each state of the cell. Received: 3 of them": {"initial_state": [states[0]] * 3},
-        r"initial_state must have shape \(5, 4\). Received: .*\(5, 3\)": {"initial_state": [s[:, :3] for s in states]},
-        r"initial_state must have shape \(5, 4\). Received: .*\(1, 4\)": {"initial_state": [s[:1] for s in states]},
-        r"mask must have shape \(5, 7\). Received: mask.shape=\(5, 6\)": {"mask": MASK[:, :6]},
-        r"mask must have shape \(5, 7\). Received: mask.shape=\(1, 7\)": {"mask": MASK[:1]},
-        r"mask must have shape \(5, 7\). Received: mask.shape=\(7,\)": {"mask": MASK[0]},
-        r"mask must have shape \(5, 7\). Received: mask.shape=\(5, 7, 1\)": {"mask": MASK[:, :, None]},
+        r"initial_state must have shape \(6, 3\). Received: .*\(6, 2\)": {"initial_state": [s[:, :2] for s in states]},
+        r"initial_state must have shape \(6, 3\). Received: .*\(1, 3\)": {"initial_state": [s[:1] for s in states]},
+        r"mask must have shape \(6, 5\). Received: mask.shape=\(6, 4\)": {"mask": MASK[:, :4]},
+        r"mask must have shape \(6, 5\). Received: mask.shape=\(1, 5\)": {"mask": MASK[:1]},
+        r"mask must have shape \(6, 5\). Received: mask.shape=\(5,\)": {"mask": MASK[0]},
+        r"mask must have shape \(6, 5\). Received: mask.shape=\(6, 5, 1\)": {"mask": MASK[:, :, None]},
     }
     for message, wrong in refused.items():
         with pytest.raises(ValueError, match=message):
@@ -646,7 +642,7 @@ def test_an_lstm_with_one_state_of_two_is_refused():
 def test_a_stateful_layer_refuses_another_batch_size_and_an_unknown_one(kind):
     with pytest.raises(ValueError, match="batch size must be static. Found dynamic batch size"):
         KINDS[kind].layer(H, stateful=True)(keras.Input((T, D)))
-    with pytest.raises(ValueError, match=r"Expected batch size: 5(.|\n)*Received batch size: 2"):
+    with pytest.raises(ValueError, match=r"Expected batch size: 6(.|\n)*Received batch size: 2"):
         ours(kind, stateful=True)(normal(2, T, D))
 
 

@@ -19,7 +19,9 @@ def sampler(uniform, temperature=1.0):
 
     def choose(logits, t):
         shares = ops.cumsum(ops.softmax(ops.cast(logits, "float32") / temperature), axis=-1)  # (B, V), ends at 1
-        below = ops.cast(shares <= ops.take(uniform, t, axis=1)[:, None] * shares[:, -1:], "int32")
-        return ops.minimum(ops.sum(below, axis=-1), logits.shape[-1] - 1)
+        all_shares = shares[:, -1:]  # 1 but for rounding: a token at which it is reached is not below the number
+        number = ops.cast(ops.take(uniform, t, axis=1), "float32")[:, None] * all_shares
+        below = ops.logical_and(shares <= number, shares < all_shares)
+        return ops.sum(ops.cast(below, "int32"), axis=-1)
 
     return choose

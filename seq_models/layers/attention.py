@@ -22,6 +22,10 @@ class Attention(keras.layers.Layer):
         (context c (B, D), weights α (B, S)).
     """
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True  # the mask is used here and not passed on
+
     def build(self, query_shape, values_shape, keys_shape=None):
         raise NotImplementedError
 
@@ -39,6 +43,9 @@ class Attention(keras.layers.Layer):
         context = ops.squeeze(ops.matmul(weights[:, None], values), 1)  # (B, 1, S) (B, S, D) -> (B, D)
         return context, weights
 
+    def compute_mask(self, query, mask=None):
+        return None
+
     def compute_output_spec(self, query, values, keys=None, mask=None):
         context = keras.KerasTensor((values.shape[0], values.shape[2]), self.compute_dtype)
         return context, keras.KerasTensor((values.shape[0], values.shape[1]), self.compute_dtype)
@@ -48,8 +55,8 @@ def masked_softmax(scores, mask):
     """Softmax over the last axis, 0 where `mask` is False, also where it is False everywhere."""
     if mask is None:
         return ops.softmax(scores)
-    mask = ops.cast(mask, scores.dtype)
-    return ops.softmax(scores + (mask - 1) * ops.cast(3e4, scores.dtype)) * mask
+    low = ops.cast(-6e4, scores.dtype)  # float16 ends at 65504
+    return ops.softmax(ops.where(mask, scores, low)) * ops.cast(mask, scores.dtype)
 
 
 @keras.saving.register_keras_serializable(package="seq_models")

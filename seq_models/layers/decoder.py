@@ -38,10 +38,12 @@ class AttentionDecoder(keras.layers.Layer):
 
     def build(self, inputs_shape, memory_shape, states_shape=None, memory_mask_shape=None):
         query_shape = (inputs_shape[0], self.cells[-1].units)
-        self.attention.build(query_shape, memory_shape)
+        if not self.attention.built:  # read from a file, it is
+            self.attention.build(query_shape, memory_shape)
         width = inputs_shape[-1] + memory_shape[-1]
         for cell in self.cells:
-            cell.build((inputs_shape[0], width))
+            if not cell.built:
+                cell.build((inputs_shape[0], width))
             width = cell.units
         self.built = True
 

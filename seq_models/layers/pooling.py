@@ -39,7 +39,7 @@ class LastPooling(Pooling):
         self.bidirectional = bidirectional
 
     def pool(self, h, mask):
-        seen = ops.cumsum(mask, axis=1)
+        seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)  # not in the dtype of h: bfloat16 counts to 256 only
         last = mask * ops.cast(seen == seen[:, -1:], h.dtype)  # (B, T, 1), one at the last real token
         if not self.bidirectional:
             return ops.sum(h * last, axis=1)

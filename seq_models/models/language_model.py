@@ -47,7 +47,8 @@ class LanguageModel(keras.Model):
                 f"Received: embedding_units={embedding_units}, units={units}"
             )
         # Layers
-        embedding = keras.layers.ReversibleEmbedding(vocabulary_size, embedding_units, tie_weights, name="embedding")
+        embedding_class = keras.layers.ReversibleEmbedding if tie_weights else keras.layers.Embedding
+        embedding = embedding_class(vocabulary_size, embedding_units, name="embedding")
         drop = keras.layers.Dropout(dropout)
         stack = recurrent_stack(cell, units, layers)
         output = keras.layers.Dense(vocabulary_size, name="logits")

@@ -12,7 +12,7 @@ class SequenceLabeler(keras.Model):
 
         e_t = [E x_t; chars(x_t)]      h_1 … h_n = stack(e_1 … e_n)      logits_t = W h_t + b
 
-    Inputs: token ids (B, T), 0 is padding; with `character_units` a pair of these and character ids (B, T, C).
+    Inputs: token ids (B, T), 0 is padding; with characters a pair of these and character ids (B, T, C).
     Outputs: logits (B, T, L).
 
     Args:
@@ -23,8 +23,8 @@ class SequenceLabeler(keras.Model):
         layers: Number of stacked layers.
         bidirectional: Read both ways.
         embedding_units: Size of a token's embedding; H by default.
-        character_vocabulary_size: Number of characters; read only with `character_units`.
-        character_units: Units of each direction of the character encoder; 0 leaves it out.
+        character_vocabulary_size: Number of characters; None leaves the character encoder out.
+        character_units: Units of each direction of the character encoder.
         dropout: Share of e_t and of each layer's output that is dropped in training.
     Raises:
         ValueError: If an argument is not of the kind above.
@@ -42,7 +42,7 @@ class SequenceLabeler(keras.Model):
         bidirectional=True,
         embedding_units=None,
         character_vocabulary_size=None,
-        character_units=0,
+        character_units=32,
         dropout=0.0,
         **kwargs,
     ):
@@ -58,7 +58,7 @@ class SequenceLabeler(keras.Model):
         inputs = tokens = keras.Input((None,), dtype="int32", name="tokens")
         e = embedding(tokens)  # (B, T, E)
         mask = keras.ops.not_equal(tokens, 0)
-        if character_units:
+        if character_vocabulary_size is not None:
             positive(character_vocabulary_size=character_vocabulary_size, character_units=character_units)
             characters = keras.Input((None, None), dtype="int32", name="characters")
             inputs = (tokens, characters)

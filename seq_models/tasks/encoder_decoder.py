@@ -8,6 +8,7 @@ from seq_models import decoding, models
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import END, START, without_control
+from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -34,7 +35,7 @@ class EncoderDecoder(Task, models.EncoderDecoder):
         }
 
     def make_metrics(self):
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [TokenAccuracy()]
 
     def get_metrics_result(self):
         """The logs, with perplexity = exp(loss)."""

@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from seq_models import models
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
+from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -33,7 +34,7 @@ class SequenceClassifier(Task, models.SequenceClassifier):
         return {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
 
     def make_metrics(self):
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [TokenAccuracy()]
 
     def respond(self, text):
         """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) in the order of the labels."""

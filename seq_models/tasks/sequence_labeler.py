@@ -8,6 +8,7 @@ from seqeval.metrics import f1_score
 from seq_models import models
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
+from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -36,7 +37,7 @@ class SequenceLabeler(Task, models.SequenceLabeler):
         return sizes
 
     def make_metrics(self):
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [TokenAccuracy()]
 
     def respond(self, text):
         """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).

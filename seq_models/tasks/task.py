@@ -6,12 +6,12 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.training.run_directory import RunDirectory
-from seq_models.training.token_model import TokenModel
+from seq_models.training.token_training import TokenTraining
 
 STRINGS = tf.TensorSpec([None], tf.string, name="text")
 
 
-class Task(TokenModel):
+class Task(TokenTraining):
     """A network of `seq_models.models` together with the preprocessor of its texts: strings in, strings out.
 
     A task class adds to its network
@@ -68,7 +68,7 @@ class Task(TokenModel):
         return (*text, *(name for name in network if name not in ("self", "kwargs", *cls.derived, *text)))
 
     def compile(self, optimizer="adam", **kwargs):
-        """As `keras.Model.compile`; the task brings its loss and its metrics. Arguments: see `TokenModel`."""
+        """As `keras.Model.compile`; the task brings its loss and its metrics. Arguments: see `TokenTraining`."""
         super().compile(optimizer, weighted_metrics=self.make_metrics(), **kwargs)
 
     def make_metrics(self):

@@ -7,12 +7,15 @@ phrase-based translation", Computational Linguistics 33:2):
 
 A symbol has features in brackets. A capital feature is a variable, as in Prolog: it has the same value everywhere in
 its rule, so `NP[N G S 0] VP[N G S 0]` is agreement. `DOMAINS` lists the values; one that is listed twice is drawn twice
-as often. A rule with variables stands for all the rules without; those that can never end in words are left out. The
-weights of the rules of one symbol are then divided by their sum.
+as often. A row with variables stands for all the rules without; those that can never end in words are left out, and
+the others share the weight of the row. The weights of the rows of one symbol are then divided by their sum.
 
 The number in NP, VP and CL is how many modifiers (relative clauses, prepositional phrases) are inside. It is exact, and
 ends at 2: hence the language is finite, and no sentence has two trees (a noun has at most one modifier, and every noun
 has a determiner). So the probability of a tree is the probability of its sentence.
+
+The small language simplifies the large ones: a noun has one gender in Spanish ("doctor" is "doctora"), and "not" turns
+praise into blame and back, with nothing in between.
 
 Sentiment is -1, 0 or +1. "2 1": child 2, and child 1 where that is 0. "-2": child 2 turned around. "1+2": the sign of
 the sum. "+", "-", "0": just that.
@@ -47,10 +50,13 @@ DOMAINS = {
     "D": "0 1 2",  # modifiers inside
 }
 
+# Jurafsky & Martin, Speech and Language Processing, chapter 8, has two of the phenomena: agreement with a distant
+# subject ("the flights the airline was canceling were full"), and a verb that Spanish puts first ("llegó la bruja
+# verde"). CL[1] has the one in its first row, CL[D] the other.
 RULES = """
 6 | SENTENCE        | CL[0]                                     | 1          | 1
 8 | SENTENCE        | CL[1]                                     | 1          | 1
-2 | SENTENCE        | CL[2]                                     | 1          | 1
+1 | SENTENCE        | CL[2]                                     | 1          | 1
 3 | SENTENCE        | CL[0] ,/PUNCT but/CCONJ CL[0]             | 1 , pero 2 | 2
 1 | SENTENCE        | CL[0] and/CCONJ CL[0]                     | 1 y 2      | 1+2
 
@@ -197,7 +203,6 @@ plan plans planned planning                 | planea planean planeó planearon p
 cancel cancels canceled canceling           | cancela cancelan canceló cancelaron cancelando    | 0 | pf > j
 sell sells sold selling                     | vende venden vendió vendieron vendiendo           | 0 | pcf > t
 paint paints painted painting               | pinta pintan pintó pintaron pintando              | 0 | pc > cbl
-visit visits visited visiting               | visita visitan visitó visitaron visitando         | 0 | pc > bl
 open opens opened opening                   | abre abren abrió abrieron abriendo                | 0 | pf > b
 clean cleans cleaned cleaning               | limpia limpian limpió limpiaron limpiando         | 0 | pcf > l
 admire admires admired                      | admira admiran admiraba admiraban                 | + | pc > pcfl
@@ -210,7 +215,6 @@ surprise surprises surprised                | sorprende sorprenden sorprendió s
 disappoint disappoints disappointed         | decepciona decepcionan decepcionó decepcionaron   | - | tjbl > pc
 sing sings sang singing                     | canta cantan cantó cantaron cantando              | 0 | pc > -
 dance dances danced dancing                 | baila bailan bailó bailaron bailando              | 0 | pc > -
-sleep sleeps slept sleeping                 | duerme duermen durmió durmieron durmiendo         | 0 | pc > -
 work works worked working                   | trabaja trabajan trabajó trabajaron trabajando    | 0 | pcf > -
 arrive arrives arrived arriving             | llega llegan llegó llegaron llegando              | 0 | pcj > ^
 return returns returned returning           | vuelve vuelven volvió volvieron volviendo         | 0 | pcj > ^
@@ -266,9 +270,12 @@ class Phrase(NamedTuple):
     log_probability: float
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 # From the tables to rules without variables
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
+
+NUMBERS_AND_GENDERS = ("sg m", "sg f", "pl m", "pl f")
+TENSES_AND_NUMBERS = ("present sg", "present pl", "past sg", "past pl")
 
 Row = tuple[str, str, str, str, str]  # the five columns of RULES
 Table = dict[str, list[tuple[float, list[Rule]]]]  # for a symbol, the weight and the rules of each of its rows
@@ -286,17 +293,17 @@ def sort_pairs(arguments: str) -> list[str]:
 
 
 def determiner_rows() -> Iterator[Row]:
+    """DET[number gender]"""
     for weight, english, spanish in cells(DETERMINERS):
         singular, plural = english.split()
         tag = "PRON" if singular in POSSESSIVES else "DET"
-        forms = zip(
-            ("sg m", "sg f", "pl m", "pl f"), (singular, singular, plural, plural), spanish.split(), strict=True
-        )
-        for features, word, translation in forms:
+        words = (singular, singular, plural, plural)
+        for features, word, translation in zip(NUMBERS_AND_GENDERS, words, spanish.split(), strict=True):
             yield weight, f"DET[{features}]", f"{word}/{tag}", translation, "0"
 
 
 def noun_rows() -> Iterator[Row]:
+    """NOUN[number gender sort]"""
     for kind, english, spanish in cells(NOUNS):
         sort, gender = kind.split()
         for number, word, translation in zip(("sg", "pl"), english.split(), spanish.split(), strict=True):
@@ -304,19 +311,20 @@ def noun_rows() -> Iterator[Row]:
 
 
 def adjective_rows() -> Iterator[Row]:
+    """ADJ[number gender sort copula]"""
     for word, spanish, copula, sentiment, sorts in cells(ADJECTIVES):
-        for features, form in zip(("sg m", "sg f", "pl m", "pl f"), spanish.split(), strict=True):
+        for features, form in zip(NUMBERS_AND_GENDERS, spanish.split(), strict=True):
             for sort in sorts:
                 yield "1", f"ADJ[{features} {SORTS[sort]} {copula}]", f"{word}/ADJ", form, sentiment
 
 
 def verb_rows() -> Iterator[Row]:
+    """FINITE and BARE[tense number subject object], GERUND[subject object]; Spanish is finite where English is bare."""
     for english, spanish, sentiment, arguments in cells(VERBS):
         bare, third, past, *gerund = english.split()
         *finite, spanish_gerund = spanish.split() if gerund else [*spanish.split(), ""]
-        tenses = ("present sg", "present pl", "past sg", "past pl")
         for sorts in sort_pairs(arguments):
-            for tense, word, form in zip(tenses, (third, bare, past, past), finite, strict=True):
+            for tense, word, form in zip(TENSES_AND_NUMBERS, (third, bare, past, past), finite, strict=True):
                 yield "1", f"FINITE[{tense} {sorts}]", f"{word}/VERB", form, sentiment
                 yield "1", f"BARE[{tense} {sorts}]", f"{bare}/VERB", form, sentiment
             for word in gerund:
@@ -324,9 +332,9 @@ def verb_rows() -> Iterator[Row]:
 
 
 def function_word_rows() -> Iterator[Row]:
+    """BE[tense number copula], ADP[sort of the noun before, sort of the noun after]"""
     for english, spanish, copulas in cells(BE):
-        tenses = ("present sg", "present pl", "past sg", "past pl")
-        for tense, word, form in zip(tenses, english.split(), spanish.split(), strict=True):
+        for tense, word, form in zip(TENSES_AND_NUMBERS, english.split(), spanish.split(), strict=True):
             for copula in copulas.split():
                 yield "1", f"BE[{tense} {copula}]", f"{word}/AUX", form, "0"
     for word, spanish, arguments in cells(ADPOSITIONS):
@@ -347,6 +355,7 @@ def instances(row: Row) -> Iterator[tuple[str, Rule]]:
 
 
 def synchronous_rule(probability: float, english: str, spanish: str, sentiment: str) -> Rule:
+    """The rule for one row whose variables are bound."""
     items = re.findall(r"[^\s\[]+(?:\[.*?\])?", english)
     children = [item for item in items if "/" not in item]
     numbers = itertools.count()
@@ -393,9 +402,9 @@ def normalized(rows: list[tuple[float, list[Rule]]]) -> list[Rule]:
     return [rule._replace(probability=factor * rule.probability) for factor, row in shares for rule in row]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 # Sampling
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def sample(n: int, seed: int) -> list[Sentence]:
@@ -471,19 +480,20 @@ def spelled(phrase: Phrase) -> Sentence:
 
 
 def with_an(text: str) -> str:
+    """`text` with "an" for "a" before a vowel."""
     return re.sub(r"\ba (?=[aeiou])", "an ", text)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 # Probability
-# ---------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------
 
 
 def log_probability(text: str) -> float:
     """The natural logarithm of the probability of a sentence under the grammar, -inf for what it does not produce.
 
     The sum over all trees, by the inside algorithm from the top down: no rule is left-recursive. Jurafsky & Martin,
-    Speech and Language Processing, appendix on statistical constituency parsing.
+    Speech and Language Processing, appendix on statistical constituency parsing. Tokens are divided by one space.
     """
     underlying = re.sub(r"\ban (?=[aeiou])", "a ", text)
     if with_an(underlying) != text:
@@ -538,6 +548,7 @@ def follow(rule: Rule, start: int, words: tuple[str, ...], chart: Chart) -> dict
 
 
 def step(rule: Rule, item: int | Word, start: int, words: tuple[str, ...], chart: Chart) -> dict[int, float]:
+    """For each end, the probability that one item of the right side of `rule` yields the words up to it."""
     if isinstance(item, int):
         return inside(rule.children[item], start, words, chart)
     return {start + 1: 1.0} if words[start : start + 1] == (item.text,) else {}

@@ -1,5 +1,6 @@
 """Where a model is trained: on one device, or on all local ones."""
 
+import functools
 import os
 
 import tensorflow as tf
@@ -9,8 +10,12 @@ def _one():
     return tf.distribute.get_strategy()
 
 
+@functools.cache
 def _mirrored():
-    """One replica a GPU; without a GPU one a core, each a logical CPU device."""
+    """One replica a GPU; without a GPU one a core, each a logical CPU device.
+
+    Only one in a process: two strategies over the same devices would give their collective operations the same keys.
+    """
     if tf.config.list_physical_devices("GPU"):
         return tf.distribute.MirroredStrategy()
     [cpu] = tf.config.list_physical_devices("CPU")

@@ -10,6 +10,11 @@ from seq_models.training.callbacks import MetricsFile, best_so_far
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.strategy import STRATEGIES, make_strategy
 
+SCHEDULES = {
+    "constant": lambda rate, steps: rate,  # noqa: ARG005
+    "cosine": keras.optimizers.schedules.CosineDecay,
+}
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -19,6 +24,7 @@ class TrainingOptions:
     batch_size: int = 64  # examples of the global batch
     optimizer: str = "adam"
     learning_rate: float = 1e-3
+    schedule: str = "constant"  # of the learning rate: "constant", or "cosine" down to 0 over all epochs
     clip_norm: float = 5.0  # largest norm of all gradients together; 0 for no clipping
     patience: int = 3  # epochs without a better score before training stops
     seed: int = 1
@@ -31,8 +37,10 @@ class TrainingOptions:
         for name in ("learning_rate", "clip_norm"):
             if not isinstance(getattr(self, name), int | float) or getattr(self, name) < 0:
                 raise ValueError(f"{name} must be a number, 0 or more. Received: {name}={getattr(self, name)!r}")
-        if self.strategy not in STRATEGIES:
-            raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}. Received: strategy={self.strategy!r}")
+        for name, choices in (("strategy", STRATEGIES), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in choices:
+                received = f"{name}={getattr(self, name)!r}"
+                raise ValueError(f"{name} must be one of {', '.join(choices)}. Received: {received}")
 
     @classmethod
     def split(cls, options):
@@ -62,10 +70,8 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
     keras.utils.set_random_seed(options.seed)
     with options_from_outside(), make_strategy(options.strategy).scope():
         model = task.from_examples(train_data, **model_options)
-        optimizer = keras.optimizers.get(options.optimizer)
-        optimizer.learning_rate = options.learning_rate
-        model.compile(optimizer, clip_norm=options.clip_norm or None)
-    train_set = model.dataset(train_data, options.batch_size, shuffle=True, seed=options.seed)
+        train_set = model.dataset(train_data, options.batch_size, shuffle=True, seed=options.seed)
+        model.compile(_optimizer(options, steps=options.epochs * len(train_set)), clip_norm=options.clip_norm or None)
     valid_set = model.dataset(valid_data, options.batch_size)
     run.start(config)
     run.write_vocabularies(model)
@@ -80,6 +86,11 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
     )
     run.write_metrics({**run.read_metrics(), "finished": True})
     return run
+
+
+def _optimizer(options, steps):
+    rate = SCHEDULES[options.schedule](options.learning_rate, steps)
+    return keras.optimizers.get({"class_name": options.optimizer, "config": {"learning_rate": rate}})
 
 
 def _callbacks(run, task, options):

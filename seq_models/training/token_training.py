@@ -6,9 +6,11 @@ Overrides of `keras.Model`, checked on Keras 3.15 with TensorFlow 2.20 and 2.21.
 import keras
 import tensorflow as tf
 
+from seq_models.training.metrics import TokenMean
 
-class TokenModel(keras.Model):
-    """A `keras.Model` of logits that is trained on (inputs, targets, weights).
+
+class TokenTraining:
+    """Mixed into a `keras.Model` of logits: training on (inputs, targets, weights).
 
         loss = Σ_i w_i (-log softmax(logits_i)[target_i]) / Σ_i w_i
 
@@ -33,9 +35,12 @@ class TokenModel(keras.Model):
         if "loss" in kwargs:
             raise ValueError(f"The task brings its own loss. Received: loss={kwargs['loss']!r}")
         super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
+        self._loss_tracker = TokenMean(name="loss")
         self.clip_norm = clip_norm
 
     def get_compile_config(self):
+        if not self.compiled:
+            return None
         optimizer = keras.saving.serialize_keras_object(self.optimizer)
         return {"optimizer": optimizer, "clip_norm": self.clip_norm}
 
@@ -47,6 +52,15 @@ class TokenModel(keras.Model):
     def fit(self, x=None, *args, shuffle=False, **kwargs):
         """As `keras.Model.fit`, on a dataset that shuffles by itself."""
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Stock Keras calls the model on the sum of the replicas' batches, which fails where their shapes differ.
+
+        A functional model and its metrics are built already; only the optimizer's variables are not.
+        """
+        if not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
 
     def train_step(self, data):
         inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)

@@ -1,0 +1,79 @@
+"""The demo: four tasks on the built-in corpora, each trained, evaluated, exported and asked."""
+
+import time
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from seq_models.serving import export
+from seq_models.tasks import TASKS
+from seq_models.tasks.task import unbatch
+from seq_models.text import corpora
+
+RECIPES = {
+    "language-model": {"epochs": 8, "model": {"units": 128, "embedding_units": 64, "dropout": 0.1}},
+    "labeler": {"epochs": 2, "model": {"units": 32, "characters": False}},
+    "classifier": {"epochs": 5, "model": {"units": 48, "pooling": "last"}},
+    "encoder-decoder": {"epochs": 8, "model": {"units": 96, "cell": "gru"}},
+}
+QUESTIONS = {
+    "language-model": [f"the flights the airline was canceling {be} full" for be in ("were", "was")],
+    "labeler": ["the pilots book the flights", "she reads the book"],
+    "classifier": ["the library was not boring", "the doctor was kind , but the book was boring"],
+    "encoder-decoder": ["the green witch arrived", "the old books were boring"],
+}
+# The score of the table: its name, how it is written, and what it is held against.
+SCORES = {
+    "language-model": ("perplexity", "{:.3f}", "{:.3f} lowest possible"),
+    "labeler": ("accuracy", "{:.2%}", "≥ 99 % expected"),
+    "classifier": ("accuracy", "{:.2%}", "≥ 98 % expected"),
+    "encoder-decoder": ("exact_match", "{:.2%}", "≥ 90 % expected"),
+}
+
+
+def demo(out, size=12_000):
+    """Runs all four tasks and prints what they reach.
+
+    Args:
+        out: Directory of the run directories and exports; those of an earlier demo stay, exports get a new version.
+        size: Number of training examples.
+    """
+    console = Console()
+    table = Table("task", "score on test", "held against", "seconds", "export")
+    for name, task in TASKS.items():
+        console.rule(name)
+        started = time.perf_counter()
+        corpus = corpora.load(name, train_size=size)
+        model = _train(task, corpus, RECIPES[name])
+        scores = model.score(corpus.test)
+        model.save_run(out / "runs" / name)
+        path = export(model, out / "exports" / name)
+        _ask(console, model, path, QUESTIONS[name])
+        score, written, bound = SCORES[name]
+        seconds = f"{time.perf_counter() - started:.0f}"
+        reached = f"{score} {written.format(scores[score])}"
+        table.add_row(name, reached, bound.format(corpus.lowest_perplexity), seconds, str(path))
+    console.print(table)
+
+
+def _train(task, corpus, recipe):
+    keras.utils.set_random_seed(1)
+    model = task.from_examples(corpus.train, tokenizer="whitespace", **recipe["model"])
+    train, valid = model.dataset(corpus.train, shuffle=True), model.dataset(corpus.valid)
+    steps = recipe["epochs"] * len(train)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(4e-3, steps)), clip_norm=5.0)
+    model.fit(train, validation_data=valid, epochs=recipe["epochs"])
+    return model
+
+
+def _ask(console, model, path, questions):
+    """Answers of the export, loaded anew; they must be those of the model."""
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    answers = unbatch({name: tensor.numpy() for name, tensor in served(text=tf.constant(questions)).items()})
+    expected = model.predict_text(questions)
+    for question, answer, own in zip(questions, answers, expected, strict=True):
+        if model.line(answer) != model.line(own):
+            raise RuntimeError(f"The export must answer as the model does: {own}. Received: {answer}")
+        console.print(f"  {question}  →  {model.line(answer)}", markup=False, highlight=False)

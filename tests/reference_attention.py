@@ -1,0 +1,62 @@
+"""Attention and the attention decoder as loops over rows and steps, in float64 NumPy: an independent reading of [1].
+
+Nothing of this project and nothing of Keras is imported here. q is a vector (Q,), e the source steps of one row (S, D).
+
+References:
+    [1] Jurafsky and Martin, Speech and Language Processing, section 8.8; Bahdanau, Cho and Bengio 2015, appendix A.1.2;
+        Luong, Pham and Manning 2015, equation 8.
+"""
+
+import numpy as np
+
+
+def additive_score(q, e_j, weights):
+    """u · tanh(W q + U e_j + b)."""
+    W, U, b, u = weights
+    return float(u[:, 0] @ np.tanh(W.T @ q + U.T @ e_j + b))
+
+
+def bilinear_score(q, e_j, weights):
+    """q W e_j."""
+    [W] = weights
+    return float(sum(q[i] * W[i, k] * e_j[k] for i in range(len(q)) for k in range(len(e_j))))
+
+
+def dot_score(q, e_j, weights):
+    """q · e_j."""
+    return float(sum(a * b for a, b in zip(q, e_j, strict=True)))
+
+
+def attend(score, q, e, weights, real=None):
+    """One row: (context (D,), weights (S,)). The softmax runs over the real steps only; without any, all is 0."""
+    real = [True] * len(e) if real is None else real
+    powers = {j: np.exp(score(q, e[j], weights)) for j in range(len(e)) if real[j]}
+    alpha = np.array([powers.get(j, 0) / sum(powers.values()) if powers else 0.0 for j in range(len(e))])
+    return sum(alpha[j] * e[j] for j in range(len(e))), alpha
+
+
+def decode(cells, score, y, e, states, attention_weights, mask=None):
+    """Teacher forcing, row by row.
+
+    Args:
+        cells: For each layer, (step of `reference`, its weights).
+        y: Embedded tokens before (B, T, D). e: source steps (B, S, M). mask: (B, S), True on real source steps.
+        states: For each layer a list of (B, H), h first.
+    Returns:
+        (outputs [h_t; c_t] (B, T, H + M), weights (B, T, S)).
+    """
+    outputs, alphas = [], []
+    for row in range(len(y)):
+        now = [[state[row] for state in layer] for layer in states]
+        for t in range(y.shape[1]):
+            h_before = now[-1][0]
+            real = None if mask is None else mask[row]
+            context, alpha = attend(score, h_before, e[row], attention_weights, real)
+            x = np.concatenate([y[row, t], context])
+            for k, (step, weights) in enumerate(cells):
+                now[k] = step(x, now[k], weights)
+                x = now[k][0]
+            outputs.append(np.concatenate([x, context]))
+            alphas.append(alpha)
+    shape = y.shape[:2]
+    return np.reshape(outputs, (*shape, -1)), np.reshape(alphas, (*shape, -1))

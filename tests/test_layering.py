@@ -1,0 +1,130 @@
+"""Which folder may import which, and what no file may hold: read from the source, nothing is imported.
+
+layers, models, decoding need only `keras`. text and training each stand alone: a task hands them to each other. tasks
+join all of these; serving knows tasks; the command line and the demo, on top, know everything.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "seq_models"
+MAY_IMPORT = {
+    "errors": set(),
+    "layers": set(),
+    "models": {"layers"},
+    "decoding": {"layers", "models"},
+    "text": {"errors"},
+    "training": {"errors"},
+    "tasks": {"errors", "models", "decoding", "text", "training"},
+    "serving": {"errors", "layers", "models", "decoding", "text", "training", "tasks"},
+    "cli": {"errors", "layers", "models", "decoding", "text", "training", "tasks", "serving", "demo"},
+    "demo": {"errors", "layers", "models", "decoding", "text", "training", "tasks", "serving"},
+    "__init__": set(),
+}
+ONLY_KERAS = ("layers", "models", "decoding")
+FILES = sorted(PACKAGE.rglob("*.py"))
+every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+
+
+def tree_of(file):
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def folder_of(file):
+    """The folder of a file of the package, or its own name where it lies at the top."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(file):
+    """Dotted names that a file imports, anywhere in it: "keras", "seq_models.models", …"""
+    names = set()
+    for node in ast.walk(tree_of(file)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            # `from seq_models import models`: what is imported from the top is a folder or a public name.
+            names |= {f"{start}.{alias.name}" for alias in node.names} if start == "seq_models" else {start}
+    return names
+
+
+def public_places():
+    """The table of `seq_models/__init__.py`: public name -> module."""
+    for node in tree_of(PACKAGE / "__init__.py").body:
+        if isinstance(node, ast.Assign) and [target.id for target in node.targets] == ["_PLACES"]:
+            return ast.literal_eval(node.value)
+    raise LookupError("seq_models/__init__.py has no table _PLACES")
+
+
+def folders_imported(file):
+    """The folders of the package that a file imports."""
+    inside = [name.split(".") for name in imported(file) if name.split(".")[0] == "seq_models"]
+    return {public_places().get(parts[1], f"seq_models.{parts[1]}").split(".")[1] for parts in inside}
+
+
+def test_the_package_has_files_and_every_folder_has_a_rule():
+    assert len(FILES) > 20
+    assert {folder_of(file) for file in FILES} == MAY_IMPORT.keys()
+
+
+@every_file
+def test_a_folder_imports_only_the_folders_below_it(file):
+    folder = folder_of(file)
+    assert folders_imported(file) <= MAY_IMPORT[folder] | {folder}
+
+
+def test_no_two_folders_may_import_each_other():
+    order = list(MAY_IMPORT)
+    order.remove("demo")
+    order.insert(order.index("cli"), "demo")
+    for place, folder in enumerate(order):
+        assert MAY_IMPORT[folder] <= set(order[:place])
+
+
+@every_file
+def test_imports_are_absolute_and_visible(file):
+    names = imported(file)
+    assert not any(name.startswith(".") for name in names)
+    assert "seq_models" not in names  # `import seq_models` would hide which folder is meant
+    if file != PACKAGE / "__init__.py":
+        assert not any(name.split(".")[0] == "importlib" for name in names)
+        assert not any(isinstance(node, ast.Name) and node.id == "__import__" for node in ast.walk(tree_of(file)))
+
+
+@pytest.mark.parametrize("folder", ONLY_KERAS)
+def test_layers_models_and_decoding_need_only_keras(folder):
+    files = [file for file in FILES if folder_of(file) == folder]
+    names = {name for file in files for name in imported(file)}
+    outside = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"seq_models"}
+    assert outside == {"keras"}
+    assert not any("tensorflow" in name for name in names)  # nor keras.src.backend.tensorflow
+    assert MAY_IMPORT[folder] <= set(ONLY_KERAS)
+
+
+def test_the_package_itself_imports_nothing_until_a_name_is_used():
+    assert imported(PACKAGE / "__init__.py") == {"importlib"}
+
+
+def test_every_public_name_is_in_the_module_that_the_table_says():
+    for name, module in public_places().items():
+        path = PACKAGE.parent.joinpath(*module.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        assert file.is_file(), module
+        if module.split(".")[-1] == name:
+            continue  # a folder
+        defined = set()
+        for node in ast.walk(tree_of(file)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                defined.add(node.name)
+            elif isinstance(node, ast.ImportFrom):
+                defined |= {alias.asname or alias.name for alias in node.names}
+        assert name in defined, f"{module} has no {name}"
+
+
+@every_file
+def test_no_file_of_the_package_holds_an_assert(file):
+    lines = [node.lineno for node in ast.walk(tree_of(file)) if isinstance(node, ast.Assert)]
+    assert lines == [], f"{file}: python -O leaves an assert out; raise an error that says what was received"

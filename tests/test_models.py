@@ -1,0 +1,465 @@
+"""The four networks: shapes, files, options, padding, time, one step at a time, gradients."""
+
+import functools
+import inspect
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq_models.layers import CharacterEncoder
+from seq_models.models import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
+
+B, T, S, V, C, LABELS, UNITS, E = 4, 5, 6, 11, 7, 3, 8, 9
+LETTERS = 4  # the longest word
+LENGTHS, SOURCE_LENGTHS = [5, 2, 4, 1], [3, 6, 2, 4]
+NETWORKS = {
+    "language-model": (LanguageModel, {"vocabulary_size": V, "embedding_units": E}),
+    "language-model, tied": (LanguageModel, {"vocabulary_size": V, "tie_weights": True}),
+    "labeler": (SequenceLabeler, {"vocabulary_size": V, "labels": LABELS, "embedding_units": E}),
+    "labeler, characters": (
+        SequenceLabeler,
+        {"vocabulary_size": V, "labels": LABELS, "character_vocabulary_size": C, "character_units": 5},
+    ),
+    "classifier": (SequenceClassifier, {"vocabulary_size": V, "labels": LABELS, "embedding_units": E}),
+    "encoder-decoder": (
+        EncoderDecoder,
+        {"source_vocabulary_size": V + 1, "target_vocabulary_size": V, "embedding_units": E},
+    ),
+}
+CELLS = ("simple_rnn", "lstm", "gru")
+CELL_OF = dict(zip(NETWORKS, CELLS * 2, strict=True))  # where a test need not run every network with every cell
+ATTENTIONS = ("additive", "bilinear", "dot")
+POOLINGS = ("last", "mean", "max")
+every_network = pytest.mark.parametrize("name", NETWORKS)
+each_class = pytest.mark.parametrize(
+    "name", [name for name in NETWORKS if name not in ("language-model, tied", "labeler")]
+)
+every_cell = pytest.mark.parametrize("cell", CELLS)
+every_attention = pytest.mark.parametrize("attention", ATTENTIONS)
+REAL = np.arange(T) < np.array(LENGTHS)[:, None]
+
+
+def array(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    np.testing.assert_allclose(array(actual), array(expected), rtol=tolerance, atol=tolerance)
+
+
+def make(name, **options):
+    """A new network with random weights, biases too."""
+    network_class, needed = NETWORKS[name]
+    network = network_class(**{**needed, "units": UNITS, "cell": CELL_OF[name], **options})
+    generator = np.random.default_rng(5)
+    network.set_weights([generator.normal(size=w.shape, scale=0.5) for w in network.get_weights()])
+    return network
+
+
+def network(name, cell=None, layers=1, **options):
+    """`make`, once for all tests: they only read it."""
+    return _made(name, cell=cell or CELL_OF[name], layers=layers, **options)
+
+
+_made = functools.cache(make)
+
+
+def ids(lengths, width, vocabulary=V):
+    """Random token ids, 0 beyond each row's length."""
+    real = np.arange(width) < np.array(lengths)[:, None]
+    return np.where(real, np.random.randint(1, vocabulary, real.shape), 0).astype("int32")
+
+
+def inputs_of(name):
+    """A list of input arrays with padded rows."""
+    tokens = ids(LENGTHS, T)
+    if name == "labeler, characters":
+        letters = ids(np.random.randint(1, LETTERS + 1, B * T), LETTERS, C).reshape(B, T, LETTERS)
+        return [tokens, np.where(tokens[:, :, None] > 0, letters, 0)]
+    return [ids(SOURCE_LENGTHS, S, V + 1), tokens] if name == "encoder-decoder" else [tokens]
+
+
+def call(network, inputs, **options):
+    return network(inputs[0] if len(inputs) == 1 else tuple(inputs), **options)
+
+
+def real_rows(name, logits):
+    """The logits at real positions."""
+    return array(logits) if name == "classifier" else array(logits)[REAL]
+
+
+def widen(inputs, by=2):
+    """More padding on every axis but the rows."""
+    return [np.pad(x, [(0, 0)] + [(0, by)] * (x.ndim - 1)) for x in inputs]
+
+
+# Shapes, files, options
+
+
+@every_cell
+@every_network
+def test_logits_have_their_documented_shape(name, cell):
+    logits = call(network(name, cell), inputs_of(name))
+    assert (
+        tuple(logits.shape)
+        == {
+            "language-model": (B, T, V),
+            "language-model, tied": (B, T, V),
+            "labeler": (B, T, LABELS),
+            "labeler, characters": (B, T, LABELS),
+            "classifier": (B, LABELS),
+            "encoder-decoder": (B, T, V),
+        }[name]
+    )
+    assert np.isfinite(array(logits)).all()
+
+
+@every_network
+def test_a_network_survives_its_file(name, tmp_path):
+    before, inputs = network(name), inputs_of(name)
+    before.save(tmp_path / "model.keras")
+    after = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(after) is type(before) and after.get_config() == before.get_config()
+    np.testing.assert_array_equal(array(call(after, inputs)), array(call(before, inputs)))
+
+
+OTHER = {
+    "vocabulary_size": 13,
+    "source_vocabulary_size": 14,
+    "target_vocabulary_size": 15,
+    "labels": 4,
+    "cell": "gru",
+    "units": 3,
+    "layers": 2,
+    "embedding_units": 3,
+    "dropout": 0.25,
+    "tie_weights": True,
+    "bidirectional": False,
+    "pooling": "last",
+    "character_vocabulary_size": 6,
+    "character_units": 2,
+    "attention": "dot",
+}
+
+
+@pytest.mark.parametrize("network_class", [LanguageModel, SequenceLabeler, SequenceClassifier, EncoderDecoder])
+def test_every_option_is_in_the_config_and_comes_back(network_class):
+    options = {option: OTHER[option] for option in inspect.signature(network_class).parameters if option != "kwargs"}
+    before = network_class(**options, name="net")
+    assert before.get_config() == {"name": "net", **options}
+    after = network_class.from_config(before.get_config())
+    assert after.get_config() == before.get_config()
+    assert [tuple(w.shape) for w in after.weights] == [tuple(w.shape) for w in before.weights]
+
+
+def test_embeddings_have_the_size_of_the_units_unless_told():
+    assert make("labeler", embedding_units=None, units=6).get_config()["embedding_units"] == 6
+
+
+REFUSED = [
+    ({"cell": "elman"}, r"cell must be one of simple_rnn, lstm, gru. Received: cell='elman'"),
+    ({"units": 0}, r"units must be a positive integer. Received: (embedding_)?units=0"),
+    ({"units": True}, r"units must be a positive integer. Received: (embedding_)?units=True"),
+    ({"layers": 1.0}, r"layers must be a positive integer. Received: layers=1.0"),
+    ({"embedding_units": -1, "units": -1}, r"embedding_units must be a positive integer. Received: embedding_units=-1"),
+    ({"dropout": 2}, r"0 and 1. Received: rate=2"),
+]
+
+
+@pytest.mark.parametrize("options, message", REFUSED, ids=[str(options) for options, _ in REFUSED])
+@every_network
+def test_an_option_that_is_none_of_the_choices_is_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(name, **options)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("language-model", {"vocabulary_size": 0}, "vocabulary_size must be a positive integer. Received"),
+        ("language-model, tied", {"embedding_units": 5}, "Received: embedding_units=5, units=8"),
+        ("labeler", {"labels": 0}, "labels must be a positive integer. Received: labels=0"),
+        ("labeler", {"character_vocabulary_size": 0}, "Received: character_vocabulary_size=0"),
+        ("labeler, characters", {"character_units": -2}, "Received: character_units=-2"),
+        ("classifier", {"labels": "3"}, "labels must be a positive integer. Received: labels='3'"),
+        ("classifier", {"pooling": "sum"}, "pooling must be one of last, mean, max. Received: pooling='sum'"),
+        ("encoder-decoder", {"attention": "cosine"}, "one of additive, bilinear, dot. Received: attention='cosine'"),
+        ("encoder-decoder", {"source_vocabulary_size": 2.5}, "Received: source_vocabulary_size=2.5"),
+    ],
+)
+def test_an_option_of_one_network_is_refused_with_what_was_received(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(name, **options)
+
+
+# Padding and rows
+
+
+@every_network
+def test_more_padding_changes_no_logits_on_real_positions(name):
+    net, inputs = network(name, layers=2), inputs_of(name)
+    logits, padded = call(net, inputs), array(call(net, widen(inputs)))
+    padded = padded if name == "classifier" else padded[:, :T]
+    assert_close(real_rows(name, padded), real_rows(name, logits))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_more_padding_changes_no_class_with_any_pooling(pooling, bidirectional):
+    net, [tokens] = network("classifier", pooling=pooling, bidirectional=bidirectional), inputs_of("classifier")
+    assert_close(net(widen([tokens])[0]), net(tokens))
+
+
+@every_attention
+def test_more_source_padding_changes_no_logits_with_any_attention(attention):
+    net, (source, target) = network("encoder-decoder", attention=attention), inputs_of("encoder-decoder")
+    assert_close(net((widen([source])[0], target)), net((source, target)))
+
+
+@each_class
+def test_a_row_alone_without_its_padding_gives_what_it_gives_in_the_batch(name):
+    net, inputs = network(name), inputs_of(name)
+    logits = array(call(net, inputs))
+    for row in (1, 2):
+        alone = [x[row : row + 1] for x in inputs]
+        alone = [x[:, : max(1, np.count_nonzero(x.reshape(1, x.shape[1], -1).any(axis=2)))] for x in alone]
+        expected = logits[row] if name == "classifier" else logits[row, : LENGTHS[row]]
+        assert_close(array(call(net, alone))[0], expected)
+
+
+@every_network
+def test_permuting_rows_permutes_logits(name):
+    net, inputs, rows = network(name), inputs_of(name), np.random.permutation(B)
+    assert_close(call(net, [x[rows] for x in inputs]), array(call(net, inputs))[rows])
+
+
+# Time
+
+
+def change(tokens, t):
+    """The tokens with another one at t."""
+    other = tokens.copy()
+    other[:, t] = 1 + other[:, t] % (V - 1)
+    return other
+
+
+@pytest.mark.parametrize(
+    "name, cell",
+    [*(("language-model", cell) for cell in CELLS), ("language-model, tied", "lstm"), ("encoder-decoder", "gru")],
+)
+def test_a_future_token_cannot_change_the_past(name, cell):
+    net, [*source, tokens] = network(name, cell), inputs_of(name)
+    tokens = ids([T] * B, T)
+    logits, changed = array(call(net, [*source, tokens])), array(call(net, [*source, change(tokens, 3)]))
+    np.testing.assert_array_equal(changed[:, :3], logits[:, :3])
+    assert (changed[:, 3:] != logits[:, 3:]).any(axis=-1).all()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_labeler_sees_the_future_only_when_it_reads_both_ways(bidirectional):
+    net, tokens = network("labeler", bidirectional=bidirectional), ids([T] * B, T)
+    differs = (array(net(tokens)) != array(net(change(tokens, 2)))).any(axis=-1)
+    assert differs[:, 2:].all()
+    assert differs[:, :2].all() if bidirectional else not differs[:, :2].any()
+
+
+@pytest.mark.parametrize("bidirectional, units", [(False, UNITS), (True, 2 * UNITS)])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_classifier_pools_one_direction_or_both(pooling, bidirectional, units):
+    net = network("classifier", pooling=pooling, bidirectional=bidirectional)
+    assert tuple(net.weights[-2].shape) == (units, LABELS)
+    tokens = ids([T] * B, T)
+    for t in (0, T - 1):
+        assert (array(net(tokens)) != array(net(change(tokens, t)))).any(axis=-1).all()
+
+
+# The language model, one token at a time
+
+
+@pytest.mark.parametrize(
+    "name, cell", [*(("language-model", cell) for cell in CELLS), ("language-model, tied", "lstm")]
+)
+def test_steps_over_the_tokens_give_the_logits_of_the_whole_sequence(name, cell):
+    net, tokens = network(name, cell, layers=2), ids([T] * B, T)
+    states, logits = net.initial_states(B), []
+    for t in range(T):
+        new, states = net.step(tokens[:, t], states)
+        logits.append(array(new))
+    assert_close(np.stack(logits, axis=1), net(tokens))
+
+
+@pytest.mark.parametrize("cell, compiled", [*((cell, False) for cell in CELLS), ("lstm", True)])
+def test_prompts_of_different_lengths_are_read_as_if_each_were_alone(cell, compiled):
+    net, tokens = network("language-model", cell, layers=2 if compiled else 1), ids(LENGTHS, T)
+    read = net.read
+    if compiled:
+        read = tf.function(
+            read, input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
+        )
+    logits, states = read(tf.constant(tokens), tf.constant(LENGTHS))
+    for row, length in enumerate(LENGTHS):
+        alone, expected = tokens[row : row + 1, :length], net.initial_states(1)
+        for t in range(length):
+            last, expected = net.step(alone[:, t], expected)
+        assert_close(logits[row], last[0])
+        assert_close(logits[row], array(net(alone))[0, -1])
+        for state, one in zip(states, expected, strict=True):
+            assert_close(state[row], one[0])
+
+
+def test_tied_weights_share_one_matrix():
+    recurrent = 4 * UNITS * (2 * UNITS + 1)
+    assert make("language-model, tied").count_params() == V * UNITS + recurrent
+    assert make("language-model", cell="lstm", embedding_units=UNITS).count_params() == 2 * V * UNITS + V + recurrent
+    net = make("language-model, tied")
+    h = np.random.normal(size=(2, UNITS)).astype("float32")
+    assert_close(net.embedding(h, reverse=True), h @ array(net.embedding.embeddings).T)
+
+
+# Characters
+
+
+def test_letters_beyond_the_padding_change_nothing():
+    net, (tokens, letters) = network("labeler, characters"), inputs_of("labeler, characters")
+    wider = np.pad(letters, ((0, 0), (0, 0), (0, 3)))
+    assert_close(net((tokens, wider)), net((tokens, letters)), 1e-6)
+
+
+def test_letters_of_a_padded_word_change_no_real_position():
+    net, (tokens, letters) = network("labeler, characters"), inputs_of("labeler, characters")
+    other = np.where(REAL[:, :, None], letters, 1 + np.random.randint(1, C - 1, letters.shape))
+    assert_close(array(net((tokens, other)))[REAL], array(net((tokens, letters)))[REAL], 1e-6)
+
+
+@pytest.mark.parametrize("letter", [0, 2])
+def test_a_letter_of_a_word_changes_the_logits_of_that_word(letter):
+    net = network("labeler, characters", bidirectional=False)
+    tokens, letters = ids([T] * B, T), np.random.randint(1, C, (B, T, LETTERS))
+    other = letters.copy()
+    other[:, 2, letter] = 1 + other[:, 2, letter] % (C - 1)
+    differs = (array(net((tokens, letters))) != array(net((tokens, other)))).any(axis=-1)
+    assert differs[:, 2:].all() and not differs[:, :2].any()
+
+
+def test_a_word_is_the_final_states_of_an_lstm_over_its_letters_both_ways():
+    layer = CharacterEncoder(C, embedding_units=2, units=5)
+    letters = ids(np.random.randint(1, LETTERS + 1, 6), LETTERS, C).reshape(2, 3, LETTERS)
+    letters[1, 2] = 0  # a padded word
+    vectors = array(layer(letters))
+    assert vectors.shape == (2, 3, 10) and layer.compute_output_shape((2, 3, LETTERS)) == (2, 3, 10)
+    peers = [keras.layers.LSTM(5), keras.layers.LSTM(5)]
+    for peer, own in zip(peers, (layer.encoder.forward_layer, layer.encoder.backward_layer), strict=True):
+        peer.build((None, None, 2))
+        peer.set_weights(own.get_weights())
+    for row in range(2):
+        for t in range(3):
+            word = letters[row, t][letters[row, t] > 0]
+            if not len(word):
+                assert (vectors[row, t] == 0).all()
+                continue
+            spelled = array(layer.embedding.embeddings)[word][None]
+            assert_close(vectors[row, t], np.concatenate([peers[0](spelled)[0], peers[1](spelled[:, ::-1])[0]]))
+
+
+def test_a_character_encoder_survives_its_file(tmp_path):
+    inputs = keras.Input((None, None), dtype="int32")
+    layer = CharacterEncoder(C, embedding_units=2, units=5, name="letters")
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert reloaded.get_layer("letters").get_config() == layer.get_config()
+    letters = np.random.randint(0, C, (2, 3, LETTERS))
+    np.testing.assert_array_equal(array(reloaded(letters)), array(model(letters)))
+
+
+# The encoder-decoder, one token at a time
+
+
+@pytest.mark.parametrize("cell, attention", list(zip(CELLS, ATTENTIONS, strict=True)))
+def test_steps_over_the_target_give_the_logits_of_teacher_forcing(cell, attention):
+    net = network("encoder-decoder", cell, layers=2, attention=attention)
+    source, target = inputs_of("encoder-decoder")
+    memory, states, mask = net.encode(source)
+    np.testing.assert_array_equal(array(mask), source > 0)
+    assert [tuple(state.shape) for state in states] == [(B, UNITS)] * len(net.decoder.state_sizes())
+    keys, logits = net.decoder.prepare(memory), []
+    for t in range(T):
+        new, states, weights = net.step(target[:, t], states, memory, keys, mask)
+        assert (array(weights)[source == 0] == 0).all()
+        logits.append(array(new))
+    assert_close(np.stack(logits, axis=1), net((source, target)))
+
+
+def test_each_layer_of_the_decoder_starts_from_the_final_states_of_that_layer_of_the_encoder():
+    net, source = make("encoder-decoder", cell="lstm", layers=2), inputs_of("encoder-decoder")[0]
+    stack = [layer for layer in net.layers if isinstance(layer, keras.layers.Bidirectional)]
+    h, expected = array(net.get_layer("source_embedding")(source)), []
+    for layer in stack:
+        h, forward_h, forward_c, backward_h, backward_c = map(array, layer(h, mask=source > 0))
+        expected += [np.concatenate([forward_h, backward_h], 1), np.concatenate([forward_c, backward_c], 1)]
+    _, states, _ = net.encode(source)
+    for k, (state, final) in enumerate(zip(states, expected, strict=True)):
+        W, b = map(array, net.get_layer(f"bridge_{k}").weights)
+        assert_close(state, np.tanh(final @ W + b))
+
+
+def test_a_source_token_changes_every_logit():
+    net, (source, target) = network("encoder-decoder"), inputs_of("encoder-decoder")
+    assert (array(net((source, target))) != array(net((change(source, 0), target)))).any(axis=-1).all()
+
+
+# Training
+
+
+OPTIONS = [(name, {}) for name in NETWORKS]
+OPTIONS += [("classifier", {"pooling": pooling, "bidirectional": False}) for pooling in POOLINGS]
+OPTIONS += [("encoder-decoder", {"attention": attention, "cell": "gru"}) for attention in ("bilinear", "dot")]
+
+
+@pytest.mark.parametrize("name, options", OPTIONS)
+def test_every_weight_gets_a_finite_gradient_that_is_not_zero(name, options):
+    net, inputs = network(name, layers=1 if options else 2, **options), inputs_of(name)
+    with tf.GradientTape() as tape:
+        logits = call(net, inputs, training=True)
+        loss = tf.reduce_sum(tf.nn.log_softmax(logits)[..., 1] * tf.cast(real_weights(name), logits.dtype))
+    gradients = tape.gradient(loss, [w.value for w in net.trainable_weights])
+    for weight, gradient in zip(net.trainable_weights, gradients, strict=True):
+        assert gradient is not None, weight.path
+        gradient = array(tf.convert_to_tensor(gradient))
+        assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, weight.path
+
+
+def real_weights(name):
+    """1 on real tokens; 1 for each text."""
+    return np.ones(B) if name == "classifier" else REAL
+
+
+@each_class
+def test_dropout_changes_logits_in_training_only(name):
+    plain, dropped, inputs = network(name), make(name, dropout=0.5), inputs_of(name)
+    np.testing.assert_array_equal(array(call(dropped, inputs)), array(call(plain, inputs)))
+    first, second = (array(call(dropped, inputs, training=True)) for _ in range(2))
+    assert (first != second).any() and (first != array(call(plain, inputs))).any()
+
+
+@each_class
+def test_float64_gives_the_logits_of_float32_more_exactly(name):
+    inputs = inputs_of(name)
+    single = call(network(name), inputs)
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    double = call(make(name), inputs)
+    assert keras.backend.standardize_dtype(double.dtype) == "float64"
+    assert_close(single, double)
+
+
+@each_class
+def test_a_graph_with_unknown_sizes_gives_what_eager_gives(name):
+    net, inputs = network(name), inputs_of(name)
+    graph = tf.function(
+        lambda *inputs: call(net, inputs), input_signature=[tf.TensorSpec([None] * x.ndim, x.dtype) for x in inputs]
+    )
+    for some in (inputs, widen([x[1:] for x in inputs])):
+        assert_close(graph(*map(tf.constant, some)), call(net, some))

@@ -1,0 +1,239 @@
+"""Tokenizers, vocabularies, codecs and pipelines: what the graph makes of texts."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq_models import InputError
+from seq_models.text.codec import Codec
+from seq_models.text.labels import Labels
+from seq_models.text.preprocessors import (
+    EncoderDecoderPreprocessor,
+    LanguageModelPreprocessor,
+    SequenceClassifierPreprocessor,
+    SequenceLabelerPreprocessor,
+)
+from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+
+TEXTS = ["Don't stop, T-Shirt (well-known)!", "我爱Python编程。很好！", "naïve café 3.5 %", "", "  "]
+
+
+def tokens(codec, texts):
+    return [[token.decode() for token in row] for row in codec.tokenize(tf.constant(texts)).to_list()]
+
+
+def untrained(tokenizer, **options):
+    return Codec(tokenizer, Vocabulary(SPECIAL_TOKENS), **options)
+
+
+def test_words_are_cut_at_white_space_and_punctuation_and_han_characters_stand_alone():
+    assert tokens(untrained("words"), TEXTS) == [
+        ["Don't", "stop", ",", "T-Shirt", "(", "well-known", ")", "!"],
+        ["我", "爱", "Python", "编", "程", "。", "很", "好", "！"],
+        ["naïve", "café", "3.5", "%"],
+        [],
+        [],
+    ]
+
+
+def test_whitespace_tokens_are_what_stands_between_white_space():
+    assert tokens(untrained("whitespace"), ["a  b\tc.", "我 爱"]) == [["a", "b", "c."], ["我", "爱"]]
+
+
+def test_characters_are_unicode_characters_and_white_space_runs_are_one_space():
+    assert tokens(untrained("chars"), ["é 我\t  x "]) == [["é", " ", "我", " ", "x"]]
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "chars", "whitespace"])
+def test_decoding_what_was_encoded_gives_the_text_back(tokenizer):
+    texts = ["The cat, which sat (there), isn't 3.5 kg!", "我爱编程。很好！"]
+    codec = Codec.train(texts, tokenizer)
+    assert [t.decode() for t in codec.decode(codec.encode(tf.constant(texts)).to_tensor()).numpy()] == texts
+
+
+def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words():
+    texts = ["lower lowest newer newest wider widest"] * 30
+    codec = Codec.train(texts, "wordpiece", vocabulary_size=40)
+    assert tuple(codec.vocabulary.tokens[:4]) == SPECIAL_TOKENS
+    [cut] = tokens(codec, ["wider lower"])
+    assert "".join(cut).replace("##", "") == "widerlower"
+    [decoded] = codec.decode(codec.encode(tf.constant(["lower widest"])).to_tensor()).numpy()
+    assert decoded.decode() == "lower widest"
+
+
+def test_the_same_text_is_cut_alike_eagerly_and_in_a_graph():
+    codec = Codec.train(TEXTS, "words")
+    encode = tf.function(codec.encode, input_signature=[tf.TensorSpec([None], tf.string)])
+    assert encode(tf.constant(TEXTS)).to_list() == codec.encode(tf.constant(TEXTS)).to_list()
+
+
+def test_every_encoded_text_ends_with_the_end_token_and_is_cut_to_max_length():
+    codec = Codec.train(["a b c d"], "whitespace", max_length=3)
+    assert codec.encode(tf.constant(["a b c d", "a", ""])).to_list() == [[4, 5, 3], [4, 3], [3]]
+
+
+def test_lower_case_folds_every_script():
+    assert tokens(untrained("words", lowercase=True), ["ÄPFEL Straße ΣΟΦΙΑ"]) == [["äpfel", "straße", "σοφια"]]
+
+
+def test_invalid_utf8_becomes_the_replacement_character():
+    assert tokens(untrained("whitespace"), [b"a\xff b"]) == [["a\ufffd", "b"]]
+
+
+def test_a_vocabulary_keeps_the_most_frequent_tokens_ties_in_alphabetical_order():
+    counts = {"c": 3, "b": 5, "a": 3, "d": 1, "<unk>": 99}
+    assert Vocabulary.from_counts(counts).tokens == [*SPECIAL_TOKENS, "b", "a", "c", "d"]
+    assert Vocabulary.from_counts(counts, size=6).tokens == [*SPECIAL_TOKENS, "b", "a"]
+    assert Vocabulary.from_counts(counts, min_count=3).tokens == [*SPECIAL_TOKENS, "b", "a", "c"]
+
+
+def test_a_text_cannot_name_padding_start_or_end():
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, "a"])
+    assert vocabulary.ids(tf.constant(["<pad>", "<unk>", "<s>", "</s>", "a", "?"])).numpy().tolist() == [
+        1,
+        1,
+        1,
+        1,
+        4,
+        1,
+    ]
+
+
+def test_a_vocabulary_file_gives_the_vocabulary_back_with_spaces_and_han(tmp_path):
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, " ", "我", "é"])
+    vocabulary.save(tmp_path / "v.txt")
+    assert Vocabulary.load(tmp_path / "v.txt").tokens == vocabulary.tokens
+
+
+@pytest.mark.parametrize("wrong", [["a", "b"], [*SPECIAL_TOKENS, "a", "a"]])
+def test_a_vocabulary_without_its_special_tokens_or_with_one_token_twice_is_refused(wrong):
+    with pytest.raises(InputError, match="Received"):
+        Vocabulary(wrong)
+
+
+@pytest.mark.parametrize("options", [{"tokenizer": "word"}, {"tokenizer": "words", "max_length": 1}])
+def test_an_unknown_tokenizer_or_a_useless_length_is_refused(options):
+    with pytest.raises(ValueError, match="Received"):
+        Codec.train(["a"], **options)
+
+
+def test_a_codec_survives_its_config():
+    codec = Codec.train(TEXTS, "words", lowercase=True, max_length=7)
+    again = Codec.from_config(codec.get_config())
+    assert again.get_config() == codec.get_config()
+    assert again.encode(tf.constant(TEXTS)).to_list() == codec.encode(tf.constant(TEXTS)).to_list()
+
+
+def test_labels_know_their_numbers_and_name_an_unknown_one():
+    labels = Labels(["bad", "good"])
+    assert labels.ids(tf.constant(["good", "bad"])).numpy().tolist() == [1, 0]
+    assert [name.decode() for name in labels.lookup(tf.constant([1, 0])).numpy()] == ["good", "bad"]
+    assert labels.problem(["good"]) is None
+    assert "fine" in labels.problem(["fine"])
+
+
+def rows(dataset):
+    """All examples of a dataset of batches, padding cut off by the weights."""
+    found = []
+    for inputs, targets, weights in dataset:
+        for row, target, weight in zip(inputs.numpy(), targets.numpy(), weights.numpy(), strict=True):
+            real = weight > 0
+            found.append((row[real].tolist(), target[real].tolist()))
+    return found
+
+
+def numbered(count):
+    rng = np.random.default_rng(0)
+    return [" ".join([f"w{i}"] * rng.integers(1, 9)) for i in range(count)]
+
+
+def test_a_language_models_targets_are_its_inputs_one_step_on():
+    preprocessor = LanguageModelPreprocessor.from_examples(["a b c", "a"], tokenizer="whitespace")
+    [(inputs, targets, weights)] = preprocessor.dataset(["a b c", "a"])
+    assert inputs.numpy().tolist() == [[2, 4, 0, 0], [2, 4, 5, 6]]
+    assert targets.numpy().tolist() == [[4, 3, 0, 0], [4, 5, 6, 3]]
+    assert weights.numpy().tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+
+
+def test_an_epoch_holds_every_example_once_whatever_the_batch_size():
+    texts = numbered(501)
+    preprocessor = LanguageModelPreprocessor.from_examples(texts, tokenizer="whitespace")
+    for options in ({"batch_size": 1}, {"batch_size": 7, "shuffle": True}, {"batch_size": 64}):
+        dataset = preprocessor.dataset(texts, **options)
+        batches = list(dataset)
+        assert len(batches) == len(dataset) == -(-501 // options["batch_size"])
+        assert sorted(rows(dataset)) == sorted(rows(preprocessor.dataset(texts, batch_size=501)))
+
+
+def test_shuffling_changes_from_epoch_to_epoch_and_a_seed_repeats_it():
+    texts = numbered(200)
+    preprocessor = LanguageModelPreprocessor.from_examples(texts, tokenizer="whitespace")
+    one, two = (preprocessor.dataset(texts, batch_size=8, shuffle=True, seed=5) for _ in range(2))
+    epochs = [rows(one), rows(one)]
+    assert epochs[0] != epochs[1]
+    assert epochs == [rows(two), rows(two)]
+
+
+def test_batches_hold_examples_of_like_length():
+    texts = numbered(500)
+    preprocessor = LanguageModelPreprocessor.from_examples(texts, tokenizer="whitespace")
+    weights = [w.numpy() for _, _, w in preprocessor.dataset(texts, batch_size=10, shuffle=True)]
+    padding = 1 - sum(w.sum() for w in weights) / sum(w.size for w in weights)
+    assert padding < 0.05
+
+
+def test_a_labelers_end_token_is_read_but_not_labeled():
+    examples = [(["I", "eat", "apple"], ["P", "V", "N"]), (["Apple"], ["N"])]
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples)
+    [((ids, characters), targets, weights)] = preprocessor.dataset(examples)
+    assert targets.numpy().tolist() == [[0, 0, 0, 0], [1, 2, 0, 0]]
+    assert weights.numpy().tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
+    assert ids.numpy()[0].tolist()[1:] == [3, 0, 0]
+    assert characters.shape == (2, 4, 6)  # "apple" and its end
+    assert np.all(characters.numpy()[0, 2:] == 0)
+
+
+def test_tokens_with_spaces_and_separators_of_other_kinds_stay_whole():
+    examples = [(["1 000", "我们"], ["NUM", "PRON"])]
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples, characters=False)
+    [(ids, _, _)] = preprocessor.dataset(examples)
+    assert ids.numpy()[0].tolist() == [4, 5, 3]
+
+
+def test_an_encoder_decoder_reads_the_target_from_start_and_writes_it_to_end():
+    preprocessor = EncoderDecoderPreprocessor.from_examples([("x y", "b a")], tokenizer="whitespace")
+    [((source, before), targets, weights)] = preprocessor.dataset([("x y", "b a")])
+    assert source.numpy().tolist() == [[4, 5, 3]]
+    assert before.numpy().tolist() == [[2, 5, 4]]
+    assert targets.numpy().tolist() == [[5, 4, 3]]
+    assert weights.numpy().tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.parametrize("kind", [LanguageModelPreprocessor, SequenceClassifierPreprocessor])
+def test_no_example_is_refused(kind):
+    preprocessor = kind.from_examples(["a"] if kind is LanguageModelPreprocessor else [("a", "b")])
+    with pytest.raises(InputError, match="at least one example"):
+        preprocessor.dataset([])
+
+
+@pytest.mark.parametrize(
+    ("examples", "wrong"),
+    [
+        ([("a", "good")], ("a", "bad")),
+        ([("a", "good")], "a"),
+        ([(["a"], ["X"])], (["a", "b"], ["X"])),
+        ([(["a"], ["X"])], (["a"], ["Y"])),
+    ],
+)
+def test_an_example_that_does_not_fit_is_refused_before_anything_runs(examples, wrong):
+    labeler = isinstance(examples[0][0], list)
+    kind = SequenceLabelerPreprocessor if labeler else SequenceClassifierPreprocessor
+    with pytest.raises(InputError, match="Received"):
+        kind.from_examples(examples).dataset([wrong])
+
+
+def test_a_preprocessor_survives_its_config():
+    examples = [(["I", "eat"], ["P", "V"])]
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples)
+    again = SequenceLabelerPreprocessor.from_config(preprocessor.get_config())
+    assert again.get_config() == preprocessor.get_config()

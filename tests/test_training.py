@@ -1,0 +1,244 @@
+"""What training promises: a loss that padding, order and replicas do not change, and runs that resume."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from toy import EXAMPLES, TEXTS, small
+
+import seq_models as sm
+from seq_models.tasks import TASKS
+from seq_models.training.run_directory import RunDirectory
+from seq_models.training.strategy import make_strategy
+from seq_models.training.trainer import TrainingOptions, train
+
+
+def batch(model, task):
+    [whole] = model.dataset(EXAMPLES[task], batch_size=len(TEXTS))
+    return whole
+
+
+def step(model, data, **options):
+    """Loss and weights after one step on a batch."""
+    model.compile(keras.optimizers.SGD(0.5), **options)
+    logs = model.fit(tf.data.Dataset.from_tensors(data), verbose=0).history
+    return logs["loss"][0], model.get_weights()
+
+
+def assert_same(one, other, tolerance=1e-5):
+    assert abs(one[0] - other[0]) < tolerance
+    assert max(np.abs(a - b).max() for a, b in zip(one[1], other[1], strict=True)) < tolerance
+
+
+def pad(data, columns=3):
+    """More padding at the end of the time axis; the labels of a classifier have none."""
+
+    def wider(tensor, axis_of_time=True):
+        if tensor.shape.rank < 2 or not axis_of_time:
+            return tensor
+        return tf.pad(tensor, [[0, 0], [0, columns]] + [[0, 0]] * (tensor.shape.rank - 2))
+
+    return tf.nest.map_structure(wider, data)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_loss_is_the_mean_over_real_tokens(task):
+    model = small(task)
+    inputs, targets, weights = batch(model, task)
+    log_p = tf.nn.log_softmax(model(inputs)).numpy()
+    picked = -np.take_along_axis(log_p, targets.numpy()[..., None], -1)[..., 0]
+    expected = (picked * weights.numpy()).sum() / weights.numpy().sum()
+    loss, _ = step(model, (inputs, targets, weights))
+    assert abs(loss - expected) < 1e-5
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_more_padding_changes_neither_loss_nor_updated_weights(task):
+    data = batch(small(task), task)
+    assert_same(step(small(task), data), step(small(task), pad(data)))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_another_order_of_rows_changes_neither_loss_nor_updated_weights(task):
+    data = batch(small(task), task)
+    turned = tf.nest.map_structure(lambda tensor: tensor[::-1], data)
+    assert_same(step(small(task), data), step(small(task), turned))
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.1])
+@pytest.mark.parametrize("task", TASKS)
+def test_two_replicas_with_unequal_tokens_give_the_loss_and_weights_of_one(task, clip_norm):
+    data = batch(small(task), task)  # sorted by length: the first replica gets few tokens, the second many
+    alone = step(small(task), data, clip_norm=clip_norm)
+    with make_strategy("mirrored").scope():
+        model = small(task)
+        both = step(model, data, clip_norm=clip_norm)
+        assert model.distribute_strategy.num_replicas_in_sync == 2
+    assert_same(alone, both)
+
+
+def test_a_replica_without_any_row_changes_nothing():
+    whole = batch(small("language-model"), "language-model")
+    single = tf.nest.map_structure(lambda tensor: tensor[:1], whole)
+    alone = step(small("language-model"), single)
+    with make_strategy("mirrored").scope():
+        both = step(small("language-model"), single)
+    assert_same(alone, both)
+
+
+def test_evaluation_is_a_mean_over_tokens_whatever_the_batch_size():
+    model = small("language-model")
+    model.compile()
+    losses = [model.evaluate(model.dataset(TEXTS, batch_size=n), verbose=0, return_dict=True) for n in (1, 3, 8)]
+    for scores in losses:
+        assert abs(scores["loss"] - losses[0]["loss"]) < 1e-5
+        assert abs(scores["perplexity"] - np.exp(scores["loss"])) < 1e-4
+
+
+def test_clipping_bounds_the_norm_of_all_gradients_together():
+    before = small("language-model").get_weights()
+    _, after = step(small("language-model"), batch(small("language-model"), "language-model"), clip_norm=0.01)
+    moved = np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(after, before, strict=True)))
+    assert abs(moved - 0.5 * 0.01) < 1e-5
+
+
+def test_penalties_of_regularizers_are_minimized_too():
+    model = small("language-model")
+    model.stack[0].cell.kernel.regularizer = keras.regularizers.L2(1.0)
+    _, penalized = step(model, batch(model, "language-model"))
+    _, free = step(small("language-model"), batch(model, "language-model"))
+    norms = [sum((w**2).sum() for w in weights) for weights in (penalized, free)]
+    assert norms[0] < norms[1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"clip_norm": 0}, {"loss": "mse"}],
+)
+def test_compile_refuses_what_it_would_not_honour(wrong):
+    with pytest.raises(ValueError, match="Received"):
+        small("classifier").compile(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 2.5},
+        {"patience": -1},
+        {"learning_rate": "fast"},
+        {"clip_norm": -1.0},
+        {"strategy": "both"},
+        {"schedule": "sometimes"},
+    ],
+)
+def test_training_options_out_of_their_range_are_refused(wrong):
+    with pytest.raises(ValueError, match="Received"):
+        TrainingOptions(**wrong)
+
+
+def run(directory, task="classifier", model_options=None, **options):
+    options = TrainingOptions(**{"epochs": 4, "batch_size": 3, **options})
+    model_options = {"tokenizer": "whitespace", "units": 4, **(model_options or {})}
+    data = {"train": ["train.tsv"]}
+    return train(TASKS[task], EXAMPLES[task], EXAMPLES[task], directory, options, model_options, data)
+
+
+def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
+    found = run(tmp_path / "run")
+    assert {p.name for p in found.path.iterdir()} >= {"config.toml", "model.keras", "metrics.json", "logs"}
+    assert (found.path / "vocabulary.txt").read_text("utf-8").startswith("<pad>\n<unk>\n<s>\n</s>\n")
+    assert (found.path / "labels.txt").read_text("utf-8") == "long\nshort\n"
+    assert found.read_config()["model"] == {"tokenizer": "whitespace", "units": 4}
+    metrics = found.read_metrics()
+    assert metrics["finished"]
+    assert [record["epoch"] for record in metrics["epochs"]] == [1, 2, 3, 4]
+    assert metrics["best"]["val_accuracy"] == max(record["val_accuracy"] for record in metrics["epochs"])
+    model = sm.load_run(found.path)
+    scores = model.score(EXAMPLES["classifier"])
+    assert abs(scores["accuracy"] - metrics["best"]["val_accuracy"]) < 1e-6
+    assert model.predict_text(["a b c d e"])[0]["label"] in ("long", "short")
+    assert list((found.path / "logs").rglob("events.out.tfevents.*"))
+
+
+def test_the_same_seed_gives_the_same_run_twice(tmp_path):
+    records = [run(tmp_path / str(k), seed=7).read_metrics()["epochs"] for k in range(2)]
+    assert records[0] == records[1]
+    assert records[0] != run(tmp_path / "other", seed=8).read_metrics()["epochs"]
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    found = run(tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in found.path.rglob("*") if path.is_file()}
+    run(tmp_path / "run")
+    after = {path: path.stat().st_mtime_ns for path in found.path.rglob("*") if path.is_file()}
+    changed = {path.name for path in after if before.get(path) != after[path]}
+    assert changed <= {"vocabulary.txt", "labels.txt"}
+
+
+def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole", task="language-model", epochs=3).read_metrics()
+    directory = tmp_path / "broken"
+
+    class Interrupted(Exception):
+        pass
+
+    class Break(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise Interrupted
+
+    from seq_models.training import trainer
+
+    callbacks = trainer._callbacks
+    monkeypatch.setattr(trainer, "_callbacks", lambda *a: [*callbacks(*a), Break()])
+    with pytest.raises(Interrupted):
+        run(directory, task="language-model", epochs=3)
+    assert len(RunDirectory(directory).read_metrics()["epochs"]) == 2
+    monkeypatch.undo()
+    resumed = run(directory, task="language-model", epochs=3).read_metrics()
+    assert [record["epoch"] for record in resumed["epochs"]] == [1, 2, 3]
+    assert resumed["epochs"][:2] == whole["epochs"][:2]
+    assert resumed["epochs"][2]["val_loss"] < whole["epochs"][1]["val_loss"]
+
+
+def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(tmp_path):
+    found = run(tmp_path / "run")
+    before = found.model.read_bytes()
+    with pytest.raises(sm.InputError, match="units = 5 where the run has 4"):
+        run(tmp_path / "run", model_options={"units": 5})
+    assert found.model.read_bytes() == before
+
+
+def test_a_directory_with_something_else_in_it_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(sm.InputError, match="must be new, empty or a run directory"):
+        run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_vocabulary_file_of_another_model_is_refused(tmp_path):
+    found = run(tmp_path / "run")
+    (found.path / "vocabulary.txt").write_text("<pad>\n<unk>\n<s>\n</s>\nz\n", "utf-8")
+    with pytest.raises(sm.InputError, match="vocabulary.txt must be the one"):
+        sm.load_run(found.path)
+
+
+def test_loading_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(sm.InputError, match="must be a run directory"):
+        sm.load_run(tmp_path)
+
+
+def test_save_run_writes_a_run_that_load_run_reads(tmp_path):
+    model = small("labeler")
+    model.save_run(tmp_path / "run")
+    again = sm.load_run(tmp_path / "run")
+    assert again.predict_text(["a b"]) == model.predict_text(["a b"])
+    assert json.loads(json.dumps(again.get_config())) == json.loads(json.dumps(model.get_config()))
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(ValueError, match="Received: strategy='two'"):
+        make_strategy("two")

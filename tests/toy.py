@@ -1,0 +1,20 @@
+"""Toy examples of the four tasks, and untrained models of them."""
+
+import keras
+
+from seq_models.tasks import TASKS
+
+TEXTS = ["a b c d e", "b", "c a", "e e e d b a c", "a", "d b", "c c c", "b a"]
+EXAMPLES = {
+    "language-model": TEXTS,
+    "labeler": [(text.split(), [token.upper() for token in text.split()]) for text in TEXTS],
+    "classifier": [(text, "long" if len(text) > 3 else "short") for text in TEXTS],
+    "encoder-decoder": [(text, " ".join(reversed(text.split()))) for text in TEXTS],
+}
+
+
+def small(task, **options):
+    """A small model with the same random weights every time."""
+    keras.utils.set_random_seed(3)
+    options = {"tokenizer": "whitespace", "units": 5, "embedding_units": 4, "max_length": 12, **options}
+    return TASKS[task].from_examples(EXAMPLES[task], **options)
