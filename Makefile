@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/seq-models demo --out demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -52,8 +52,8 @@ RECIPES = {
     ),
     "multi30k": (
         "encoder-decoder --train multi30k/train.en.gz multi30k/train.de.gz --valid multi30k/val.en multi30k/val.de "
-        "--set epochs=5 batch_size=64 cell=gru units=256 embedding_units=128 dropout=0.2 min_count=3 "
-        "learning_rate=0.002 schedule=cosine max_length=64",
+        "--set epochs=4 batch_size=64 cell=gru units=256 embedding_units=128 dropout=0.2 min_count=3 "
+        "learning_rate=0.003 schedule=cosine max_length=64 clip_norm=1.0",
         "multi30k/test_2016_flickr.en multi30k/test_2016_flickr.de",
         ("bleu", ">=", 15),
         "A man in a blue shirt is standing on a ladder.",
@@ -69,12 +69,25 @@ def main():
     options = parser.parse_args()
     if not options.data.is_dir():
         sys.exit(f"The corpora must be in a directory. Received: --data {options.data}")
-    records = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     for name in options.only:
-        records[name] = measure(name, options.data, options.out.resolve())
+        record = measure(name, options.data, options.out.resolve())
+        records = {**(json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}), name: record}
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        print(json.dumps(records[name], indent=1, ensure_ascii=False))
+        print(json.dumps(record, indent=1, ensure_ascii=False))
+    print(table(records))
+
+
+def table(records):
+    """The results as the table of the README."""
+    rows = ["| corpus | score | must reach | training | command |", "|---|---|---|---|---|"]
+    for name, (_, _, (score, relation, bound), _) in RECIPES.items():
+        if name in records:
+            record = records[name]
+            reached, seconds = record["scores"][score], record["training seconds"]
+            command = f"`{record['command']}`"
+            rows.append(f"| {name} | {score} {reached:.4g} | {relation} {bound} | {seconds} s | {command} |")
+    return "\n".join(rows) + "\n"
 
 
 def measure(name, data, out):
@@ -111,7 +124,8 @@ def ask(version, question):
     program = (
         "import sys, json, tensorflow as tf, tensorflow_text\n"
         "answer = tf.saved_model.load(sys.argv[1]).signatures['serving_default'](text=tf.constant([sys.argv[2]]))\n"
-        "plain = lambda v: [plain(x) for x in v] if isinstance(v, list) else v.decode() if isinstance(v, bytes) else v\n"
+        "def plain(v):\n"
+        "    return [plain(x) for x in v] if isinstance(v, list) else v.decode() if isinstance(v, bytes) else v\n"
         "print(json.dumps({name: plain(tensor.numpy().tolist())[0] for name, tensor in answer.items()}))\n"
     )
     command = [sys.executable, "-I", "-c", program, version, question]

@@ -1,5 +1,6 @@
 """The demo: four tasks on the built-in corpora, each trained, evaluated, exported and asked."""
 
+import sys
 import time
 
 import keras
@@ -13,10 +14,10 @@ from seq_models.tasks.task import unbatch
 from seq_models.text import corpora
 
 RECIPES = {
-    "language-model": {"epochs": 8, "model": {"units": 128, "embedding_units": 64, "dropout": 0.1}},
-    "labeler": {"epochs": 2, "model": {"units": 32, "characters": False}},
-    "classifier": {"epochs": 5, "model": {"units": 48, "pooling": "last"}},
-    "encoder-decoder": {"epochs": 8, "model": {"units": 96, "cell": "gru"}},
+    "language-model": {"size": 60_000, "epochs": 2, "model": {"units": 128, "embedding_units": 64}},
+    "labeler": {"size": 6_000, "epochs": 2, "model": {"units": 32, "characters": False}},
+    "classifier": {"size": 12_000, "epochs": 5, "model": {"units": 48, "pooling": "last"}},
+    "encoder-decoder": {"size": 15_000, "epochs": 5, "model": {"units": 96, "cell": "gru"}},
 }
 QUESTIONS = {
     "language-model": [f"the flights the airline was canceling {be} full" for be in ("were", "was")],
@@ -33,20 +34,21 @@ SCORES = {
 }
 
 
-def demo(out, size=12_000):
+def demo(out, share=1.0):
     """Runs all four tasks and prints what they reach.
 
     Args:
         out: Directory of the run directories and exports; those of an earlier demo stay, exports get a new version.
-        size: Number of training examples.
+        share: Of the examples that a recipe trains on.
     """
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table("task", "score on test", "held against", "seconds", "export")
     for name, task in TASKS.items():
         console.rule(name)
         started = time.perf_counter()
-        corpus = corpora.load(name, train_size=size)
-        model = _train(task, corpus, RECIPES[name])
+        recipe = RECIPES[name]
+        corpus = corpora.load(name, train_size=int(share * recipe["size"]))
+        model = _train(task, corpus, recipe)
         scores = model.score(corpus.test)
         model.save_run(out / "runs" / name)
         path = export(model, out / "exports" / name)
@@ -64,7 +66,8 @@ def _train(task, corpus, recipe):
     train, valid = model.dataset(corpus.train, shuffle=True), model.dataset(corpus.valid)
     steps = recipe["epochs"] * len(train)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(4e-3, steps)), clip_norm=5.0)
-    model.fit(train, validation_data=valid, epochs=recipe["epochs"])
+    verbose = 1 if sys.stdout.isatty() else 2  # a bar, or a line an epoch
+    model.fit(train, validation_data=valid, epochs=recipe["epochs"], verbose=verbose)
     return model
 
 

@@ -77,7 +77,7 @@ def test_a_row_alone_and_in_a_batch_gets_the_same_answer(exported):
             alone, batched = tensor.numpy()[0], together[name].numpy()[row]
             if isinstance(alone, np.ndarray) and alone.ndim:
                 batched = batched[: len(alone)]
-            if isinstance(alone, bytes) or getattr(alone, "dtype", None) == object:
+            if tensor.dtype == tf.string:
                 assert np.array_equal(alone, batched), (name, question)
             else:
                 np.testing.assert_allclose(alone, batched, atol=1e-5, err_msg=f"{name} {question}")
@@ -112,8 +112,8 @@ def test_exports_at_the_same_time_get_versions_of_their_own(tmp_path):
 
 def test_an_export_that_fails_leaves_no_version(tmp_path, monkeypatch):
     model = small("classifier")
-    monkeypatch.setattr(model, "respond", lambda text: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    monkeypatch.setattr(model, "respond", lambda text: len(text) / 0)
+    with pytest.raises((ZeroDivisionError, TypeError)):
         sm.export(model, tmp_path / "models")
     assert list((tmp_path / "models").iterdir()) == []
 

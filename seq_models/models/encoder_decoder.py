@@ -15,7 +15,7 @@ class EncoderDecoder(keras.Model):
 
         e_1 … e_m = stack(E x_1 … E x_m), read both ways
         s_0 = tanh(W [e^f_m; e^b_1] + b) for each layer and state
-        [s_t; c_t] = AttentionDecoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V tanh(W_o [s_t; c_t] + b_o)
+        [s_t; c_t] = AttentionDecoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V (W_o [s_t; c_t] + b_o)
 
     Inputs: source ids (B, S) and target ids (B, T) that start with `<s>`, 0 is padding.
     Outputs: logits (B, T, V); those at t are of the token after t.
@@ -31,8 +31,8 @@ class EncoderDecoder(keras.Model):
     Raises:
         ValueError: If an argument is not of the kind above.
     References:
-        [1] Jurafsky and Martin, chapter 8. [2] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473; the readout is Luong et
-        al. 2015, eq. 5.
+        [1] Jurafsky and Martin, chapter 8. [2] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473; the readout is that of
+        Luong et al. 2015, eq. 5, without its tanh, which saturates for good when the vocabulary is large.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class EncoderDecoder(keras.Model):
         score = attention_class(units) if attention == "additive" else attention_class()
         decoder = AttentionDecoder(cell_stack(cell, units, layers), score, name="decoder")
         bridges = [keras.layers.Dense(units, "tanh", name=f"bridge_{k}") for k in range(len(decoder.state_sizes()))]
-        readout = keras.layers.Dense(embedding_units, "tanh", name="readout")
+        readout = keras.layers.Dense(embedding_units, name="readout")
         output = keras.layers.Dense(target_vocabulary_size, name="logits")
 
         # Forward

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from seq_models import decoding, models
 from seq_models.tasks.task import Task, unbatch
+from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 from seq_models.text.vocabulary import END, without_control
 
@@ -39,9 +40,9 @@ class LanguageModel(Task, models.LanguageModel):
         """Texts (B,) -> log_probability (B,) = Σ_t log P(w_t | w_<t), natural, the end token included; perplexity (B,)
         = exp(-log_probability / lengths); lengths (B,)."""
         inputs, targets, weights = self.preprocessor.encode(text)
-        logits = tf.cast(self(inputs.to_tensor(), training=False), tf.float32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets.to_tensor(), logits)
-        log_probability = -tf.reduce_sum(losses * weights.to_tensor(), axis=-1)
+        logits = tf.cast(self(dense(inputs), training=False), tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(dense(targets), logits)
+        log_probability = -tf.reduce_sum(losses * dense(weights), axis=-1)
         lengths = tf.cast(targets.row_lengths(), tf.int32)
         perplexity = tf.exp(-log_probability / tf.cast(lengths, tf.float32))
         return {"log_probability": log_probability, "perplexity": perplexity, "lengths": lengths}

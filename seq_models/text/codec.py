@@ -106,6 +106,13 @@ def prepend(token, ids):
     return tf.concat([tf.fill([ids.nrows(), 1], tf.constant(token, ids.dtype)), ids], axis=1)
 
 
+def dense(ids):
+    """Ragged ids -> padded ids, at least one column wide: no text at all is a batch of 0 rows, but not of 0 steps."""
+    padded = ids.to_tensor()
+    missing = tf.maximum(1 - tf.shape(padded)[1], 0)
+    return tf.pad(padded, [[0, 0], [0, missing]] + [[0, 0]] * (padded.shape.rank - 2))
+
+
 def chunked(items, size=CHUNK):
     """Lists of at most `size` items."""
     items = iter(items)

@@ -8,7 +8,7 @@ from collections import Counter
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.text.codec import Codec, append, prepend
+from seq_models.text.codec import Codec, append, dense, prepend
 from seq_models.text.labels import Labels
 from seq_models.text.pipeline import batches, string_chunks
 from seq_models.text.vocabulary import START, Vocabulary
@@ -100,7 +100,7 @@ class LanguageModelPreprocessor(Preprocessor):
         return prepend(START, targets)[:, :-1], targets, tf.ones_like(targets, tf.float32)
 
     def inputs(self, text):
-        return self.encode(text)[0].to_tensor()
+        return dense(self.encode(text)[0])
 
     def get_config(self):
         return {"codec": self.codec.get_config()}
@@ -132,7 +132,7 @@ class SequenceClassifierPreprocessor(Preprocessor):
         return self.codec.encode(text), targets, tf.ones_like(targets, tf.float32)
 
     def inputs(self, text):
-        return self.codec.encode(text).to_tensor()
+        return dense(self.codec.encode(text))
 
     def get_config(self):
         return {"codec": self.codec.get_config(), "labels": self.labels.names}
@@ -219,7 +219,7 @@ class SequenceLabelerPreprocessor(Preprocessor):
 
     def inputs_of_tokens(self, tokens):
         """Tokens, ragged (B, None) -> inputs of the model."""
-        return tf.nest.map_structure(lambda ids: ids.to_tensor(), self.encode_tokens(tokens))
+        return tf.nest.map_structure(dense, self.encode_tokens(tokens))
 
     def get_config(self):
         characters = None if self.characters is None else self.characters.get_config()
@@ -255,7 +255,7 @@ class EncoderDecoderPreprocessor(Preprocessor):
         return 1001 * target + source
 
     def inputs(self, text):
-        return self.source.encode(text).to_tensor()
+        return dense(self.source.encode(text))
 
     def get_config(self):
         return {"source": self.source.get_config(), "target": self.target.get_config()}

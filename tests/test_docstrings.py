@@ -1,0 +1,23 @@
+"""The examples in docstrings do what they show."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = [
+    "layers.cells",
+    "tasks.encoder_decoder",
+    "tasks.language_model",
+    "tasks.sequence_classifier",
+    "tasks.sequence_labeler",
+    "text.inspection",
+    "text.readers",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_hold(name):
+    outcome = doctest.testmod(importlib.import_module(f"seq_models.{name}"))
+    assert outcome.attempted > 0
+    assert outcome.failed == 0

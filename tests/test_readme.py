@@ -1,0 +1,76 @@
+"""The README is true: its commands and its Python run, and its figures are those that were measured."""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from seq_models import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+TRAIN = [
+    ("I like this phone , the camera is great", "positive"),
+    ("the battery is bad and the screen is dull", "negative"),
+    ("great camera , great screen", "positive"),
+    ("I do not like the dull screen", "negative"),
+    ("this phone is great", "positive"),
+    ("a bad phone with a bad camera", "negative"),
+] * 4
+
+
+def section(name):
+    return re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.S).group(1)
+
+
+def block(name):
+    return re.search(r"```\w*\n(.*?)```", section(name), re.S).group(1)
+
+
+@pytest.fixture
+def in_folder_with_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = "".join(f"{text}\t{label}\n" for text, label in TRAIN)
+    (tmp_path / "train.tsv").write_text(table, "utf-8")
+    (tmp_path / "valid.tsv").write_text(table, "utf-8")
+    (tmp_path / "texts.txt").write_text("".join(text + "\n" for text, _ in TRAIN), "utf-8")
+
+
+def test_the_python_example_prints_what_the_readme_says(in_folder_with_files, capsys):
+    exec(compile(block("python"), "README.md", "exec"), {})
+    assert capsys.readouterr().out == block("output")
+
+
+def test_the_commands_run_one_after_the_other(in_folder_with_files, capsys):
+    for line in block("commands").splitlines():
+        name, *arguments = shlex.split(line)
+        assert name == "seq-models"
+        assert cli.main(arguments) == 0, line
+        assert capsys.readouterr().out, line
+
+
+def test_the_two_commands_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"^make (\w+)", README, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_the_table_of_real_text_is_what_was_measured():
+    import real_text
+
+    records = json.loads((ROOT / "benchmarks" / "results" / "real_text.json").read_text("utf-8"))
+    assert section("real-text").strip() == real_text.table(records).strip()
+    assert all(record["reached"] for record in records.values())
+
+
+def test_every_measured_command_is_one_that_the_command_line_takes():
+    import real_text
+
+    for name, (command, scored, *_) in real_text.RECIPES.items():
+        cli._parser().parse_args(shlex.split(f"train {command} --out runs/{name}"))
+        cli._parser().parse_args(shlex.split(f"evaluate runs/{name} --data {scored}"))
