@@ -52,7 +52,7 @@ RECIPES = {
     ),
     "multi30k": (
         "encoder-decoder --train multi30k/train.en.gz multi30k/train.de.gz --valid multi30k/val.en multi30k/val.de "
-        "--set epochs=4 batch_size=64 cell=gru units=256 embedding_units=128 dropout=0.2 min_count=3 "
+        "--set epochs=2 batch_size=64 cell=gru units=256 embedding_units=128 dropout=0.2 min_count=3 "
         "learning_rate=0.003 schedule=cosine max_length=64 clip_norm=1.0",
         "multi30k/test_2016_flickr.en multi30k/test_2016_flickr.de",
         ("bleu", ">=", 15),

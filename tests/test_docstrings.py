@@ -11,8 +11,6 @@ MODULES = [
     "tasks.language_model",
     "tasks.sequence_classifier",
     "tasks.sequence_labeler",
-    "text.inspection",
-    "text.readers",
 ]
 
 

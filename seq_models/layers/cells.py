@@ -168,6 +168,7 @@ class SimpleRNNCell(RecurrentCell):
         >>> h, states = cell(ops.ones((2, 3)), cell.get_initial_state(2))
         >>> tuple(h.shape)
         (2, 4)
+
     References:
         [1] Jurafsky and Martin, Speech and Language Processing, 3rd edition draft, chapter 8.
         Elman 1990, Finding Structure in Time.
@@ -211,6 +212,7 @@ class LSTMCell(GatedCell):
         >>> h, (h, c) = cell(ops.ones((2, 3)), cell.get_initial_state(2))
         >>> tuple(c.shape)
         (2, 4)
+
     References:
         [1] Gers, Schmidhuber and Cummins 2000, Learning to Forget. [2] Jurafsky and Martin, chapter 8 (their k, g, i, j
         are f * c, g, i, i * g here). [3] Jozefowicz, Zaremba and Sutskever 2015.
@@ -288,6 +290,7 @@ class GRUCell(GatedCell):
         >>> h, states = cell(ops.ones((2, 3)), cell.get_initial_state(2))
         >>> tuple(h.shape)
         (2, 4)
+
     References:
         [1] Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder, section 2.3.
         [2] CS224n lecture notes V, section 3.

@@ -42,8 +42,8 @@ def export(model, base):
 def _write(model, path):
     archive = keras.export.ExportArchive()
     archive.track(model)
-    for number, table in enumerate(model.preprocessor.tables()):
-        setattr(archive._tf_trackable, f"table_{number}", table)
+    for table in model.preprocessor.tables():
+        archive.track(table)
 
     def serve(text):
         # A server does not check shapes, and some text operations crash on a scalar.
