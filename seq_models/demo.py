@@ -17,7 +17,7 @@ RECIPES = {
     "language-model": {"size": 60_000, "epochs": 3, "model": {"units": 128, "embedding_units": 64}},
     "labeler": {"size": 6_000, "epochs": 2, "model": {"units": 32, "characters": False}},
     "classifier": {"size": 30_000, "epochs": 4, "model": {"units": 48, "pooling": "last"}},
-    "encoder-decoder": {"size": 12_000, "epochs": 5, "model": {"units": 96, "cell": "gru"}},
+    "encoder-decoder": {"size": 15_000, "epochs": 5, "model": {"units": 96, "cell": "gru"}},
 }
 QUESTIONS = {
     "language-model": [f"the flights the airline was canceling {be} full" for be in ("were", "was")],
