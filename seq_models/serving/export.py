@@ -9,8 +9,7 @@ import keras
 import tensorflow as tf
 
 from seq_models.errors import InputError
-
-TEXT = tf.TensorSpec([None], tf.string, name="text")
+from seq_models.tasks.task import STRINGS
 
 
 def export(model, base):
@@ -49,7 +48,7 @@ def _write(model, path):
         # A server does not check shapes, and some text operations crash on a scalar.
         return model.respond(tf.ensure_shape(text, [None]))
 
-    archive.add_endpoint("serving_default", serve, [TEXT])
+    archive.add_endpoint("serving_default", serve, [STRINGS])
     archive.write_out(str(path), verbose=False)
 
 

@@ -74,9 +74,9 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
         model.compile(_optimizer(options, steps=options.epochs * len(train_set)), clip_norm=options.clip_norm or None)
     valid_set = model.dataset(valid_data, options.batch_size)
     run.start(config)
-    run.write_vocabularies(model)
     if run.read_metrics()["finished"]:
         return run
+    run.write_vocabularies(model)
     model.fit(
         train_set,
         validation_data=valid_set,
