@@ -177,12 +177,13 @@ def test_only_what_has_no_backward_loop_of_its_own_runs_step_by_step(kind, monke
     runs = []
     run = recurrence.run
     monkeypatch.setattr(recurrence, "run", lambda *arguments: runs.append(arguments) or run(*arguments))
-    for options in ({}, {"dropout": 0.5}, {"activation": "relu"}, {"activation": None}, {"go_backwards": True}):
+    dropout = {"dropout": 0.5}, {"recurrent_dropout": 0.5}
+    for options in ({}, *dropout, {"activation": "relu"}, {"activation": None}, {"go_backwards": True}):
         ours(kind, **options)(normal(B, T, D), mask=MASK, training=True)
-    assert len(runs) == 5
-    for options in ({"unroll": True}, {"recurrent_dropout": 0.5}, {"activation": "elu"}, {"activation": tf.math.sin}):
+    assert len(runs) == 6
+    for options in ({"unroll": True}, {"activation": "elu"}, {"activation": tf.math.sin}):
         ours(kind, **options)(normal(B, T, D), mask=MASK, training=True)
-    assert len(runs) == 5
+    assert len(runs) == 6
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from seq_models.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from seq_models.layers.characters import CharacterEncoder
 from seq_models.layers.decoder import AttentionDecoder
 from seq_models.layers.pooling import LastPooling, MaxPooling, MeanPooling
-from seq_models.layers.recurrent import GRU, LSTM, SimpleRNN
+from seq_models.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
+from seq_models.layers.torch_weights import from_torch, to_torch
 
 __all__ = [
     "AdditiveAttention",
     "AttentionDecoder",
+    "Bidirectional",
     "BilinearAttention",
     "CharacterEncoder",
     "DotAttention",
@@ -22,4 +24,6 @@ __all__ = [
     "MeanPooling",
     "SimpleRNN",
     "SimpleRNNCell",
+    "from_torch",
+    "to_torch",
 ]

@@ -10,6 +10,7 @@ from keras import ops
 from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell  # the dropout protocol that keras.layers.RNN drives
 
 from seq_models.layers import recurrence
+from seq_models.layers.recurrence import dropped
 
 WEIGHTS = ("kernel", "recurrent", "bias")
 
@@ -31,7 +32,7 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         ValueError: If `units` is not a positive integer or a rate is outside [0, 1].
     """
 
-    gates = 1
+    blocks = 1  # of H columns each, packed in a kernel
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
 
     def build(self, input_shape):
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: input_shape[-1]})
-        width = self.gates * self.units
+        width = self.blocks * self.units
         self.kernel = self._add_weight("kernel", (input_shape[-1], width), self.kernel_initializer)
         self.recurrent_kernel = self._add_weight("recurrent", (self.units, width), self.recurrent_initializer)
         self.bias = self._add_weight("bias", self._bias_shape(), self._start_bias) if self.use_bias else None
@@ -94,7 +95,7 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         )
 
     def _bias_shape(self):
-        return (self.gates * self.units,)
+        return (self.blocks * self.units,)
 
     def _start_bias(self, shape, dtype=None):
         return self.bias_initializer(shape, dtype=dtype)
@@ -108,12 +109,17 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         """The weights that the recurrence over time needs: tensors, for a custom gradient may not see variables."""
         return [ops.copy(self.recurrent_kernel)]
 
-    def _drop(self, inputs, h, training):
+    def call(self, inputs, states, training=False):
+        nested, states = _as_list(states)
         if training and self.dropout:
             inputs = inputs * self.get_dropout_mask(inputs)
-        if training and self.recurrent_dropout:
-            h = h * self.get_recurrent_dropout_mask(h)
-        return inputs, h
+        keep = self.keep(states[0]) if training else None
+        states, _ = self.step(self.project(inputs), states, self.recurrent_weights(), keep)
+        return states[0], states if nested else states[0]
+
+    def keep(self, h):
+        """The dropout of h where it enters the product with U, the same at every step, (B, H); None without it."""
+        return self.get_recurrent_dropout_mask(h) if self.recurrent_dropout else None
 
     def get_initial_state(self, batch_size=None):
         """[h_0] = [0], (B, H)."""
@@ -174,14 +180,13 @@ class SimpleRNNCell(RecurrentCell):
         Elman 1990, Finding Structure in Time.
     """
 
-    def call(self, inputs, states, training=False):
-        nested, h = _unpack(states)
-        x, h = self._drop(inputs, h, training)
-        h = self.activation(self.project(x) + ops.matmul(h, self.recurrent_kernel))
-        return h, [h] if nested else h
+    def step(self, x, states, weights, keep=None):
+        """x = W x_t + b, (B, H); [h]; [U] -> [h'], and no gates."""
+        [h], [U] = states, weights
+        return [self.activation(x + ops.matmul(dropped(h, keep), U))], []
 
-    def recurrence(self):
-        return recurrence.SimpleRecurrence(self.activation)
+    def gradient(self):
+        return recurrence.SimpleRNNGradient(self)
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -218,7 +223,7 @@ class LSTMCell(GatedCell):
         are f * c, g, i, i * g here). [3] Jozefowicz, Zaremba and Sutskever 2015.
     """
 
-    gates = 4
+    blocks = 4  # of H columns each, packed in a kernel
 
     def __init__(
         self,
@@ -240,18 +245,18 @@ class LSTMCell(GatedCell):
         i, c_and_o = self.bias_initializer((H,), dtype=dtype), self.bias_initializer((2 * H,), dtype=dtype)
         return ops.concatenate([i, ops.ones((H,), dtype=dtype), c_and_o])
 
-    def call(self, inputs, states, training=False):
-        h, c = states
-        x, h = self._drop(inputs, h, training)
-        i, f, g, o = ops.split(self.project(x) + ops.matmul(h, self.recurrent_kernel), 4, axis=-1)
+    def step(self, x, states, weights, keep=None):
+        """x = W x_t + b, (B, 4H); [h, c]; [U] -> [h', c'], gates [i, f, g, o]."""
+        (h, c), [U] = states, weights
+        i, f, g, o = ops.split(x + ops.matmul(dropped(h, keep), U), 4, axis=-1)
         i, f, o = self.recurrent_activation(i), self.recurrent_activation(f), self.recurrent_activation(o)
         g = self.activation(g)
         c = f * c + i * g
         h = o * self.activation(c)
-        return h, [h, c]
+        return [h, c], [i, f, g, o]
 
-    def recurrence(self):
-        return recurrence.LSTMRecurrence(self.activation, self.recurrent_activation)
+    def gradient(self):
+        return recurrence.LSTMGradient(self)
 
     def get_initial_state(self, batch_size=None):
         """[h_0, c_0] = [0, 0], each (B, H)."""
@@ -296,7 +301,7 @@ class GRUCell(GatedCell):
         [2] CS224n lecture notes V, section 3.
     """
 
-    gates = 3
+    blocks = 3  # of H columns each, packed in a kernel
 
     def __init__(
         self,
@@ -325,31 +330,30 @@ class GRUCell(GatedCell):
         b = ops.zeros((3 * self.units,), self.compute_dtype) if self.bias is None else self.bias[1]
         return super().recurrent_weights() + [b]
 
-    def call(self, inputs, states, training=False):
-        nested, h = _unpack(states)
-        x, kept = self._drop(inputs, h, training)
-        x_z, x_r, x_n = ops.split(self.project(x), 3, axis=-1)
-        U, *b = self.recurrent_weights()
-        U_zr, U_n = U[:, : 2 * self.units], U[:, 2 * self.units :]
+    def step(self, x, states, weights, keep=None):
+        """x = W x_t + b, (B, 3H); [h]; [U, b'] or [U] -> [h'], gates [z, r, n, h U_h + b'_h] or [z, r, n]."""
+        [h], (U, *b) = states, weights
+        kept, gate = dropped(h, keep), self.recurrent_activation
+        x_z, x_r, x_n = ops.split(x, 3, axis=-1)
         if self.reset_after:
             h_z, h_r, h_n = ops.split(ops.matmul(kept, U) + b[0], 3, axis=-1)
-        else:
-            h_z, h_r = ops.split(ops.matmul(kept, U_zr), 2, axis=-1)
-        z = self.recurrent_activation(x_z + h_z)
-        r = self.recurrent_activation(x_r + h_r)
-        n = self.activation(x_n + (r * h_n if self.reset_after else ops.matmul(r * kept, U_n)))
-        h = z * h + (1 - z) * n
-        return h, [h] if nested else h
+            z, r = gate(x_z + h_z), gate(x_r + h_r)
+            n = self.activation(x_n + r * h_n)
+            return [z * h + (1 - z) * n], [z, r, n, h_n]
+        U_zr, U_n = U[:, : 2 * self.units], U[:, 2 * self.units :]
+        h_z, h_r = ops.split(ops.matmul(kept, U_zr), 2, axis=-1)
+        z, r = gate(x_z + h_z), gate(x_r + h_r)
+        n = self.activation(x_n + ops.matmul(r * kept, U_n))
+        return [z * h + (1 - z) * n], [z, r, n]
 
-    def recurrence(self):
-        kind = recurrence.GRURecurrence if self.reset_after else recurrence.GRUResetBeforeRecurrence
-        return kind(self.activation, self.recurrent_activation)
+    def gradient(self):
+        return (recurrence.GRUGradient if self.reset_after else recurrence.GRUResetBeforeGradient)(self)
 
     def get_config(self):
         return {**super().get_config(), "reset_after": self.reset_after}
 
 
-def _unpack(states):
+def _as_list(states):
     """`keras.layers.RNN` hands over [h]; a caller of the bare cell may hand over h."""
     nested = isinstance(states, (list, tuple))
-    return nested, states[0] if nested else states
+    return nested, states if nested else [states]

@@ -1,20 +1,21 @@
 """A recurrence over a whole sequence, for all three cells: one loop forward, one loop backward.
 
-The forward loop runs a cell's step on inputs that were projected for all steps at once. The backward loop is written
+The forward loop runs a cell's `step` on inputs that were projected for all steps at once. The backward loop is written
 out as a custom gradient [1]: everything that does not depend on the gradient that comes from later steps (the
 derivatives of the gates, masks) is computed for all steps at once before the loop, as `factors`; the loop itself only
 carries the gradients of the states back through U; and the gradients of U and of the projected inputs are one product
-each over all steps after it.
+each over all steps after it. In training the gates are kept from the forward loop, else they are computed again, for
+all steps at once, if a gradient is asked for at all.
 
-A `…Recurrence` says how one cell does this, in four functions:
+A `…Gradient` says how one cell does this, in three functions:
 
-    step(x, states, weights)                -> new states, and `saved`: what the backward pass needs of this step
-    factors(x, saved, before, after, mask)  -> per-step derivatives, for all steps at once
-    back(gradients, factors, weights)       -> gradients of the states before, gradient of x, for one step
-    weight_gradients(dx, factors, before)   -> gradients of `weights`, for all steps at once
+    factors(gates, before, after, keep, mask)    -> per-step derivatives, for all steps at once
+    back(gradients, factors, weights, keep)      -> gradients of the states before, gradient of x, for one step
+    weight_gradients(dx, factors, before, keep)  -> gradients of `weights`, for all steps at once
 
 Shapes: x (B, G) with G = gates * H, states (B, H); with a leading T where it says "all steps". `mask` is (T, B, 1),
-1 on real tokens and 0 on padded ones, where the states are held; None means that every token is real.
+1 on real tokens and 0 on padded ones, where the states are held; None means that every token is real. `keep` is the
+dropout of h where it enters the product with U, (B, H), the same at every step; None means that nothing is dropped.
 
 References:
     [1] Werbos 1990, Backpropagation Through Time; Jurafsky and Martin, chapter 8.1.2.
@@ -32,125 +33,121 @@ DERIVATIVES = {
 }
 
 
-def supported(*activations):
-    """Whether the derivative of every one of the activations is known here."""
-    return all(activation in DERIVATIVES for activation in activations)
+def supported(cell):
+    """Whether the derivative of every activation of a cell is known here."""
+    return {cell.activation, getattr(cell, "recurrent_activation", cell.activation)} <= DERIVATIVES.keys()
 
 
-def run(recurrence, projected, states, weights, mask=None):
-    """Runs a recurrence over all steps.
+def run(cell, projected, states, mask=None, keep=None, training=False, last_states=True):
+    """Runs a cell over all steps.
 
     Args:
-        recurrence: A `…Recurrence` of this module.
+        cell: A recurrent cell of `cells`.
         projected: Inputs after their product with W, floats (T, B, G).
         states: States before the first step, a list of floats (B, H), h first.
-        weights: The recurrent weights, a list of tensors.
         mask: Floats (T, B, 1) or None.
+        keep: Floats (B, H) or None.
+        training: Whether a gradient will be asked for: it then takes less time, for more memory.
+        last_states: Whether the states after the last step are wanted; if not, that list is empty.
     Returns:
         (h of all steps (T, B, H), list of the states after the last step).
     """
+    cell_gradient = cell.gradient()
+    kept_gates = cell_gradient.gates if training else 0
+    others = len(states) - 1 if last_states else 0  # states beside h whose last value is wanted
 
     @ops.custom_gradient
     def forward(projected, *arguments):
         first, weights = list(arguments[: len(states)]), list(arguments[len(states) :])
-        trajectory, saved = _loop_forward(recurrence, projected, first, weights, mask)
+        after, gates = _loop_forward(cell, projected, first, weights, keep, mask, kept_gates)
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            before = [ops.concatenate([s[None], after[:-1]]) for s, after in zip(first, trajectory, strict=True)]
-            factors = recurrence.factors(projected, saved, before, trajectory, mask)
-            dx, dfirst = _loop_backward(recurrence, factors, upstream, first, weights)
-            return (dx, *dfirst, *recurrence.weight_gradients(dx, factors, before))
+            before = [ops.concatenate([f[None], a[:-1]]) for f, a in zip(first, after, strict=True)]
+            known = gates if training else cell.step(projected, before, weights, keep)[1]
+            factors = cell_gradient.factors(known, before, after, keep, mask)
+            dx, dfirst = _loop_backward(cell_gradient, factors, upstream, first, weights, keep, others)
+            return (dx, *dfirst, *cell_gradient.weight_gradients(dx, factors, before, keep))
 
         # One output, because not every backend takes the gradient of several: all h, then the last of other states.
-        return ops.concatenate([trajectory[0], *(s[-1:] for s in trajectory[1:])]), gradient
+        return ops.concatenate([after[0], *(s[-1:] for s in after[1:])]) if others else after[0], gradient
 
+    packed = forward(projected, *states, *cell.recurrent_weights())
     T = ops.shape(projected)[0]
-    packed = forward(projected, *states, *weights)
-    return packed[:T], [packed[T - 1 + k] for k in range(len(states))]
+    h = packed[:T] if others else packed
+    return h, [packed[T - 1 + k] for k in range(len(states))] if last_states else []
 
 
-def _loop_forward(recurrence, projected, states, weights, mask):
+def _loop_forward(cell, projected, states, weights, keep, mask, kept_gates):
+    """The states after each step and the first of its gates, lists of (T, B, H)."""
     live = None if mask is None else ops.cast(mask, "bool")
 
     def step(carry, t):
-        states, _ = carry
-        new, saved = recurrence.step(projected[t], states, weights)
+        before, _ = carry
+        after, gates = cell.step(projected[t], before, weights, keep)
         if live is not None:
-            new = [ops.where(live[t], n, s) for n, s in zip(new, states, strict=True)]
-        return (new, saved), (new, saved)
+            after = [ops.where(live[t], a, b) for a, b in zip(after, before, strict=True)]
+        carry = after, gates[:kept_gates]
+        return carry, carry
 
-    # `saved` is carried only so that the scan stacks it; what it starts from is never read.
-    nothing = [ops.zeros_like(projected[0]) for _ in range(recurrence.saves)]
-    _, (trajectory, saved) = ops.scan(step, (states, nothing), ops.arange(ops.shape(projected)[0]))
-    return trajectory, saved
+    # Gates are carried only so that the scan stacks them; what they start from is never read.
+    nothing = [ops.zeros_like(states[0]) for _ in range(kept_gates)]
+    _, (trajectory, gates) = ops.scan(step, (list(states), nothing), ops.arange(ops.shape(projected)[0]))
+    return trajectory, gates
 
 
-def _loop_backward(recurrence, factors, upstream, states, weights):
-    T = ops.shape(upstream)[0] - (len(states) - 1)
+def _loop_backward(cell_gradient, factors, upstream, states, weights, keep, others):
+    """Gradients of x for all steps (T, B, G), and of the first states."""
+    T = ops.shape(upstream)[0] - others
     transposed = [ops.transpose(w) for w in weights]  # once here: a product with a transposed matrix is slower
 
     def step(carry, t):
         (dh, *dothers), _ = carry
-        carry = recurrence.back([dh + upstream[t], *dothers], [f[t] for f in factors], transposed)
+        carry = cell_gradient.back([dh + upstream[t], *dothers], [f[t] for f in factors], transposed, keep)
         return carry, carry
 
-    last = [ops.zeros_like(states[0]), *(upstream[T + k] for k in range(len(states) - 1))]
-    no_dx = ops.zeros((ops.shape(states[0])[0], transposed[0].shape[0]), dtype=upstream.dtype)
-    (dstates, _), (_, dx) = ops.scan(step, (last, no_dx), ops.arange(T), reverse=True)
+    last = [ops.zeros_like(state) for state in states]
+    last[1 : 1 + others] = [upstream[T + k] for k in range(others)]
+    # dx is carried only so that the scan stacks it; what it starts from is never read.
+    nothing = ops.zeros((ops.shape(states[0])[0], transposed[0].shape[0]), dtype=upstream.dtype)
+    (dstates, _), (_, dx) = ops.scan(step, (last, nothing), ops.arange(T), reverse=True)
     return dx, dstates
 
 
-class SimpleRecurrence:
+class SimpleRNNGradient:
     """h' = g(x + h U); weights [U]."""
 
-    saves = 0
+    gates = 0
 
-    def __init__(self, g):
-        self.g = g
-        self.supported = supported(g)
+    def __init__(self, cell):
+        self.dg = DERIVATIVES[cell.activation]
 
-    def step(self, x, states, weights):
-        h = self.g(x + ops.matmul(states[0], weights[0]))
-        return [h], []
-
-    def factors(self, x, saved, before, after, mask):
-        d = DERIVATIVES[self.g](after[0])
+    def factors(self, gates, before, after, keep, mask):
+        d = self.dg(after[0])
         return [d] if mask is None else [d * mask, 1 - mask]
 
-    def back(self, gradients, factors, weights):
-        [dh], (d, *held) = gradients, factors
+    def back(self, gradients, factors, weights, keep):
+        [dh], (d, *held), [U] = gradients, factors, weights
         dx = dh * d
-        return [_through(dx, weights[0], dh, held)], dx
+        return [_through(dx, U, dh, held, keep)], dx
 
-    def weight_gradients(self, dx, factors, before):
-        return [_product_over_steps(before[0], dx)]
+    def weight_gradients(self, dx, factors, before, keep):
+        return [_product_over_steps(dropped(before[0], keep), dx)]
 
 
-class LSTMRecurrence:
-    """i, f, g, o = split(x + h U); c' = σ(f) c + σ(i) tanh(g); h' = σ(o) tanh(c'); weights [U]; saved x + h U."""
+class LSTMGradient:
+    """i, f, g, o = split(x + h U); c' = σ(f) c + σ(i) tanh(g); h' = σ(o) tanh(c'); weights [U]; gates: i, f, g, o."""
 
-    saves = 1
+    gates = 4
 
-    def __init__(self, g, gate):
-        self.g, self.gate = g, gate
-        self.supported = supported(g, gate)
+    def __init__(self, cell):
+        self.g = cell.activation
+        self.dg, self.dgate = DERIVATIVES[cell.activation], DERIVATIVES[cell.recurrent_activation]
 
-    def _gates(self, a):
-        i, f, g, o = ops.split(a, 4, axis=-1)
-        return self.gate(i), self.gate(f), self.g(g), self.gate(o)
-
-    def step(self, x, states, weights):
-        h, c = states
-        a = x + ops.matmul(h, weights[0])
-        i, f, g, o = self._gates(a)
-        c = f * c + i * g
-        return [o * self.g(c), c], [a]
-
-    def factors(self, x, saved, before, after, mask):
+    def factors(self, gates, before, after, keep, mask):
         """dc gains dh * o g'(c'); da = [dc, dc, dc, dh] * slope; dc_before = dc * f."""
-        i, f, g, o = self._gates(saved[0])
-        dgate, dg = DERIVATIVES[self.gate], DERIVATIVES[self.g]
+        i, f, g, o = gates
+        dgate, dg = self.dgate, self.dg
         squashed = self.g(after[1])
         slope = ops.concatenate([g * dgate(i), before[1] * dgate(f), i * dg(g), squashed * dgate(o)], axis=-1)
         dc_dh = o * dg(squashed)
@@ -158,113 +155,91 @@ class LSTMRecurrence:
             return [slope, dc_dh, f]
         return [slope * mask, dc_dh * mask, ops.where(ops.cast(mask, "bool"), f, 1), 1 - mask]
 
-    def back(self, gradients, factors, weights):
-        (dh, dc), (slope, dc_dh, f, *held) = gradients, factors
+    def back(self, gradients, factors, weights, keep):
+        (dh, dc), (slope, dc_dh, f, *held), [U] = gradients, factors, weights
         dc = dc + dh * dc_dh
         da = ops.concatenate([dc, dc, dc, dh], axis=-1) * slope
-        return [_through(da, weights[0], dh, held), dc * f], da
+        return [_through(da, U, dh, held, keep), dc * f], da
 
-    def weight_gradients(self, dx, factors, before):
-        return [_product_over_steps(before[0], dx)]
+    def weight_gradients(self, dx, factors, before, keep):
+        return [_product_over_steps(dropped(before[0], keep), dx)]
 
 
-class GRURecurrence:
+class GRUGradient:
     """Reset after the product: a = h U + b; z = σ(x_z + a_z); r = σ(x_r + a_r); n = tanh(x_n + r a_n).
 
-    h' = z h + (1 - z) n; weights [U, b]; saved: a. The gradient of a is that of x, times r in the part of n.
+    h' = z h + (1 - z) n; weights [U, b]; gates: z, r, n, a_n. The gradient of a is that of x, times r in the part of n.
     """
 
-    saves = 1
+    gates = 4
 
-    def __init__(self, g, gate):
-        self.g, self.gate = g, gate
-        self.supported = supported(g, gate)
+    def __init__(self, cell):
+        self.dg, self.dgate = DERIVATIVES[cell.activation], DERIVATIVES[cell.recurrent_activation]
 
-    def _gates(self, x, a):
-        x_z, x_r, x_n = ops.split(x, 3, axis=-1)
-        a_z, a_r, a_n = ops.split(a, 3, axis=-1)
-        r = self.gate(x_r + a_r)
-        return self.gate(x_z + a_z), r, self.g(x_n + r * a_n), a_n
-
-    def step(self, x, states, weights):
-        [h], (U, b) = states, weights
-        a = ops.matmul(h, U) + b
-        z, _, n, _ = self._gates(x, a)
-        return [z * h + (1 - z) * n], [a]
-
-    def factors(self, x, saved, before, after, mask):
+    def factors(self, gates, before, after, keep, mask):
         """dx = [dh, dh, dh] * slope; dh_before = dh * z + (dx * [1, 1, r]) U'."""
-        z, r, n, a_n = self._gates(x, saved[0])
-        dgate, dg = DERIVATIVES[self.gate], DERIVATIVES[self.g]
-        dn = (1 - z) * dg(n)
-        slope = ops.concatenate([(before[0] - n) * dgate(z), dn * a_n * dgate(r), dn], axis=-1)
+        z, r, n, a_n = gates
+        dn = (1 - z) * self.dg(n)
+        slope = ops.concatenate([(before[0] - n) * self.dgate(z), dn * a_n * self.dgate(r), dn], axis=-1)
         if mask is None:
             return [slope, z, r]
         return [slope * mask, ops.where(ops.cast(mask, "bool"), z, 1), r]
 
-    def back(self, gradients, factors, weights):
-        [dh], (slope, z, r) = gradients, factors
+    def back(self, gradients, factors, weights, keep):
+        [dh], (slope, z, r), (U, _) = gradients, factors, weights
         dx = ops.concatenate([dh, dh, dh], axis=-1) * slope
-        return [_through(_times_r(dx, r), weights[0], dh, [z])], dx
+        return [_through(_times_r(dx, r), U, dh, [z], keep)], dx
 
-    def weight_gradients(self, dx, factors, before):
+    def weight_gradients(self, dx, factors, before, keep):
         da = _times_r(dx, factors[2])
-        return [_product_over_steps(before[0], da), ops.sum(da, axis=(0, 1))]
+        return [_product_over_steps(dropped(before[0], keep), da), ops.sum(da, axis=(0, 1))]
 
 
-class GRUResetBeforeRecurrence:
+class GRUResetBeforeGradient:
     """Reset before the product: z, r = σ(x_zr + h U_zr); n = tanh(x_n + (r h) U_n); h' = z h + (1 - z) n.
 
-    weights [U]; saved: x + [h U_zr, (r h) U_n].
+    weights [U]; gates: z, r, n.
     """
 
-    saves = 1
+    gates = 3
 
-    def __init__(self, g, gate):
-        self.g, self.gate = g, gate
-        self.supported = supported(g, gate)
+    def __init__(self, cell):
+        self.dg, self.dgate = DERIVATIVES[cell.activation], DERIVATIVES[cell.recurrent_activation]
 
-    def _gates(self, a):
-        a_z, a_r, a_n = ops.split(a, 3, axis=-1)
-        return self.gate(a_z), self.gate(a_r), self.g(a_n)
-
-    def step(self, x, states, weights):
-        [h], [U] = states, weights
-        H = h.shape[-1]
-        a_zr = x[:, : 2 * H] + ops.matmul(h, U[:, : 2 * H])
-        z, r = ops.split(self.gate(a_zr), 2, axis=-1)
-        a_n = x[:, 2 * H :] + ops.matmul(r * h, U[:, 2 * H :])
-        return [z * h + (1 - z) * self.g(a_n)], [ops.concatenate([a_zr, a_n], axis=-1)]
-
-    def factors(self, x, saved, before, after, mask):
+    def factors(self, gates, before, after, keep, mask):
         """dx_z = dh dz; dx_n = dh dn; drh = dx_n U_n'; dx_r = drh dr; dh_before = dh z + drh r + dx_zr U_zr'."""
-        z, r, n = self._gates(saved[0])
-        dgate, dg = DERIVATIVES[self.gate], DERIVATIVES[self.g]
-        dz, dr, dn = (before[0] - n) * dgate(z), before[0] * dgate(r), (1 - z) * dg(n)
+        z, r, n = gates
+        dz, dr = (before[0] - n) * self.dgate(z), dropped(before[0], keep) * self.dgate(r)
+        dn = (1 - z) * self.dg(n)
         if mask is None:
             return [dz, dr, dn, z, r]
         return [dz * mask, dr, dn * mask, ops.where(ops.cast(mask, "bool"), z, 1), r]
 
-    def back(self, gradients, factors, weights):
+    def back(self, gradients, factors, weights, keep):
         [dh], (dz, dr, dn, z, r), [U] = gradients, factors, weights
         H = dh.shape[-1]
         dx_n = dh * dn
         drh = ops.matmul(dx_n, U[2 * H :])
         dx_zr = ops.concatenate([dh * dz, drh * dr], axis=-1)
-        dh = _through(dx_zr, U[: 2 * H], dh, [z]) + drh * r
+        dh = dh * z + dropped(drh * r + ops.matmul(dx_zr, U[: 2 * H]), keep)
         return [dh], ops.concatenate([dx_zr, dx_n], axis=-1)
 
-    def weight_gradients(self, dx, factors, before):
-        r = factors[4]
-        H = r.shape[-1]
-        dU_zr = _product_over_steps(before[0], dx[:, :, : 2 * H])
-        dU_n = _product_over_steps(r * before[0], dx[:, :, 2 * H :])
+    def weight_gradients(self, dx, factors, before, keep):
+        r, h = factors[4], dropped(before[0], keep)
+        H = h.shape[-1]
+        dU_zr = _product_over_steps(h, dx[:, :, : 2 * H])
+        dU_n = _product_over_steps(r * h, dx[:, :, 2 * H :])
         return [ops.concatenate([dU_zr, dU_n], axis=-1)]
 
 
-def _through(da, transposed, dh, held):
+def dropped(h, keep):
+    """h as it enters the product with U."""
+    return h if keep is None else h * keep
+
+
+def _through(da, transposed, dh, held, keep):
     """da U', plus the share of dh that goes to the step before unchanged."""
-    product = ops.matmul(da, transposed)
+    product = dropped(ops.matmul(da, transposed), keep)
     return product + dh * held[0] if held else product
 
 

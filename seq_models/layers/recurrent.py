@@ -6,6 +6,8 @@ from keras import ops
 from seq_models.layers import recurrence
 from seq_models.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 
+ROWS_TO_SPLIT = 8  # with fewer, a product takes as long for half of them
+
 
 class Recurrent(keras.layers.RNN):
     """A recurrent layer: its cell, run over time by `recurrence`.
@@ -37,6 +39,7 @@ class Recurrent(keras.layers.RNN):
     """
 
     cell_class = None
+    halves = True  # whether the rows may run in two halves
 
     def __init__(
         self,
@@ -81,17 +84,41 @@ class Recurrent(keras.layers.RNN):
     def inner_loop(self, sequences, initial_state, mask, training=False):
         mask = None if mask is None else ops.convert_to_tensor(mask)
         self._check_shapes(sequences, initial_state, mask)
-        equations = self.cell.recurrence()
-        if self.unroll or self.cell.recurrent_dropout or not equations.supported:
+        if self.unroll or not recurrence.supported(self.cell):
             return super().inner_loop(sequences, initial_state, mask, training)
-        if training and self.cell.dropout:
-            sequences = sequences * self.cell.get_dropout_mask(sequences[:, 0])[:, None]
+        keep = None
+        if training:
+            if self.cell.dropout:
+                sequences = sequences * self.cell.get_dropout_mask(sequences[:, 0])[:, None]
+            keep = self.cell.keep(initial_state[0])
+        parts = []
+        for rows in self._parts(sequences):
+            states = [state[rows] for state in initial_state]
+            parts.append(self._run(sequences[rows], states, _rows(mask, rows), _rows(keep, rows), training))
+        return keras.tree.map_structure(lambda *part: ops.concatenate(part), *parts)
+
+    def _run(self, sequences, initial_state, mask, keep, training):
         projected = self.cell.project(self._time_major(sequences))  # (T, B, G)
         live = None if mask is None else self._time_major(ops.cast(mask, self.compute_dtype)[:, :, None])
-        h, states = recurrence.run(equations, projected, initial_state, self.cell.recurrent_weights(), live)
+        wanted = self.return_state or self.stateful
+        h, states = recurrence.run(self.cell, projected, initial_state, live, keep, training, wanted)
         if live is not None:
             h = h * (live if self.zero_output_for_mask else _seen(live))
         return h[-1], ops.transpose(h, (1, 0, 2)), states
+
+    def _parts(self, sequences):
+        """Slices of the rows that run beside each other: two halves in a graph on CPU cores, else all rows at once.
+
+        A graph runs two loops that do not wait for each other on two cores, which costs less than two cores that wait
+        for each other at every step (benchmarks/recurrence.py). Eager execution, a GPU and the other backends would
+        run one loop after the other.
+        """
+        B = sequences.shape[0]
+        graph = keras.backend.backend() == "tensorflow" and not hasattr(sequences, "numpy")
+        if not (self.halves and graph) or keras.distribution.list_devices("gpu") or (B and B < ROWS_TO_SPLIT):
+            return [slice(None)]
+        half = ops.shape(sequences)[0] // 2
+        return [slice(None, half), slice(half, None)]
 
     def _check_shapes(self, sequences, initial_state, mask):
         B, T = sequences.shape[:2]
@@ -125,6 +152,10 @@ class Recurrent(keras.layers.RNN):
         return getattr(self.cell, name)
 
 
+def _rows(tensor, rows):
+    return None if tensor is None else tensor[rows]
+
+
 def _check_shape(name, tensor, expected):
     shape = tuple(tensor.shape)
     if len(shape) != len(expected) or any(s != e and None not in (s, e) for s, e in zip(shape, expected, strict=True)):
@@ -155,3 +186,16 @@ class GRU(Recurrent):
     """A gated recurrent network over a sequence. Equations: `GRUCell`; arguments: `Recurrent`."""
 
     cell_class = GRUCell
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class Bidirectional(keras.layers.Bidirectional):
+    """h_t = [h_t^f; h_t^b]: a layer in both directions, as `keras.layers.Bidirectional`.
+
+    The two directions are two loops that do not wait for each other, so neither halves its rows.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for layer in (self.forward_layer, self.backward_layer):
+            layer.halves = False

@@ -1,7 +1,5 @@
 """Stacked recurrent layers: the whole output of one is the input of the next."""
 
-import keras
-
 from seq_models import layers
 
 CELLS = {
@@ -26,7 +24,7 @@ def recurrent_stack(cell, units, depth, bidirectional=False, return_state=False)
     positive(units=units, layers=depth)
     layer_class, _ = choose("cell", CELLS, cell)
     stack = [layer_class(units, return_sequences=True, return_state=return_state) for _ in range(depth)]
-    return [keras.layers.Bidirectional(layer) for layer in stack] if bidirectional else stack
+    return [layers.Bidirectional(layer) for layer in stack] if bidirectional else stack
 
 
 def cell_stack(cell, units, depth):

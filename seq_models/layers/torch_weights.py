@@ -1,0 +1,94 @@
+"""Weights of recurrent layers, to and from the names and the packing of `torch.nn.RNN`, `LSTM` and `GRU`.
+
+`torch.nn` holds every matrix transposed, (gates * H, D); packs a GRU r, z, n where Keras packs z, r, n; and adds two
+biases, one of the inputs and one of the recurrence, of which only a GRU needs both. So a pair of biases of an LSTM or
+an RNN comes back from here as their sum, and goes there as that sum and zeros. Nothing of PyTorch is imported.
+
+Source: the documentation of `torch.nn.LSTM` and `torch.nn.GRU`.
+"""
+
+import keras
+import numpy as np
+
+from seq_models.layers.recurrent import GRU
+
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def to_torch(*stack):
+    """The weights of a stack of layers as `torch.nn` names and packs them.
+
+    Args:
+        stack: `SimpleRNN`, `LSTM`, `GRU` (with `reset_after`) or `keras.layers.Bidirectional` of one, lowest first;
+            all built, and all of one kind and size, as one module of `torch.nn` is.
+    Returns:
+        A dict from "weight_ih_l0", … to arrays, what `load_state_dict` takes once they are made tensors.
+    Raises:
+        ValueError: If a GRU resets before the product, which `torch.nn.GRU` cannot.
+    Example:
+        >>> layer = LSTM(3)
+        >>> layer.build((None, None, 2))
+        >>> to_torch(layer)["weight_ih_l0"].shape
+        (12, 2)
+    """
+    state = {}
+    for suffix, layer in _named(stack):
+        kernel, recurrent_kernel, bias = _packed(layer)
+        bias_ih, bias_hh = bias if _is_gru(layer) else (bias, np.zeros_like(bias))
+        for name, array in zip(WEIGHTS, (kernel, recurrent_kernel, bias_ih, bias_hh), strict=True):
+            if layer.use_bias or name.startswith("weight"):
+                state[f"{name}_{suffix}"] = _swap_z_and_r(layer, array).T
+    return state
+
+
+def from_torch(state, *stack):
+    """Puts the weights of a module of `torch.nn` into a stack of layers.
+
+    Args:
+        state: The `state_dict()` of the module, a dict from "weight_ih_l0", … to tensors or arrays.
+        stack: As in `to_torch`, built.
+    Raises:
+        ValueError: If a weight is missing, left over or of another shape, or a GRU resets before the product.
+    """
+    state = {name: np.asarray(tensor) for name, tensor in state.items()}
+    expected = {name: array.shape for name, array in to_torch(*stack).items()}
+    received = {name: array.shape for name, array in state.items()}
+    if received != expected:
+        raise ValueError(f"The weights of the stack must be {expected}. Received: {received}")
+    for suffix, layer in _named(stack):
+        arrays = [_swap_z_and_r(layer, state[f"{name}_{suffix}"].T) for name in WEIGHTS if f"{name}_{suffix}" in state]
+        kernels, biases = arrays[:2], arrays[2:]
+        if biases:
+            biases = [np.stack(biases) if _is_gru(layer) else biases[0] + biases[1]]
+        layer.set_weights(kernels + biases)
+
+
+def _named(stack):
+    """Pairs of the ending of the names in `torch.nn` and a layer of one direction."""
+    for depth, layer in enumerate(stack):
+        if isinstance(layer, keras.layers.Bidirectional):
+            yield f"l{depth}", layer.forward_layer
+            yield f"l{depth}_reverse", layer.backward_layer
+        else:
+            yield f"l{depth}", layer
+
+
+def _packed(layer):
+    """[kernel, recurrent kernel, bias] of a layer; None for the bias where it has none."""
+    if _is_gru(layer) and not layer.reset_after:
+        raise ValueError("torch.nn.GRU resets after the product. Received: a GRU with reset_after=False")
+    arrays = layer.get_weights()
+    kernel, recurrent_kernel = arrays[:2]
+    return kernel, recurrent_kernel, arrays[2] if layer.use_bias else np.zeros((2, kernel.shape[1]))
+
+
+def _is_gru(layer):
+    return isinstance(layer, GRU)
+
+
+def _swap_z_and_r(layer, array):
+    """z, r, n <-> r, z, n along the last axis, for a GRU."""
+    if not _is_gru(layer):
+        return array
+    first, second, n = np.split(array, 3, axis=-1)
+    return np.concatenate([second, first, n], axis=-1)
