@@ -12,15 +12,15 @@ Writes benchmarks/results/recurrence.json and, with the whole table, recurrence.
 """
 
 import argparse
-import contextlib
 import itertools
 import json
 import math
 import multiprocessing
 import os
 import statistics
-import time
 from pathlib import Path
+
+import turns
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -30,8 +30,6 @@ DIRECTIONS = (1, 2)
 SHAPES = ((32, 64, 256, 256), (64, 35, 512, 512), (16, 200, 128, 128), (128, 20, 256, 256), (1, 100, 256, 256))
 LIBRARIES = ("ours", "keras", "keras-xla", "torch")
 MODES = ("inference", "training")
-TURN_SECONDS = 0.2  # a turn repeats its job for about so long, after one call that is not counted
-PAUSE_SECONDS = 0.003  # for the threads of the library before to fall asleep
 
 
 def main():
@@ -42,8 +40,7 @@ def main():
     options = parser.parse_args()
     cases = list(itertools.product(options.cells, DIRECTIONS, SHAPES))
     rate = product_rate()
-    with contextlib.ExitStack() as stack:
-        workers = {library: stack.enter_context(Worker(library)) for library in LIBRARIES}
+    with turns.workers(LIBRARIES, serve) as workers:
         records = [record for case in cases for record in measure(workers, case, rate, options.rounds)]
     for record in records:
         if record["mode"] == "training" and record["directions"] == 1:
@@ -64,22 +61,15 @@ def measure(workers, case, rate, rounds):
             if not math.isclose(got, expected, rel_tol=1e-3, abs_tol=1e-3):
                 raise RuntimeError(f"{library} computes something else than torch for {case}: {answer}")
     for mode in MODES:
-        for worker in workers.values():
-            worker.ask("time", mode)
-        order = itertools.cycle(workers)
-        turns = [
-            {library: workers[library].ask("time", mode) for library in itertools.islice(order, len(workers))}
-            for _ in range(rounds)
-            if next(order)  # another library begins each round
-        ]
+        seconds = turns.take(workers, rounds, "time", mode)
         flops = directions * 2 * B * T * (D + H) * H * CELLS[cell] * (3 if mode == "training" else 1)
-        ratios = [(min(turn["keras"], turn["keras-xla"]), turn["torch"], turn["ours"]) for turn in turns]
+        ratios = [(min(turn["keras"], turn["keras-xla"]), turn["torch"], turn["ours"]) for turn in seconds]
         record = {
             "cell": cell,
             "directions": directions,
             "shape": [B, T, D, H],
             "mode": mode,
-            "ms": {name: round(1e3 * statistics.median(turn[name] for turn in turns), 3) for name in workers},
+            "ms": {name: round(1e3 * statistics.median(turn[name] for turn in seconds), 3) for name in workers},
             "limit ms": round(1e3 * flops / rate, 3),
             "times keras": round(statistics.median(keras / ours for keras, _, ours in ratios), 3),
             "times torch": round(statistics.median(torch / ours for _, torch, ours in ratios), 3),
@@ -136,49 +126,17 @@ def row(record):
     return f"| {' | '.join(map(str, cells))} |"
 
 
-class Worker:
-    """A library in a process of its own, which does one thing at a time when asked."""
+def serve(library):
+    """Answers "prepare" with sums of what the job gives, and "time" with the seconds of one call."""
+    jobs = {}
 
-    def __init__(self, library):
-        self.library = library
+    def answer(what, *arguments):
+        if what == "time":
+            return turns.seconds_of(jobs[arguments[0]])
+        jobs.update(prepare(library, *arguments))
+        return [float(part) for mode in MODES for part in jobs[mode](check=True)]
 
-    def __enter__(self):
-        processes = multiprocessing.get_context("spawn")
-        self.pipe, theirs = processes.Pipe()
-        self.process = processes.Process(target=serve, args=(self.library, theirs))
-        self.process.start()
-        return self
-
-    def __exit__(self, *_):
-        self.pipe.close()
-        self.process.join()
-
-    def ask(self, *question):
-        time.sleep(PAUSE_SECONDS)
-        self.pipe.send(question)
-        return self.pipe.recv()
-
-
-def serve(library, pipe):
-    """Answers "prepare" with sums of what the job gives, "time" with the seconds of one call, "memory" with MB."""
-    with contextlib.suppress(EOFError, KeyboardInterrupt):
-        while True:
-            what, *arguments = pipe.recv()
-            if what == "prepare":
-                jobs = prepare(library, *arguments)
-                answer = [float(part) for mode in MODES for part in jobs[mode](check=True)]
-            elif what == "time":
-                answer = seconds_of(jobs[arguments[0]])
-            pipe.send(answer)
-
-
-def seconds_of(job):
-    job()
-    started = time.perf_counter()
-    for calls in itertools.count(1):
-        job()
-        if (passed := time.perf_counter() - started) > TURN_SECONDS:
-            return passed / calls
+    return answer
 
 
 def prepare(library, cell, directions, shape):
@@ -288,7 +246,7 @@ def _product_rate(library):
 
         a = tf.random.normal((N, N))
         product = tf.function(lambda: tf.matmul(a, a))
-    return 2 * N**3 / min(seconds_of(product) for _ in range(20))
+    return 2 * N**3 / min(turns.seconds_of(product) for _ in range(20))
 
 
 def peak_memory(library, record):
@@ -301,16 +259,7 @@ def _peak_memory(*case):
     job = prepare(*case)["training"]
     for steps in (2, 3, 2):  # of different lengths: so the graph takes any
         job(steps=steps)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
-    before = _status("VmRSS")
-    job()
-    return round((_status("VmHWM") - before) / 1024)
-
-
-def _status(name):
-    """A figure of this process in kB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(name)))
+    return turns.peak_memory(job)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ _PLACES = {
     "EncoderDecoder": "seq_models.tasks",
     "load_run": "seq_models.tasks",
     "export": "seq_models.serving",
+    "plot_gradient_flow": "seq_models.plots",
 }
 __all__ = list(_PLACES)
 

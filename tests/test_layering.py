@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "seq_models"
 MAY_IMPORT = {
     "errors": set(),
+    "plots": set(),
     "layers": set(),
     "models": {"layers"},
     "decoding": {"layers", "models"},

@@ -38,7 +38,7 @@ from parity import (
 )
 
 from seq_models.layers import recurrence
-from seq_models.layers.recurrent import GRU, LSTM, SimpleRNN
+from seq_models.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 
 WHOLE = {"return_sequences": True, "return_state": True}
 every_mask = pytest.mark.parametrize(
@@ -89,12 +89,23 @@ def test_a_layer_and_its_gradients_are_those_of_keras(kind, mask, zeros, go_back
     assert_same(measure(layer, x, states, mask), measure(keras_layer, x, states, mask))
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
 @a_mask_in_each_order
 @every_kind
-def test_a_layer_and_its_gradients_are_those_of_keras_in_a_graph(kind, mask, zeros, go_backwards):
+def test_a_layer_and_its_gradients_are_those_of_keras_in_a_graph(kind, mask, zeros, go_backwards, training):
     layer, keras_layer = pair(kind, go_backwards=go_backwards, zero_output_for_mask=zeros, **WHOLE)
     x, states = normal(B, T, D), states_of(layer)
-    assert_same(measure(layer, x, states, mask, compiled={}), measure(keras_layer, x, states, mask))
+    measured = measure(layer, x, states, mask, compiled={}, training=training)
+    assert_same(measured, measure(keras_layer, x, states, mask))
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["last", "sequences"])
+@mask_or_none
+@every_kind
+def test_a_layer_whose_last_states_nobody_wants_has_the_gradients_of_keras(kind, mask, whole):
+    layer, keras_layer = pair(kind, return_sequences=whole)
+    x, states = normal(B, T, D), states_of(layer)
+    assert_same(measure(layer, x, states, mask, training=True), measure(keras_layer, x, states, mask))
 
 
 @every_kind
@@ -110,11 +121,39 @@ def test_a_layer_and_its_gradients_are_those_of_keras_in_a_graph_without_static_
     assert_same(run(layer, {"input_signature": [tf.TensorSpec(shape) for shape in shapes]}), run(keras_layer))
 
 
+@pytest.mark.parametrize("rows", [1, 2, 9, 16])
 @every_kind
-def test_a_layer_and_its_gradients_are_those_of_keras_under_xla(kind):
+def test_the_halves_of_any_number_of_rows_are_the_whole(kind, rows, monkeypatch):
+    """A graph runs two halves of the rows beside each other; of one row one half is empty."""
+    layer = ours(kind, **WHOLE)
+    inputs = [normal(rows, T, D), *states_of(layer, rows)]
+    mask = np.random.uniform(size=(rows, T)) > 0.3
+    call = lambda x, *states: layer(x, mask=mask, initial_state=list(states), training=True)  # noqa: E731
+    shapes = [tf.TensorSpec([None, *array.shape[1:]]) for array in inputs]
+    halves = evaluate(call, inputs, layer.trainable_variables, {"input_signature": shapes})
+    monkeypatch.setattr(layer, "halves", False)
+    whole = evaluate(call, inputs, layer.trainable_variables, {"input_signature": shapes})
+    assert_same(halves, whole)
+
+
+@every_kind
+def test_a_graph_has_two_loops_for_two_halves_and_none_of_them_for_few_rows_or_both_directions(kind):
+    def loops(layer, rows):
+        concrete = tf.function(layer).get_concrete_function(tf.TensorSpec([rows, T, D]))
+        return sum(operation.type in ("While", "StatelessWhile") for operation in concrete.graph.get_operations())
+
+    layer = ours(kind)
+    assert [loops(layer, rows) for rows in (None, 8, 7, 1)] == [2, 2, 1, 1]
+    assert loops(Bidirectional(layer), None) == 2
+    assert loops(keras.layers.Bidirectional(layer), None) == 4
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@every_kind
+def test_a_layer_and_its_gradients_are_those_of_keras_under_xla(kind, training):
     layer, keras_layer = pair(kind, **WHOLE)
     x, states = normal(B, T, D), states_of(layer)
-    under_xla = measure(layer, x, states, MASK, compiled={"jit_compile": True})
+    under_xla = measure(layer, x, states, MASK, compiled={"jit_compile": True}, training=training)
     assert_same(under_xla, measure(keras_layer, x, states, MASK))
 
 
@@ -192,10 +231,14 @@ def test_only_what_has_no_backward_loop_of_its_own_runs_step_by_step(kind, monke
     + [("lstm", merge_mode, True) for merge_mode in ("sum", "mul", "ave", None)],
     ids="{}".format,
 )
-def test_keras_reads_a_layer_in_both_directions_as_it_reads_its_own(kind, merge_mode, return_sequences):
+@pytest.mark.parametrize("our_class", [Bidirectional, keras.layers.Bidirectional], ids=["ours", "keras"])
+def test_a_layer_in_both_directions_is_that_of_keras(kind, merge_mode, return_sequences, our_class):
     options = {"return_state": True, "return_sequences": return_sequences}
     layer, keras_layer = same_weights(
-        *(keras.layers.Bidirectional(each, merge_mode=merge_mode) for each in pair(kind, **options))
+        *(
+            each_class(each, merge_mode=merge_mode)
+            for each_class, each in zip((our_class, keras.layers.Bidirectional), pair(kind, **options), strict=True)
+        )
     )
     x, states = normal(B, T, D), states_of(layer.forward_layer) + states_of(layer.backward_layer)
     assert_same(measure(layer, x, states, MASK), measure(keras_layer, x, states, MASK))
@@ -242,6 +285,14 @@ def test_regularizers_and_constraints_act_in_training_as_in_keras(kind):
 @every_kind
 def test_dropout_of_the_inputs_is_that_of_keras_with_the_same_seed(kind, mask):
     layer, keras_layer = pair(kind, dropout=0.5, seed=7, **WHOLE)
+    x, states = normal(B, T, D), states_of(layer)
+    assert_same(measure(layer, x, states, mask, training=True), measure(keras_layer, x, states, mask, training=True))
+
+
+@mask_or_none
+def test_dropout_of_the_recurrence_is_that_of_keras_with_the_same_seed(mask):
+    """Of a network without gates: for the others Keras draws a mask for each gate, and ours is one for all."""
+    layer, keras_layer = pair("simple-rnn", dropout=0.3, recurrent_dropout=0.5, seed=7, **WHOLE)
     x, states = normal(B, T, D), states_of(layer)
     assert_same(measure(layer, x, states, mask, training=True), measure(keras_layer, x, states, mask, training=True))
 
@@ -577,7 +628,7 @@ def test_shapes_and_masks_of_the_outputs_are_those_of_keras_and_of_the_outputs(k
 def test_a_functional_model_of_our_layers_is_the_same_after_saving(tmp_path):
     tokens = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(20, D, mask_zero=True)(tokens)
-    x = keras.layers.Bidirectional(LSTM(H, return_sequences=True, dropout=0.1))(x)
+    x = Bidirectional(LSTM(H, return_sequences=True, dropout=0.1))(x)
     x, h = SimpleRNN(H, recurrent_dropout=0.1, **WHOLE)(x)
     x = GRU(H, reset_after=False, activation="relu")(x, initial_state=h)
     x = keras.layers.RNN(keras.layers.StackedRNNCells([KINDS["lstm"].cell(H)]))(x[:, None])
@@ -588,8 +639,9 @@ def test_a_functional_model_of_our_layers_is_the_same_after_saving(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert_close(loaded(inputs), model(inputs), 1e-6)
     assert np.abs(model(inputs)).max() > 1e-3
-    names = [type(layer) for layer in loaded.layers]
-    assert SimpleRNN in names and GRU in names
+    layers = {type(layer): layer for layer in loaded.layers}
+    assert SimpleRNN in layers and GRU in layers
+    assert not layers[Bidirectional].forward_layer.halves
 
 
 # What is refused

@@ -242,3 +242,12 @@ def test_save_run_writes_a_run_that_load_run_reads(tmp_path):
 def test_an_unknown_strategy_is_refused():
     with pytest.raises(ValueError, match="Received: strategy='two'"):
         make_strategy("two")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_run_with_a_weight_that_is_no_number_is_refused(tmp_path, value):
+    model = small("classifier")
+    model.weights[0].assign(np.full(model.weights[0].shape, value))
+    model.save_run(tmp_path / "run")
+    with pytest.raises(sm.InputError, match="model.keras must hold finite weights. Received: NaN or infinity in"):
+        sm.load_run(tmp_path / "run")

@@ -4,6 +4,7 @@ from seq_models.layers.attention import AdditiveAttention, BilinearAttention, Do
 from seq_models.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from seq_models.layers.characters import CharacterEncoder
 from seq_models.layers.decoder import AttentionDecoder
+from seq_models.layers.gradient_flow import GradientFlow, gradient_flow
 from seq_models.layers.pooling import LastPooling, MaxPooling, MeanPooling
 from seq_models.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 from seq_models.layers.torch_weights import from_torch, to_torch
@@ -17,6 +18,7 @@ __all__ = [
     "DotAttention",
     "GRU",
     "GRUCell",
+    "GradientFlow",
     "LSTM",
     "LSTMCell",
     "LastPooling",
@@ -25,5 +27,6 @@ __all__ = [
     "SimpleRNN",
     "SimpleRNNCell",
     "from_torch",
+    "gradient_flow",
     "to_torch",
 ]

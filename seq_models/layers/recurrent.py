@@ -99,11 +99,11 @@ class Recurrent(keras.layers.RNN):
 
     def _run(self, sequences, initial_state, mask, keep, training):
         projected = self.cell.project(self._time_major(sequences))  # (T, B, G)
-        live = None if mask is None else self._time_major(ops.cast(mask, self.compute_dtype)[:, :, None])
+        live = None if mask is None else self._time_major(ops.cast(mask, "bool")[:, :, None])
         wanted = self.return_state or self.stateful
         h, states = recurrence.run(self.cell, projected, initial_state, live, keep, training, wanted)
         if live is not None:
-            h = h * (live if self.zero_output_for_mask else _seen(live))
+            h = ops.where(live if self.zero_output_for_mask else _seen(live), h, ops.zeros_like(h))
         return h[-1], ops.transpose(h, (1, 0, 2)), states
 
     def _parts(self, sequences):
@@ -147,8 +147,12 @@ class Recurrent(keras.layers.RNN):
 
     def __getattr__(self, name):
         """`layer.units`, `layer.dropout`, …: the options of its cell."""
-        if name.startswith("_") or not hasattr(self.__dict__.get("cell"), name):
-            return super().__getattribute__(name)
+        own = getattr(super(), "__getattr__", super().__getattribute__)  # on torch it finds the cell
+        try:
+            return own(name)
+        except AttributeError:
+            if name == "cell" or name.startswith("_") or not hasattr(getattr(self, "cell", None), name):
+                raise
         return getattr(self.cell, name)
 
 
@@ -163,8 +167,8 @@ def _check_shape(name, tensor, expected):
 
 
 def _seen(live):
-    """1 from the first real token on: before it there is no output to repeat, and `keras.layers` gives zeros."""
-    return ops.cast(ops.cumsum(live, axis=0) > 0, live.dtype)
+    """True from the first real token on: before it there is no output to repeat, and `keras.layers` gives zeros."""
+    return ops.cumsum(ops.cast(live, "int32"), axis=0) > 0
 
 
 @keras.saving.register_keras_serializable(package="seq_models")

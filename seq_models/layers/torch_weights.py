@@ -10,7 +10,7 @@ Source: the documentation of `torch.nn.LSTM` and `torch.nn.GRU`.
 import keras
 import numpy as np
 
-from seq_models.layers.recurrent import GRU
+from seq_models.layers.recurrent import GRU, LSTM, SimpleRNN
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -24,7 +24,9 @@ def to_torch(*stack):
     Returns:
         A dict from "weight_ih_l0", … to arrays, what `load_state_dict` takes once they are made tensors.
     Raises:
-        ValueError: If a GRU resets before the product, which `torch.nn.GRU` cannot.
+        ValueError: If the stack is none that one module of `torch.nn` computes: a GRU that resets before the product,
+            other activations than tanh (relu too in a SimpleRNN) and sigmoid, layers of several kinds or sizes, other
+            layers; or if one is not built.
     Example:
         >>> layer = LSTM(3)
         >>> layer.build((None, None, 2))
@@ -37,7 +39,7 @@ def to_torch(*stack):
         bias_ih, bias_hh = bias if _is_gru(layer) else (bias, np.zeros_like(bias))
         for name, array in zip(WEIGHTS, (kernel, recurrent_kernel, bias_ih, bias_hh), strict=True):
             if layer.use_bias or name.startswith("weight"):
-                state[f"{name}_{suffix}"] = _swap_z_and_r(layer, array).T
+                state[f"{name}_{suffix}"] = _swap_z_and_r(layer, array).T.copy()
     return state
 
 
@@ -48,13 +50,17 @@ def from_torch(state, *stack):
         state: The `state_dict()` of the module, a dict from "weight_ih_l0", … to tensors or arrays.
         stack: As in `to_torch`, built.
     Raises:
-        ValueError: If a weight is missing, left over or of another shape, or a GRU resets before the product.
+        ValueError: If a weight is missing, left over, of another shape, NaN or infinite, or for the stack as in
+            `to_torch`. The layers then keep the weights that they had.
     """
     state = {name: np.asarray(tensor) for name, tensor in state.items()}
     expected = {name: array.shape for name, array in to_torch(*stack).items()}
     received = {name: array.shape for name, array in state.items()}
     if received != expected:
         raise ValueError(f"The weights of the stack must be {expected}. Received: {received}")
+    for name, array in state.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite. Received: {array[~np.isfinite(array)][0]} in it")
     for suffix, layer in _named(stack):
         arrays = [_swap_z_and_r(layer, state[f"{name}_{suffix}"].T) for name in WEIGHTS if f"{name}_{suffix}" in state]
         kernels, biases = arrays[:2], arrays[2:]
@@ -64,19 +70,43 @@ def from_torch(state, *stack):
 
 
 def _named(stack):
-    """Pairs of the ending of the names in `torch.nn` and a layer of one direction."""
+    """Pairs of the ending of the names in `torch.nn` and a layer of one direction, all of which `_check` passes."""
+    named = []
     for depth, layer in enumerate(stack):
         if isinstance(layer, keras.layers.Bidirectional):
-            yield f"l{depth}", layer.forward_layer
-            yield f"l{depth}_reverse", layer.backward_layer
+            named += [(f"l{depth}", layer.forward_layer), (f"l{depth}_reverse", layer.backward_layer)]
         else:
-            yield f"l{depth}", layer
+            named += [(f"l{depth}", layer)]
+    for _, layer in named:
+        _check(layer)
+    kinds = [
+        f"{type(layer).__name__} of {layer.units} units, use_bias={layer.use_bias}, {layer.activation.__name__}"
+        for _, layer in named
+    ]
+    if len(set(kinds)) > 1 or len(named) not in (len(stack), 2 * len(stack)):
+        raise ValueError(f"All layers and directions of a stack must be of one kind. Received: {kinds}")
+    return named
+
+
+def _check(layer):
+    """Raises a ValueError for a layer that no module of `torch.nn` computes, or that has no weights yet."""
+    if not isinstance(layer, SimpleRNN | LSTM | GRU):
+        expected = "A stack must hold the SimpleRNN, LSTM or GRU of this package, or Bidirectional of one."
+        raise ValueError(f"{expected} Received: {layer!r}")
+    if not layer.built:
+        raise ValueError(f"A layer must be built before it has weights. Received: {layer!r}")
+    if _is_gru(layer) and not layer.reset_after:
+        raise ValueError("torch.nn.GRU resets after the product. Received: a GRU with reset_after=False")
+    allowed = [keras.activations.tanh, *([keras.activations.relu] if isinstance(layer, SimpleRNN) else [])]
+    gate = getattr(layer, "recurrent_activation", keras.activations.sigmoid)
+    if layer.activation not in allowed or gate is not keras.activations.sigmoid:
+        received = ", ".join(getattr(function, "__name__", str(function)) for function in (layer.activation, gate))
+        expected = f"torch.nn has only {' or '.join(f.__name__ for f in allowed)}, and sigmoid gates."
+        raise ValueError(f"{expected} Received: {received}")
 
 
 def _packed(layer):
-    """[kernel, recurrent kernel, bias] of a layer; None for the bias where it has none."""
-    if _is_gru(layer) and not layer.reset_after:
-        raise ValueError("torch.nn.GRU resets after the product. Received: a GRU with reset_after=False")
+    """[kernel, recurrent kernel, bias] of a layer; zeros for the bias where it has none."""
     arrays = layer.get_weights()
     kernel, recurrent_kernel = arrays[:2]
     return kernel, recurrent_kernel, arrays[2] if layer.use_bias else np.zeros((2, kernel.shape[1]))

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import keras
+import numpy as np
 import tomlkit
 
 from seq_models.errors import InputError
@@ -73,7 +74,7 @@ class RunDirectory:
         """The best model.
 
         Raises:
-            InputError: If there is none, or its vocabulary is not the one in the directory.
+            InputError: If there is none, its vocabulary is not the one in the directory, or a weight is not finite.
         """
         if not self.model.is_file():
             raise InputError(f"{self.path} must be a run directory with a model.keras. Received: no such file")
@@ -82,6 +83,9 @@ class RunDirectory:
             path = self.path / f"{name}.txt"
             if path.exists() and path.read_text("utf-8") != _lines(lines):
                 raise InputError(f"{path} must be the one that {self.model.name} was trained with. Received: another")
+        for weight in model.weights:
+            if not np.isfinite(weight).all():
+                raise InputError(f"{self.model} must hold finite weights. Received: NaN or infinity in {weight.path}")
         return model
 
     def write_vocabularies(self, model):

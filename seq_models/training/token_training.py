@@ -6,6 +6,7 @@ Overrides of `keras.Model`, checked on Keras 3.15 with TensorFlow 2.20 and 2.21.
 import keras
 import tensorflow as tf
 
+from seq_models.training.losses import cross_entropy
 from seq_models.training.metrics import TokenMean
 
 
@@ -82,7 +83,7 @@ class TokenTraining:
     def token_loss(self, targets, logits, weights):
         """This replica's share of the loss of the global batch, a scalar; the logs take note of it."""
         logits = tf.cast(logits, tf.float32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)  # (B,) or (B, T)
+        losses = cross_entropy(targets, logits)  # (B,) or (B, T)
         weights = tf.ones_like(losses) if weights is None else weights
         self._loss_tracker.update_state(losses, sample_weight=weights)
         tokens = _over_replicas(tf.reduce_sum(weights))
