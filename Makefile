@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
+BACKENDS = .venv-backends
+BACKENDS_INSTALLED = $(BACKENDS)/.installed
 
-.PHONY: demo test check format real-text clean
+.PHONY: demo test test-backends check format real-text clean
 
 demo: $(INSTALLED)
 	$(BIN)/seq-models demo --out demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2
+
+test-backends: $(BACKENDS_INSTALLED)
+	KERAS_BACKEND=jax $(BACKENDS)/bin/python -m pytest tests_backends
+	KERAS_BACKEND=torch $(BACKENDS)/bin/python -m pytest tests_backends
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -24,10 +30,17 @@ real-text: $(INSTALLED)
 	$(BIN)/python benchmarks/real_text.py
 
 clean:
-	rm -rf $(VENV) demo runs exports
+	rm -rf $(VENV) $(BACKENDS) demo runs exports
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $(INSTALLED)
+
+$(BACKENDS_INSTALLED): pyproject.toml constraints-backends.txt
+	$(PYTHON) -m venv $(BACKENDS)
+	$(BACKENDS)/bin/python -m pip install --quiet --upgrade pip
+	$(BACKENDS)/bin/python -m pip install --quiet --constraint constraints-backends.txt keras jax torch pytest
+	$(BACKENDS)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $(BACKENDS_INSTALLED)

@@ -26,7 +26,7 @@ def plot_gradient_flow(flows, path=None, axes=None):
     if not flows:
         raise ValueError(f"flows must hold at least one GradientFlow. Received: flows={flows!r}")
     if axes is None:
-        axes = Figure(figsize=(7, 4.5), dpi=150, layout="constrained").subplots()
+        axes = Figure(figsize=(7, 5), dpi=150, layout="constrained").subplots()
     axes.set_yscale("log")
     axes.set_ylim(*_range(flows.values()))
     axes.margins(x=0.01)
@@ -36,7 +36,7 @@ def plot_gradient_flow(flows, path=None, axes=None):
     axes.set_xlabel("distance $T - t$, steps back in time")
     axes.set_ylabel(f"norm of the gradient, {H_BY_H}")
     axes.set_title("Gradient flow")
-    axes.legend(facecolor="white", framealpha=0.9, edgecolor="none")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)  # below: it covers no line
     axes.spines[["top", "right"]].set_visible(False)
     if path is not None:
         axes.figure.savefig(path)

@@ -1,5 +1,6 @@
 """The README is true: its commands and its Python run, and its figures are those that were measured."""
 
+import importlib
 import json
 import re
 import shlex
@@ -66,6 +67,25 @@ def test_the_table_of_real_text_is_what_was_measured():
     records = json.loads((ROOT / "benchmarks" / "results" / "real_text.json").read_text("utf-8"))
     assert section("real-text").strip() == real_text.table(records).strip()
     assert all(record["reached"] for record in records.values())
+
+
+@pytest.mark.parametrize(
+    "name, script, table",
+    [
+        ("recurrence", "recurrence", "summary"),
+        ("train-step", "train_step", "table"),
+        ("scaling", "scaling", "table"),
+        ("long-memory", "long_memory", "table"),
+    ],
+)
+def test_the_tables_of_the_recurrence_are_what_was_measured(name, script, table):
+    result = json.loads((ROOT / "benchmarks" / "results" / f"{script}.json").read_text("utf-8"))
+    assert section(name).strip() == getattr(importlib.import_module(script), table)(result).strip()
+
+
+def test_the_weights_for_pytorch_are_named_as_the_readme_says(capsys):
+    exec(compile(block("torch"), "README.md", "exec"), {})
+    assert capsys.readouterr().out == block("torch-output")
 
 
 def test_every_measured_command_is_one_that_the_command_line_takes():

@@ -46,20 +46,20 @@ def with_random_weights(network):
 @every_network
 def test_training_lowers_the_loss_and_the_network_survives_its_file(name, tmp_path):
     network, inputs = NETWORKS[name](), inputs_of(name)
-    shape = network(inputs).shape
-    targets = np.random.randint(0, shape[-1], tuple(shape[:-1]))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile(optimizer=keras.optimizers.Adam(0.05), loss=loss)
-    before = network.evaluate(inputs, targets, verbose=0)
+    logits = network.predict(inputs, verbose=0)
+    targets = np.random.randint(0, logits.shape[-1], logits.shape[:-1])
+    before = loss(targets, logits)
     first = network.train_on_batch(inputs, targets)
-    assert np.isfinite(first) and abs(first - before) < 0.2  # dropout apart
+    assert abs(first - before) < 0.2  # dropout apart
     history = network.fit(inputs, targets, batch_size=B, epochs=12, verbose=0).history["loss"]
-    assert history[-1] < 0.9 * before and network.evaluate(inputs, targets, verbose=0) < 0.9 * before
+    after = network.predict(inputs, verbose=0)
+    assert history[-1] < 0.9 * before and loss(targets, after) < 0.9 * before
     network.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == network.get_config()
-    assert_close(loaded(inputs), network(inputs), 1e-6)
-    assert_close(network.predict(inputs, verbose=0), network(inputs))
+    assert_close(loaded.predict(inputs, verbose=0), after, 1e-6)
 
 
 @pytest.mark.parametrize("name", ["labeler", "classifier, max", "classifier, last"])

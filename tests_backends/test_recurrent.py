@@ -32,8 +32,6 @@ from seq_models.layers import GRU, LSTM, Bidirectional, SimpleRNN, from_torch, t
 
 WHOLE = {"return_sequences": True, "return_state": True}
 ON_JAX = keras.backend.backend() == "jax"
-mask_or_none = pytest.mark.parametrize("mask", [None, MASK], ids=["no-mask", "mask"])
-every_direction = pytest.mark.parametrize("go_backwards", [False, True], ids=["forwards", "backwards"])
 
 # The layers of Keras
 
@@ -67,7 +65,7 @@ def test_other_outputs_and_no_bias_are_as_in_keras(kind, options):
     assert_same(measure(layer, x, states, MASK), measure(keras_layer, x, states, MASK))
 
 
-@pytest.mark.parametrize("activation", ["relu", "sigmoid", "linear", "elu"])
+@pytest.mark.parametrize("activation", ["relu", "elu"])
 @every_kind
 def test_other_activations_give_what_they_give_in_keras(kind, activation):
     layer, keras_layer = pair(kind, activation=activation, **WHOLE)
@@ -75,13 +73,12 @@ def test_other_activations_give_what_they_give_in_keras(kind, activation):
     assert_same(measure(layer, x, states, MASK), measure(keras_layer, x, states, MASK))
 
 
-@mask_or_none
 @every_kind
-def test_an_unrolled_layer_gives_what_the_loop_gives(kind, mask):
+def test_an_unrolled_layer_gives_what_the_loop_gives(kind):
     unrolled, looped = (ours(kind, unroll=unroll, **WHOLE) for unroll in (True, False))
     looped.set_weights(unrolled.get_weights())
     x, states = normal(B, T, D), states_of(looped)
-    assert_same(measure(unrolled, x, states, mask), measure(looped, x, states, mask))
+    assert_same(measure(unrolled, x, states, MASK), measure(looped, x, states, MASK))
 
 
 @pytest.mark.skipif(not ON_JAX, reason="torch has nothing to compile")
@@ -140,19 +137,17 @@ def test_both_directions_are_read_as_keras_reads_its_own(kind):
     assert_same(measure(layer, x, states, MASK, training=True), expected)
 
 
-@mask_or_none
 @every_kind
-def test_a_stateful_layer_keeps_and_forgets_its_states_as_in_keras(kind, mask):
+def test_a_stateful_layer_keeps_and_forgets_its_states_as_in_keras(kind):
     layer, keras_layer = pair(kind, stateful=True, **WHOLE)
     first, second = normal(B, T, D), normal(B, T, D)
-    real = np.full((B, T), True) if mask is None else mask
     for x in (first, second):
-        (h, *states), (keras_h, *keras_states) = layer(x, mask=mask), keras_layer(x, mask=mask)
-        assert_close([array(h)[real], *states], [array(keras_h)[real], *keras_states])
+        (h, *states), (keras_h, *keras_states) = layer(x, mask=MASK), keras_layer(x, mask=MASK)
+        assert_close([array(h)[MASK], *states], [array(keras_h)[MASK], *keras_states])
     for each in (layer, keras_layer):
         each.reset_state()
         assert not any(np.any(array(state)) for state in each.states)
-    assert_close(layer(second, mask=mask), keras_layer(second, mask=mask))
+    assert_close(layer(second, mask=MASK), keras_layer(second, mask=MASK))
 
 
 @every_kind
@@ -166,8 +161,7 @@ def test_a_stateful_layer_predicts_several_batches_as_in_keras(kind):
 # The equations of the papers
 
 
-@every_direction
-@mask_or_none
+@pytest.mark.parametrize("mask, go_backwards", [(None, False), (MASK, True)], ids=["no-mask", "mask-backwards"])
 @every_kind
 def test_a_layer_and_its_gradients_are_the_equations_of_the_papers(kind, mask, go_backwards):
     layer = ours(kind, go_backwards=go_backwards, **WHOLE)

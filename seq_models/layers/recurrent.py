@@ -14,7 +14,8 @@ class Recurrent(keras.layers.RNN):
 
     Everything around the loop (masks, states, `stateful`, `return_state`) is that of `keras.layers.RNN`. On a padded
     step the states are held and the output is the one of the step before, as in `keras.layers`.
-    `unroll`, `recurrent_dropout` and activations without a known derivative run the cell step by step instead.
+    `unroll` and activations without a known derivative run the cell step by step instead. A graph of TensorFlow on a
+    CPU runs two halves of the rows beside each other, see `_parts`; the result is the same.
 
     Args:
         units: H, a positive integer.
