@@ -8,7 +8,8 @@ their outputs and gradients are compared before anything is timed. `keras.layers
 `jit_compile=True`; the faster one counts. The limit is the time of the job's matrix products alone at the rate that the
 machine reaches on large ones. Memory is what one training step adds at its peak, each in a fresh process.
 
-Writes benchmarks/results/recurrence.json and, with the whole table, recurrence.md.
+Writes benchmarks/results/recurrence.json and, with the whole table, recurrence.md; a cell that was not run keeps its
+records.
 """
 
 import argparse
@@ -45,6 +46,8 @@ def main():
     for record in records:
         if record["mode"] == "training" and record["directions"] == 1:
             record["memory MB"] = {library: peak_memory(library, record) for library in ("ours", "keras", "torch")}
+    kept = json.loads(options.out.read_text("utf-8"))["records"] if options.out.exists() else []
+    records = [*(record for record in kept if record["cell"] not in options.cells), *records]
     result = {"machine": f"{os.cpu_count()} CPU cores", "product GFLOP/s": round(rate / 1e9), "records": records}
     options.out.parent.mkdir(exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")

@@ -7,6 +7,8 @@ import pytest
 
 MODULES = [
     "layers.cells",
+    "layers.gradient_flow",
+    "layers.torch_weights",
     "tasks.encoder_decoder",
     "tasks.language_model",
     "tasks.sequence_classifier",

@@ -47,13 +47,13 @@ def with_random_weights(network):
 def test_training_lowers_the_loss_and_the_network_survives_its_file(name, tmp_path):
     network, inputs = NETWORKS[name](), inputs_of(name)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile(optimizer=keras.optimizers.Adam(0.05), loss=loss)
+    network.compile(optimizer=keras.optimizers.Adam(0.02), loss=loss)
     logits = network.predict(inputs, verbose=0)
     targets = np.random.randint(0, logits.shape[-1], logits.shape[:-1])
     before = loss(targets, logits)
     first = network.train_on_batch(inputs, targets)
     assert abs(first - before) < 0.2  # dropout apart
-    history = network.fit(inputs, targets, batch_size=B, epochs=12, verbose=0).history["loss"]
+    history = network.fit(inputs, targets, batch_size=B, epochs=25, verbose=0).history["loss"]
     after = network.predict(inputs, verbose=0)
     assert history[-1] < 0.9 * before and loss(targets, after) < 0.9 * before
     network.save(tmp_path / "model.keras")
