@@ -6,13 +6,17 @@ INSTALLED = $(VENV)/.installed
 BACKENDS = .venv-backends
 BACKENDS_INSTALLED = $(BACKENDS)/.installed
 
-.PHONY: demo test test-backends check format real-text clean
+.PHONY: demo test test-torch test-backends check format real-text clean
 
 demo: $(INSTALLED)
 	$(BIN)/seq-models demo --out demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2
+
+test-torch: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,bench]"
+	$(BIN)/python -m pytest tests/test_torch_weights.py
 
 test-backends: $(BACKENDS_INSTALLED)
 	KERAS_BACKEND=jax $(BACKENDS)/bin/python -m pytest tests_backends
