@@ -6,7 +6,7 @@ from keras import ops
 from seq_models.layers import recurrence
 from seq_models.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 
-ROWS_TO_SPLIT = 8  # with fewer, a product takes as long for half of them
+ROWS_TO_SPLIT = 8  # a batch of fewer is not worth a second loop
 
 
 class Recurrent(keras.layers.RNN):
@@ -110,9 +110,9 @@ class Recurrent(keras.layers.RNN):
     def _parts(self, sequences):
         """Slices of the rows that run beside each other: two halves in a graph on CPU cores, else all rows at once.
 
-        A graph runs two loops that do not wait for each other on two cores, which costs less than two cores that wait
-        for each other at every step (benchmarks/recurrence.py). Eager execution, a GPU and the other backends would
-        run one loop after the other.
+        A graph runs two loops that do not wait for each other on two cores, where two cores that share each product
+        wait for each other at every step. Eager execution, a GPU and the other backends would run one loop after the
+        other.
         """
         B = sequences.shape[0]
         graph = keras.backend.backend() == "tensorflow" and not hasattr(sequences, "numpy")

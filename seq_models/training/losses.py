@@ -6,9 +6,8 @@ import tensorflow as tf
 def cross_entropy(targets, logits):
     """-log softmax(logits)[target] of every token.
 
-    Its gradient is softmax(logits), less one at the target. The softmax is computed once for both, and what is left
-    are a maximum, a gather and a scatter: on a CPU a third of the time of
-    `tf.nn.sparse_softmax_cross_entropy_with_logits`, which goes over the V columns several times.
+    Its gradient is softmax(logits), less one at the target. The softmax is computed once for both; what is left are two
+    maxima, a gather and a scatter.
 
         log Σ_v exp(logits_v) = max_v logits_v - log max_v softmax(logits)_v
 
