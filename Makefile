@@ -5,8 +5,10 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 BACKENDS = .venv-backends
 BACKENDS_INSTALLED = $(BACKENDS)/.installed
+TF221 = .venv-tf221
+TF221_INSTALLED = $(TF221)/.installed
 
-.PHONY: demo test test-torch test-backends check format real-text clean
+.PHONY: demo test test-torch test-backends test-matrix check format real-text clean
 
 demo: $(INSTALLED)
 	$(BIN)/seq-models demo --out demo
@@ -22,6 +24,9 @@ test-backends: $(BACKENDS_INSTALLED)
 	KERAS_BACKEND=jax $(BACKENDS)/bin/python -m pytest tests_backends
 	KERAS_BACKEND=torch $(BACKENDS)/bin/python -m pytest tests_backends
 
+test-matrix: $(TF221_INSTALLED)
+	$(TF221)/bin/python -m pytest --numprocesses 2
+
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -34,7 +39,7 @@ real-text: $(INSTALLED)
 	$(BIN)/python benchmarks/real_text.py
 
 clean:
-	rm -rf $(VENV) $(BACKENDS) demo runs exports
+	rm -rf $(VENV) $(BACKENDS) $(TF221) demo runs exports
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,3 +53,9 @@ $(BACKENDS_INSTALLED): pyproject.toml constraints-backends.txt
 	$(BACKENDS)/bin/python -m pip install --quiet --constraint constraints-backends.txt keras jax torch pytest
 	$(BACKENDS)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $(BACKENDS_INSTALLED)
+
+$(TF221_INSTALLED): pyproject.toml constraints-tf221.txt
+	$(PYTHON) -m venv $(TF221)
+	$(TF221)/bin/python -m pip install --quiet --upgrade pip
+	$(TF221)/bin/python -m pip install --quiet --constraint constraints-tf221.txt --editable ".[test]"
+	touch $(TF221_INSTALLED)

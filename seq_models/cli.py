@@ -6,13 +6,18 @@ import os
 import sys
 from pathlib import Path
 
+WORKER_LOST = 138  # Kubernetes operators start a container again that ends with a code above 127
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
 
 
 def main(arguments=None):
-    """Runs one command; returns the exit code: 0, or 2 for a mistake of the user."""
+    """Runs one command; returns the exit code.
+
+    0; 2 for a mistake of the user; 138 when another worker of a training was lost, 143 after SIGTERM and 130 after
+    SIGINT: these three mean that the same command goes on where the training was.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the start-up chatter of TensorFlow's C++ side
-    from seq_models.errors import InputError
+    from seq_models.errors import InputError, WorkerLost
 
     options = _parser().parse_args(arguments)
     try:
@@ -20,6 +25,9 @@ def main(arguments=None):
     except InputError as error:
         print(f"seq-models: {error}", file=sys.stderr)
         return 2
+    except WorkerLost as error:
+        print(f"seq-models: {error}", file=sys.stderr)
+        return WORKER_LOST
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -45,7 +53,9 @@ def _parser():
     train.add_argument("--out", required=True, metavar="DIR", help="the run directory")
     train.add_argument("--config", metavar="FILE", help="a TOML file with tables [training] and [model]")
     train.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="options, over those of the file")
-    train.add_argument("--strategy", choices=("one", "mirrored"), help="one device, or all local ones")
+    train.add_argument(
+        "--strategy", choices=("one", "mirrored", "multi-worker"), help="where to train: TF_CONFIG has the workers"
+    )
 
     evaluate = command(_evaluate, "the scores of a run on data")
     evaluate.add_argument("directory", metavar="DIR")
@@ -90,7 +100,12 @@ def _add_columns(parser):
 def _read(paths, columns):
     from seq_models.text.readers import read_examples
 
-    return read_examples(*paths, columns=columns)
+    return read_examples(*paths, columns=columns, cache=_cache())
+
+
+def _cache():
+    """Where programs keep what they can find out again: the directory of the XDG specification."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq_models"
 
 
 def _demo(options):
@@ -102,7 +117,8 @@ def _demo(options):
 def _train(options):
     from seq_models.errors import options_from_outside
     from seq_models.tasks import TASKS
-    from seq_models.training.trainer import TrainingOptions, train
+    from seq_models.training.options import TrainingOptions
+    from seq_models.training.trainer import train
 
     overrides = {**_config_file(options.config), **dict(map(_setting, options.set))}
     if options.strategy:

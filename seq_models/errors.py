@@ -1,4 +1,4 @@
-"""The one exception of this package for what a user handed in."""
+"""The exceptions of this package: for what a user handed in, and for a worker that is lost."""
 
 from contextlib import contextmanager
 
@@ -9,6 +9,10 @@ class InputError(ValueError):
     The message is one sentence that says what was expected and, for data, starts with `file:line:`.
     The command line prints it and leaves with exit code 2.
     """
+
+
+class WorkerLost(RuntimeError):
+    """Another worker of a training has not come, or has gone: all started again go on from the last checkpoint."""
 
 
 @contextmanager

@@ -1,11 +1,31 @@
-"""Pictures of what a layer does, for a notebook or a file. They need only NumPy and matplotlib."""
+"""Pictures of what a layer does and of what a model says, for a notebook or a file: by NumPy and matplotlib alone."""
+
+import functools
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 FLOOR, CEILING = 1e-12, 1e12  # of the vertical axis: beyond them a gradient has vanished or exploded
 H_BY_H = r"$\Vert\partial h_T/\partial h_t\Vert$"
 C_BY_C = r"$\Vert\partial c_T/\partial c_t\Vert$"
+
+LONGEST_LABEL = 16  # characters
+MOST_TOKENS, MOST_LABELS = 40, 40  # along an axis
+CELL = 0.28  # inches of a row or a column
+# Fonts for what the default one lacks, Chinese above all; those that are installed are used.
+FALLBACKS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "SimHei",
+    "Arial Unicode MS",
+)
 
 
 def plot_gradient_flow(flows, path=None, axes=None):
@@ -38,9 +58,103 @@ def plot_gradient_flow(flows, path=None, axes=None):
     axes.set_title("Gradient flow")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)  # below: it covers no line
     axes.spines[["top", "right"]].set_visible(False)
+    return _saved(axes, path)
+
+
+def plot_attention(weights, source, target, path=None, axes=None):
+    """Draws where a decoder looks: a row for each target token, a column for each source token, dark where α is large.
+
+    Args:
+        weights: α, floats (T, S) in [0, 1].
+        source, target: The tokens, lists of S and T strings. Of each the first 40 are drawn.
+        path, axes: As in `plot_gradient_flow`.
+    Returns:
+        The matplotlib Figure.
+    Raises:
+        ValueError: If `weights` has another shape.
+    """
+    weights = np.asarray(weights)
+    if weights.shape != (len(target), len(source)) or weights.size == 0:
+        expected = f"weights must have shape ({len(target)}, {len(source)}), that of target and source, not empty."
+        raise ValueError(f"{expected} Received: weights.shape={weights.shape}")
+    weights, source, target = weights[:MOST_TOKENS, :MOST_TOKENS], source[:MOST_TOKENS], target[:MOST_TOKENS]
+    axes = _grid(weights, target, source, axes)
+    axes.set_xlabel("source")
+    axes.set_ylabel("target")
+    return _saved(axes, path)
+
+
+def plot_confusion(counts, labels, path=None, axes=None):
+    """Draws which labels are taken for which: a row for each one expected, a column for each one predicted.
+
+    Dark is a large share of the row. Of more than 40 labels the 40 most frequent are drawn.
+
+    Args:
+        counts: Integers (L, L).
+        labels: L strings.
+        path, axes: As in `plot_gradient_flow`.
+    Returns:
+        The matplotlib Figure.
+    Raises:
+        ValueError: If `counts` has another shape.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(labels), len(labels)) or counts.size == 0:
+        expected = f"counts must have shape ({len(labels)}, {len(labels)}), a row and a column a label, not empty."
+        raise ValueError(f"{expected} Received: counts.shape={counts.shape}")
+    totals = counts.sum(axis=1)
+    shares = counts / np.maximum(totals, 1)[:, None]
+    frequent = np.sort(np.argsort(-totals, kind="stable")[:MOST_LABELS])
+    names = [labels[k] for k in frequent]
+    axes = _grid(shares[np.ix_(frequent, frequent)], names, names, axes)
+    if len(frequent) <= 12:
+        for row, column in np.argwhere(counts[np.ix_(frequent, frequent)]):
+            k, j = frequent[row], frequent[column]
+            color = "white" if shares[k, j] > 0.5 else "black"
+            axes.text(column, row, f"{counts[k, j]}", ha="center", va="center", color=color, fontsize=7)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("expected")
+    if len(frequent) < len(labels):
+        axes.set_title(f"the {len(frequent)} most frequent of {len(labels)} labels", fontsize=8)
+    return _saved(axes, path)
+
+
+def _grid(values, rows, columns, axes):
+    """Values in [0, 1] as a grid of squares with names on both sides; returns the Axes."""
+    if axes is None:
+        size = 1.6 + CELL * max(len(columns), 4), 1.4 + CELL * max(len(rows), 4)
+        axes = Figure(figsize=size, dpi=100, layout="constrained").subplots()
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
+    text = {"fontfamily": list(_fonts()), "fontsize": 8, "parse_math": False}
+    axes.set_xticks(range(len(columns)), [_label(name) for name in columns], rotation=90, **text)
+    axes.set_yticks(range(len(rows)), [_label(name) for name in rows], **text)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+def _saved(axes, path):
     if path is not None:
         axes.figure.savefig(path)
     return axes.figure
+
+
+def _label(name):
+    """A name as it can be drawn: cut, and a character that no font has as its number, U+4E2D."""
+    shown = name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
+    return "".join(c if c.isprintable() and any(ord(c) in f for f in _fonts().values()) else _code(c) for c in shown)
+
+
+def _code(character):
+    return f"U+{ord(character):04X}"
+
+
+@functools.cache
+def _fonts():
+    """The fonts to draw text with, in order: name -> the numbers of the characters that it has."""
+    installed = set(font_manager.get_font_names())
+    names = ["DejaVu Sans", *(name for name in FALLBACKS if name in installed)]
+    return {name: font_manager.get_font(font_manager.findfont(name)).get_charmap().keys() for name in names}
 
 
 def _draw(axes, name, flow, color):

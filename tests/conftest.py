@@ -1,9 +1,11 @@
 """What holds for every test: TensorFlow is quiet, on two logical CPU devices, and starts from the same seed."""
 
 import os
+import tempfile
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="seq-models-tests-")  # not that of the user
 
 import keras  # noqa: E402  TensorFlow reads the environment once, when it is imported
 import pytest  # noqa: E402

@@ -439,3 +439,46 @@ def test_an_empty_line_on_one_side_is_an_error(write, empty):
 def test_invalid_utf8_in_the_second_of_two_files_names_that_file(write):
     path = write("b.de", b"a\n\xff\n")
     assert message_of(write("a.en", "a\nb\n"), path).startswith(f"{path}:2: ")
+
+
+# Many files
+
+
+def test_a_pattern_is_all_files_that_match_in_the_order_of_their_names(write, tmp_path):
+    for name, content in (("b.txt.gz", "3\n"), ("a.txt", "1\n2\n"), ("c.tsv", "x\ty\n")):
+        write(name, content)
+    examples = read_examples(tmp_path / "*.txt*")
+    assert list(examples) == ["1", "2", "3"]
+    assert [list(part) for part in examples.parts] == [["1", "2"], ["3"]]
+    assert [place for _, place in examples.located()][-1] == f"{tmp_path / 'b.txt.gz'}:1"
+
+
+def test_several_files_of_one_format_are_one_corpus(write):
+    assert list(read_examples(write("b.tsv", "b\t1\n"), write("a.tsv.gz", "label\ttext\n0\ta\n"))) == [
+        ("b", "1"),
+        ("a", "0"),
+    ]
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(write):
+    write("a1.txt", "other\n")
+    assert list(read_examples(write("a[1].txt", "this\n"))) == ["this"]
+
+
+def test_patterns_of_parallel_text_pair_up_and_must_match_as_many_files(write, tmp_path):
+    for name in ("1.en", "2.en", "1.de", "2.de"):
+        write(name, f"{name}\n")
+    patterns = tmp_path / "*.en", tmp_path / "*.de"
+    assert list(read_examples(*patterns)) == [("1.en", "1.de"), ("2.en", "2.de")]
+    write("3.de", "alone\n")
+    assert message_of(*patterns).endswith("Received: 2 and 3")
+
+
+def test_a_pattern_that_nothing_matches_and_files_of_two_formats_are_errors(write, tmp_path):
+    assert "a pattern that a file matches" in message_of(tmp_path / "*.txt")
+    assert message_of(write("a.txt", "a\n"), write("a.bio", "a O\n")).endswith("Received: .bio, .txt")
+
+
+def test_every_file_is_looked_into_at_once(write):
+    with pytest.raises(InputError, match="at least one example"):
+        read_examples(write("a.txt", "a\n"), write("b.txt", "\n"))

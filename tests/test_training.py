@@ -10,9 +10,10 @@ from toy import EXAMPLES, TEXTS, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
+from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.strategy import make_strategy
-from seq_models.training.trainer import TrainingOptions, train
+from seq_models.training.trainer import train
 
 
 def batch(model, task):
@@ -140,7 +141,7 @@ def test_training_options_out_of_their_range_are_refused(wrong):
 
 
 def run(directory, task="classifier", model_options=None, **options):
-    options = TrainingOptions(**{"epochs": 4, "batch_size": 3, **options})
+    options = TrainingOptions(**{"epochs": 4, "batch_size": 3, "watch_share": 0, **options})
     model_options = {"tokenizer": "whitespace", "units": 4, **(model_options or {})}
     data = {"train": ["train.tsv"]}
     return train(TASKS[task], EXAMPLES[task], EXAMPLES[task], directory, options, model_options, data)

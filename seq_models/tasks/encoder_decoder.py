@@ -1,6 +1,7 @@
 """Texts to texts of another length."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 from sacrebleu.metrics import BLEU, CHRF
 
@@ -9,6 +10,8 @@ from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import END, START, without_control
 from seq_models.training.metrics import TokenAccuracy
+
+SAMPLE = 50  # tokens of a sample's answer
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -44,6 +47,10 @@ class EncoderDecoder(Task, models.EncoderDecoder):
 
     def respond(self, text):
         """Texts (B,) -> translation (B,) by greedy search, score (B,): its log probability, lengths (B,) in tokens."""
+        return self.translate(text, self.preprocessor.target.max_length)
+
+    def translate(self, text, max_length):
+        """`respond`, with at most `max_length` tokens."""
         memory, states, mask = self.encode(self.preprocessor.inputs(text))
         keys = self.decoder.prepare(memory)
 
@@ -52,9 +59,40 @@ class EncoderDecoder(Task, models.EncoderDecoder):
             return without_control(logits), states
 
         first, states = step(tf.fill([tf.shape(text)[0]], START), states)
-        limit = self.preprocessor.target.max_length
-        tokens, lengths, score = decoding.generate(step, decoding.greedy, first, states, END, limit)
+        tokens, lengths, score = decoding.generate(step, decoding.greedy, first, states, END, max_length)
         return {"translation": self.preprocessor.target.decode(tokens), "score": score, "lengths": lengths}
+
+    def samples(self, examples):
+        """What the model says of examples, beside what is expected."""
+        sources, targets = zip(*examples, strict=True)
+        answers = self.translate(tf.constant(sources), SAMPLE)["translation"].numpy()
+        rows = zip(sources, targets, answers, strict=True)
+        return [{"source": source, "expected": target, "predicted": a.decode()} for source, target, a in rows]
+
+    def attend(self, source, target):
+        """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target."""
+        memory, states, mask = self.encode(source)
+        return self.decoder(self.target_embedding(target), memory, states, mask)[1]
+
+    def attention(self, examples, attend=None):
+        """Where the decoder looks as it is told the target.
+
+        Args:
+            examples: A list of examples.
+            attend: `attend`, as a `tf.function` for one who asks often.
+        Returns:
+            A list of (weights (T, S), source tokens, target tokens), end tokens included.
+        """
+        (source, target), targets, weights = self.batch(examples)
+        attention = (attend or self.attend)(source, target)
+        vocabularies = [side.vocabulary.tokens for side in (self.preprocessor.source, self.preprocessor.target)]
+        maps = []
+        for alpha, x, y, seen, real in zip(
+            *map(np.array, (attention, source, targets, source > 0, weights > 0)), strict=True
+        ):
+            tokens = [[names[i] for i in ids] for names, ids in zip(vocabularies, (x[seen], y[real]), strict=True)]
+            maps.append((alpha[real][:, seen], *tokens))
+        return maps
 
     def score(self, examples):
         """BLEU (sacrebleu's own tokenizer, cased) and chrF in [0, 100], and the share of exact answers in [0, 1]."""

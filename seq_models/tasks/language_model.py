@@ -10,6 +10,8 @@ from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 from seq_models.text.vocabulary import END, without_control
 
+PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
+
 
 @keras.saving.register_keras_serializable(package="seq_models")
 class LanguageModel(Task, models.LanguageModel):
@@ -78,6 +80,14 @@ class LanguageModel(Task, models.LanguageModel):
 
         tokens, _, score = decoding.generate(step, choose, without_control(first), states, END, max_length)
         return {"text": self.preprocessor.codec.decode(tf.concat([ids.to_tensor(), tokens], axis=1)), "score": score}
+
+    def samples(self, examples):
+        """Texts, and how the model goes on after the first words of each: the most probable token each time."""
+        first = dense(self.preprocessor.codec.encode(tf.constant(examples))[:, :PROMPT])
+        prompts = self.preprocessor.codec.decode(first)
+        texts = self.go_on(prompts, decoding.greedy, CONTINUATION)["text"].numpy()
+        rows = zip(examples, prompts.numpy(), texts, strict=True)
+        return [{"text": text, "prompt": p.decode(), "continued": c.decode()} for text, p, c in rows]
 
     def score(self, examples):
         """Perplexity over all tokens, end tokens included; unknown words count as `<unk>`."""

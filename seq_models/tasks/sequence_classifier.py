@@ -6,7 +6,7 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
 from seq_models import models
-from seq_models.tasks.task import Task
+from seq_models.tasks.task import Task, unbatch
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
 from seq_models.training.metrics import TokenAccuracy
 
@@ -41,6 +41,15 @@ class SequenceClassifier(Task, models.SequenceClassifier):
         probabilities = tf.nn.softmax(self(self.preprocessor.inputs(text), training=False))
         label = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
         return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
+
+    def samples(self, examples):
+        """What the model says of examples, beside what is expected."""
+        texts, labels = zip(*examples, strict=True)
+        answers = unbatch({name: tensor.numpy() for name, tensor in self.respond(tf.constant(texts)).items()})
+        return [
+            {"text": text, "expected": label, "predicted": f"{answer['label']} ({answer['score']:.2f})"}
+            for text, label, answer in zip(texts, labels, answers, strict=True)
+        ]
 
     def score(self, examples):
         """Accuracy and macro-averaged F1 in [0, 1] on labeled examples."""

@@ -57,6 +57,17 @@ class SequenceLabeler(Task, models.SequenceLabeler):
             "lengths": lengths,
         }
 
+    def samples(self, examples):
+        """What the model says of examples, beside what is expected."""
+        names = np.array(self.preprocessor.labels.names)
+        inputs, _, _ = self.batch(examples)
+        predicted = names[tf.argmax(self(inputs, training=False), axis=-1)]
+        lines = [
+            [self.line({"tokens": tokens[: len(row)], "tags": tags[: len(row)]}) for tags in (labels, row.tolist())]
+            for (tokens, labels), row in ((e, row[: len(e[0])]) for e, row in zip(examples, predicted, strict=True))
+        ]
+        return [{"expected": expected, "predicted": line} for expected, line in lines]
+
     def score(self, examples):
         """Accuracy per token in [0, 1], and entity F1 [1] if the labels are BIO tags.
 

@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import tensorflow as tf
 
+from seq_models.text.codec import dense
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -20,6 +21,7 @@ class Task(TokenTraining):
         monitor, mode                            the validation score that decides which epoch is best
         respond(text)                            the answer to strings (B,), in the graph: what is served
         score(examples)                          the scores of the task's field
+        samples(examples)                        examples beside the model's answers, dictionaries of strings to show
 
     Args:
         preprocessor: A preprocessor of the task.
@@ -51,7 +53,7 @@ class Task(TokenTraining):
                 raise ValueError(f"The options of {cls.__name__} are {', '.join(known)}. Received: {name}")
         text = {name: value for name, value in options.items() if name in cls.text_option_names()}
         network = {name: value for name, value in options.items() if name not in text}
-        return cls(cls.preprocessor_class.from_examples(examples, **text), **network)
+        return cls(cls.preprocessor_class.learned(examples, **text), **network)
 
     @classmethod
     def text_option_names(cls):
@@ -74,9 +76,16 @@ class Task(TokenTraining):
     def make_metrics(self):
         return []
 
-    def dataset(self, examples, batch_size=64, shuffle=False, seed=0):
+    def dataset(self, examples, batch_size=None, shuffle=False, seed=0, **options):
         """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `Preprocessor.dataset`."""
-        return self.preprocessor.dataset(examples, batch_size, shuffle, seed)
+        return self.preprocessor.dataset(examples, batch_size, shuffle, seed, **options)
+
+    def batch(self, examples):
+        """A list of examples as one batch, in their order: (inputs, targets, weights), padded."""
+        fields = zip(*map(self.preprocessor.fields, examples), strict=True)
+        encoded = self.preprocessor.encode(*(tf.constant(field) for field in fields))
+        padded = tf.nest.map_structure(lambda rows: dense(rows) if isinstance(rows, tf.RaggedTensor) else rows, encoded)
+        return self.preprocessor.finish(*padded)
 
     def predict_text(self, texts, batch_size=64):
         """Answers to texts, a list of dictionaries: what `respond` says of each.
@@ -97,6 +106,15 @@ class Task(TokenTraining):
     def vocabularies(self):
         """The vocabularies and labels by name, lists of strings."""
         return {"vocabulary": self.preprocessor.codec.vocabulary.tokens}
+
+    def embeddings(self):
+        """The embedding of each vocabulary by the name of its layer: (tokens, floats (V, E))."""
+        found = {}
+        for name, tokens in self.vocabularies().items():
+            if "vocabulary" in name:
+                layer = name.replace("vocabulary", "embedding")
+                found[layer] = tokens, tf.convert_to_tensor(self.get_layer(layer).embeddings).numpy()
+        return found
 
     def save_run(self, directory):
         """Saves the model as a run directory that the command line and `load_run` read.

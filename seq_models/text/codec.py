@@ -6,6 +6,7 @@ from itertools import islice
 import tensorflow as tf
 
 from seq_models.text import tokenizers
+from seq_models.text.progress import watched
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, UNKNOWN, Vocabulary
 
 TOKENIZERS = {
@@ -50,11 +51,11 @@ class Codec:
         """
         untrained = cls(tokenizer, Vocabulary(SPECIAL_TOKENS), lowercase, max_length)
         if tokenizer == "wordpiece":
-            chunks = (untrained.clean(chunk) for chunk in chunked(texts))
+            chunks = (untrained.clean(chunk) for chunk in watched(chunked(texts), "counting words"))
             vocabulary = Vocabulary(tokenizers.train_wordpieces(chunks, vocabulary_size or 8000, SPECIAL_TOKENS))
         else:
             counts = Counter()
-            for chunk in chunked(texts):
+            for chunk in watched(chunked(texts), "counting tokens"):
                 counts.update(untrained.tokenize(chunk).flat_values.numpy().tolist())
             counts = {token.decode(): count for token, count in counts.items()}
             vocabulary = Vocabulary.from_counts(counts, vocabulary_size, min_count)
@@ -111,6 +112,11 @@ def dense(ids):
     padded = ids.to_tensor()
     missing = tf.maximum(1 - tf.shape(padded)[1], 0)
     return tf.pad(padded, [[0, 0], [0, missing]] + [[0, 0]] * (padded.shape.rank - 2))
+
+
+def padded(examples):
+    """A nested structure of tensors, the ragged ones made `dense`."""
+    return tf.nest.map_structure(lambda rows: dense(rows) if isinstance(rows, tf.RaggedTensor) else rows, examples)
 
 
 def chunked(items, size=CHUNK):

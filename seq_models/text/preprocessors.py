@@ -5,12 +5,16 @@ Weights are 1 on what counts for the loss and 0 elsewhere, padding included.
 
 from collections import Counter
 
+import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.text.codec import Codec, append, dense, prepend
+from seq_models.text.batching import Rows, Tokens, widths
+from seq_models.text.cache import remembered
+from seq_models.text.codec import CHUNK, Codec, append, dense, prepend
 from seq_models.text.labels import Labels
-from seq_models.text.pipeline import batches, string_chunks
+from seq_models.text.pipeline import WORKERS, Position, epochs, strings
+from seq_models.text.progress import watched
 from seq_models.text.vocabulary import START, Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
@@ -26,30 +30,88 @@ class Preprocessor:
     parts(): the vocabularies and labels.
     """
 
-    def dataset(self, examples, batch_size=64, shuffle=False, seed=0):
-        """A `tf.data.Dataset` of batches of examples of like length.
+    @classmethod
+    def learned(cls, examples, **options):
+        """As `from_examples`, only once for the same files and options; see `remembered`."""
+        config = remembered(
+            examples, [cls.__name__, options], lambda: cls.from_examples(examples, **options).get_config()
+        )
+        return cls.from_config(config)
+
+    def dataset(self, examples, batch_size=None, shuffle=False, seed=0, batch_tokens=None, position=None, share=(0, 1)):
+        """A `tf.data.Dataset` of batches of examples of like length; each iteration over it is an epoch.
+
+        An epoch is a function of the examples, the arguments and the number of the epoch. The attribute
+        `batches_in_epoch` of the dataset is the number of its batches, the same in every epoch and for every worker.
 
         Args:
-            examples: An iterable that can be read again and again.
-            batch_size: Examples in a batch.
+            examples: An iterable that can be read again and again; files are read by turns if they are shuffled.
+            batch_size: Examples in a batch; 64 if `batch_tokens` is not given either.
             shuffle: Whether to shuffle the examples, anew in every epoch.
             seed: Of the shuffling.
+            batch_tokens: Instead of `batch_size`: tokens in a batch at most, padding included; of the longer side of a
+                pair. An example that is longer is a batch by itself.
+            position: A `Position`: the epoch and the batch to begin with. Without one, the first of the first epoch.
+            share: (index, count) of the worker that the dataset is for. If there are at least `count` files, each
+                worker reads files of its own and makes batches of a count-th of the size, empty ones when its
+                files have ended; else each takes every count-th row of the same batches, which may be none.
         Raises:
-            InputError: If there is no example or one is not what the task needs; with file and line if they are known.
+            InputError: If there is no example, or none for a worker, or one is not what the task needs; with file and
+                line if they are known.
+            ValueError: If an argument is not what it should be.
         """
-        count = self.check(examples)
-        chunks = string_chunks(examples, self.fields)
-        return batches(chunks, count, self.encode, self.lengths, self.finish, batch_size, shuffle, seed)
+        _check_arguments(batch_size, batch_tokens, share)
+        index, workers = share
+        parts = getattr(examples, "parts", (examples,))
+        counts = self.check(examples)
+        by_files = 1 < workers <= len(parts)
+        rows = slice(None) if by_files else slice(index, None, workers)
+
+        def finish(*batch):
+            return tf.nest.map_structure(lambda tensor: tensor[rows], self.finish(*batch))
+
+        if batch_tokens is None:
+            measures, batching = counts, Rows(batch_size or 64, self.encode, self.lengths, finish)
+            largest = min(sum(counts), batching.size)
+        else:
+            measures = self.count_lengths(examples)
+            batching = Tokens(batch_tokens, measures.shape[1] - 1, self.encode, finish)
+            largest = sum(counts)
+        if not by_files and largest < workers:
+            raise InputError(
+                f"There must be an example for each worker. Received: {workers} workers, {largest} examples in a batch"
+            )
+        if by_files:
+            batching, parts = batching.divided(workers), parts[index::workers]
+        shares = [sum(measures[worker::workers]) for worker in range(workers)] if by_files else [sum(measures)]
+        numbers = list(map(batching.number, shares))
+        number, own = max(numbers), numbers[index if by_files else 0]
+        dataset = epochs(
+            parts, self.fields, batching, number, number - own, seed if shuffle else None, position or Position()
+        )
+        if position is None:  # an epoch that begins at a position may be shorter
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(number))
+        dataset.batches_in_epoch = number
+        return dataset
 
     def tables(self):
         """The look-up tables, which a SavedModel has to know of."""
         return [part.table for part in self.parts()]
 
     def check(self, examples):
-        """Counts the examples, and says what is wrong with them before training and not in the middle of it."""
-        located = examples.located() if hasattr(examples, "located") else ((example, None) for example in examples)
+        """Counts the examples of each part, and says what is wrong with them before training and not in the middle.
+
+        Returns:
+            A list of numbers, one for each file, or for all examples if they come from no file.
+        """
+        labels = [part.names for part in self.parts() if isinstance(part, Labels)]
+        parts = getattr(examples, "parts", (examples,))
+        return remembered(examples, ["check", type(self).__name__, labels], lambda: list(map(self._check, parts)))
+
+    def _check(self, part):
+        located = part.located() if hasattr(part, "located") else ((example, None) for example in part)
         count = 0
-        for example, place in located:
+        for example, place in watched(located, "checking examples"):
             count += 1
             problem = self.problem(example)
             if problem:
@@ -57,6 +119,31 @@ class Preprocessor:
         if count == 0:
             raise InputError("There must be at least one example. Received: none")
         return count
+
+    def count_lengths(self, examples):
+        """How many examples of each part have n tokens, the end token included, of the longer side of a pair.
+
+        Returns:
+            Integers (parts, longest + 1).
+        """
+        parts = getattr(examples, "parts", (examples,))
+        found = remembered(
+            examples, ["lengths", type(self).__name__, self.get_config()], lambda: list(map(self._count_lengths, parts))
+        )
+        counts = np.zeros((len(found), max(map(len, found))), int)
+        for row, lengths in zip(counts, found, strict=True):
+            row[: len(lengths)] = lengths
+        return counts
+
+    def _count_lengths(self, part):
+        chunks = strings((part,), self.fields).batch(CHUNK)
+        lengths = chunks.map(lambda *texts: widths(*self.encode(*texts)), num_parallel_calls=WORKERS)
+        counts = np.zeros(1, int)
+        for chunk in watched(lengths, "measuring examples"):
+            found = np.bincount(chunk.numpy(), minlength=len(counts))
+            found[: len(counts)] += counts
+            counts = found
+        return counts.tolist()
 
     def problem(self, example):
         """What is wrong with an example, a sentence, or None."""
@@ -182,6 +269,8 @@ class SequenceLabelerPreprocessor(Preprocessor):
         if super().problem(example):
             return super().problem(example)
         tokens, labels = example
+        if not tokens:
+            return "There must be at least one token. Received: none"
         if len(tokens) != len(labels):
             return f"There must be one label for each token. Received: {len(tokens)} tokens, {len(labels)} labels"
         return self.labels.problem(labels)
@@ -211,7 +300,8 @@ class SequenceLabelerPreprocessor(Preprocessor):
         if self.characters is None:
             return inputs, targets, weights
         ids, spelled = inputs
-        longest = tf.reduce_max(tf.reduce_sum(tf.cast(spelled > 0, tf.int32), axis=-1))
+        lengths = tf.reduce_sum(tf.cast(spelled > 0, tf.int32), axis=-1)
+        longest = tf.maximum(tf.reduce_max(lengths), 1)  # of no word at all the maximum is no length
         return (ids, spelled[:, :, :longest]), targets, weights
 
     def inputs(self, text):
@@ -263,6 +353,20 @@ class EncoderDecoderPreprocessor(Preprocessor):
     @classmethod
     def from_config(cls, config):
         return cls(Codec.from_config(config["source"]), Codec.from_config(config["target"]))
+
+
+def _check_arguments(batch_size, batch_tokens, share):
+    if batch_size is not None and batch_tokens is not None:
+        raise ValueError(
+            "There must be batch_size or batch_tokens, not both. "
+            f"Received: batch_size={batch_size!r}, batch_tokens={batch_tokens!r}"
+        )
+    for name, value in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a positive integer. Received: {name}={value!r}")
+    index, workers = share
+    if not 0 <= index < workers:
+        raise ValueError(f"share must be (index, count) with 0 <= index < count. Received: share={share!r}")
 
 
 class Field:

@@ -2,6 +2,33 @@
 
 import keras
 
+from seq_models.files import written_whole
+
+
+class BestModel(keras.callbacks.Callback):
+    """Keeps the model of the best epoch, in a file that is whole at every moment.
+
+    Args:
+        path: Of the `.keras` file.
+        monitor: Name of the score that decides.
+        mode: "min" or "max".
+        writes: Whether this process saves; of several workers only the chief does.
+    """
+
+    def __init__(self, path, monitor, mode, writes=True):
+        super().__init__()
+        self.path, self.monitor, self.better, self.writes = path, monitor, min if mode == "min" else max, writes
+        self.best = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        score = float(logs[self.monitor])
+        if self.best is not None and self.better(score, self.best) == self.best:
+            return
+        self.best = score
+        if self.writes:
+            with written_whole(self.path) as aside:
+                self.model.save(aside)
+
 
 class MetricsFile(keras.callbacks.Callback):
     """Keeps metrics.json: a record for every epoch, the best one by the task's monitor.
@@ -22,9 +49,3 @@ class MetricsFile(keras.callbacks.Callback):
         epochs = [*metrics["epochs"][:epoch], record]
         best = self.better(epochs, key=lambda r: r[self.monitor])
         self.run.write_metrics({**metrics, "epochs": epochs, "best": best})
-
-
-def best_so_far(run, monitor):
-    """The best score of the epochs so far, or None."""
-    best = run.read_metrics()["best"]
-    return None if best is None else best[monitor]

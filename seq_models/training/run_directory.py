@@ -5,11 +5,11 @@ config.toml     the task, its data and all options
 model.keras     the best model so far, complete in itself
 checkpoints/    what a resumed training goes on from
 logs/           TensorBoard
+metrics.jsonl   the numbers that TensorBoard shows
 metrics.json    the scores of every epoch, the best one, and whether training has ended
 """
 
 import json
-import os
 from pathlib import Path
 
 import keras
@@ -17,6 +17,7 @@ import numpy as np
 import tomlkit
 
 from seq_models.errors import InputError
+from seq_models.files import write_whole
 
 
 class RunDirectory:
@@ -34,8 +35,8 @@ class RunDirectory:
         self.logs = self.path / "logs"
         self.metrics = self.path / "metrics.json"
 
-    def start(self, config):
-        """Makes the directory for a configuration, or finds it made for the same one.
+    def check(self, config):
+        """Says what is wrong with training a configuration here, before anything is done.
 
         Args:
             config: A dictionary of tables of plain values.
@@ -49,11 +50,15 @@ class RunDirectory:
                     f"{self.path} holds a run of another configuration; choose another directory or the same options. "
                     f"Received: {'; '.join(differences)}"
                 )
-            return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise InputError(f"{self.path} must be new, empty or a run directory. Received: neither")
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.write_config(config)
+
+    def start(self, config):
+        """Makes the directory for a configuration, or finds it made for the same one. Arguments and errors: `check`."""
+        self.check(config)
+        if not self.config.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write_config(config)
 
     def read_config(self):
         return tomlkit.parse(self.config.read_text("utf-8")).unwrap()
@@ -91,13 +96,6 @@ class RunDirectory:
     def write_vocabularies(self, model):
         for name, lines in model.vocabularies().items():
             write_whole(self.path / f"{name}.txt", _lines(lines))
-
-
-def write_whole(path, text):
-    """Writes a file that is never seen half written."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, "utf-8")
-    aside.replace(path)
 
 
 def _lines(lines):

@@ -1,4 +1,4 @@
-"""Where a model is trained: on one device, or on all local ones."""
+"""Where a model is trained: on one device, on all local ones, or on those of several workers."""
 
 import functools
 import os
@@ -25,18 +25,40 @@ def _mirrored():
     return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices("CPU")])
 
 
-STRATEGIES = {"one": _one, "mirrored": _mirrored}
+@functools.cache
+def _multi_worker():
+    """One replica a GPU of every worker, or one a worker; TF_CONFIG says who they are. Waits for all of them."""
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+STRATEGIES = {"one": _one, "mirrored": _mirrored, "multi-worker": _multi_worker}
 
 
 def make_strategy(name="one"):
     """A `tf.distribute` strategy by name.
 
     Args:
-        name: "one" or "mirrored" (all local GPUs, or one replica a core). "mirrored" without a GPU must be asked for
-            before TensorFlow has touched its devices.
+        name: "one", "mirrored" (all local GPUs, or one replica a core) or "multi-worker" (see `Cluster`). "mirrored"
+            without a GPU and "multi-worker" must be asked for before TensorFlow has touched its devices.
     Raises:
         ValueError: If the name is another one.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}. Received: strategy={name!r}")
     return STRATEGIES[name]()
+
+
+def distribute(strategy, dataset):
+    """A dataset of this worker's share of every batch, as what `fit` takes under a strategy."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return dataset
+    return strategy.distribute_datasets_from_function(lambda context: dataset)  # noqa: ARG005
+
+
+def of_every_replica(strategy, number):
+    """What each replica gives for a number (an integer of 64 bits), a list."""
+
+    def gather():
+        return tf.distribute.get_replica_context().all_gather(tf.constant([number], tf.int64), axis=0)
+
+    return strategy.experimental_local_results(strategy.run(tf.function(gather)))[0].numpy().tolist()

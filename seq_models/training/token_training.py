@@ -6,11 +6,13 @@ Overrides of `keras.Model`, checked on Keras 3.15 with TensorFlow 2.20 and 2.21.
 import keras
 import tensorflow as tf
 
+from seq_models.training.accumulation import sum_over_parts
+from seq_models.training.keras_fit import DistributedFit
 from seq_models.training.losses import cross_entropy
 from seq_models.training.metrics import TokenMean
 
 
-class TokenTraining:
+class TokenTraining(DistributedFit):
     """Mixed into a `keras.Model` of logits: training on (inputs, targets, weights).
 
         loss = Σ_i w_i (-log softmax(logits_i)[target_i]) / Σ_i w_i
@@ -18,91 +20,144 @@ class TokenTraining:
     Both sums run over the whole global batch, so that padding, bucketing and the number of replicas change nothing:
     each replica divides its sum by the number of tokens on all replicas, and the gradients are summed. The `loss` in
     the logs is the mean over all tokens of an epoch. Penalties of regularizers are added to what is minimized.
+    `gradient_norm` in the logs is the mean over the steps of an epoch of the norm of all gradients together, before
+    they are clipped; with a dynamic loss scale a step that is not taken does not count.
     """
 
-    def compile(self, optimizer="adam", clip_norm=None, **kwargs):
+    def compile(self, optimizer="adam", clip_norm=None, clip_value=None, accumulate=1, **kwargs):
         """As `keras.Model.compile`; the loss is the one above.
+
+        Clipping acts on the gradients of the whole global batch; that of a Keras optimizer would act on the part of
+        each replica.
 
         Args:
             optimizer: A name or a Keras optimizer, without clipping of its own.
-            clip_norm: Largest norm of all gradients together [1], or None. It acts on the gradients of the whole
-                global batch; that of a Keras optimizer would act on the part of each replica.
+            clip_norm: Largest norm of all gradients together [1], or None.
+            clip_value: Largest absolute value of a number in a gradient, or None; not together with `clip_norm`.
+            accumulate: Parts in which a replica works through the rows of its batch, one after the other, before the
+                weights are updated: less memory for the same update.
             kwargs: Other arguments of `keras.Model.compile`.
         References:
             [1] Pascanu, Mikolov and Bengio 2013, algorithm 1.
         """
-        if clip_norm is not None and not clip_norm > 0:
-            raise ValueError(f"clip_norm must be a positive number. Received: clip_norm={clip_norm!r}")
+        _check(clip_norm, clip_value, accumulate)
         if "loss" in kwargs:
             raise ValueError(f"The task brings its own loss. Received: loss={kwargs['loss']!r}")
         super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
         self._loss_tracker = TokenMean(name="loss")
-        self.clip_norm = clip_norm
+        # Made once: a model keeps every metric that it was ever given.
+        self._gradient_norm = getattr(self, "_gradient_norm", None) or keras.metrics.Mean(name="gradient_norm")
+        self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
 
     def get_compile_config(self):
         if not self.compiled:
             return None
+        names = ("clip_norm", "clip_value", "accumulate", "steps_per_execution")
         optimizer = keras.saving.serialize_keras_object(self.optimizer)
-        return {"optimizer": optimizer, "clip_norm": self.clip_norm}
+        return {"optimizer": optimizer, **{name: getattr(self, name) for name in names}}
 
     def compile_from_config(self, config):
-        optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
-        self.compile(optimizer, clip_norm=config["clip_norm"])
+        config = dict(config)
+        self.compile(keras.saving.deserialize_keras_object(config.pop("optimizer")), **config)
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, *args, shuffle=False, **kwargs):
         """As `keras.Model.fit`, on a dataset that shuffles by itself."""
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Stock Keras calls the model on the sum of the replicas' batches, which fails where their shapes differ.
-
-        A functional model and its metrics are built already; only the optimizer's variables are not.
-        """
-        if not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-
     def train_step(self, data):
-        inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
-        variables = self.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = self(inputs, training=True)
-            loss = self.token_loss(targets, logits, weights)
-            loss = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(loss, [v.value for v in variables])
-        self.optimizer.apply_gradients(zip(self._clip(gradients), variables, strict=True))
-        return self.compute_metrics(inputs, targets, logits, weights)
+        batch = _with_weights(data)
+        # The step in which the data ends must not count as one: what takes no data would not wait for it.
+        with tf.control_dependencies(tf.nest.flatten(batch)):
+            gradients = self._clip(self._gradients(batch))
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            return self.get_metrics_result()
+
+    def _gradients(self, batch):
+        """Those of the loss of the global batch: this replica's summands."""
+        tokens = _over_replicas(tf.reduce_sum(batch[2]))
+        variables = [v.value for v in self.trainable_variables]
+
+        def gradients_of(rows):
+            inputs, targets, weights = rows
+            with tf.GradientTape() as tape:
+                logits = self(inputs, training=True)
+                loss = self._token_loss(targets, logits, weights, tokens) + self._penalties()
+                loss = self.optimizer.scale_loss(loss)
+            self.compute_metrics(inputs, targets, logits, weights)
+            return tape.gradient(loss, variables)
+
+        return sum_over_parts(gradients_of, batch, self.accumulate, zeros=[tf.zeros_like(v) for v in variables])
 
     def test_step(self, data):
-        inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+        inputs, targets, weights = _with_weights(data)
         logits = self(inputs, training=False)
-        self.token_loss(targets, logits, weights)
-        return self.compute_metrics(inputs, targets, logits, weights)
+        self._token_loss(targets, logits, weights, tokens=1.0)
+        logs = self.compute_metrics(inputs, targets, logits, weights)
+        return {name: value for name, value in logs.items() if name != "gradient_norm"}
 
-    def token_loss(self, targets, logits, weights):
-        """This replica's share of the loss of the global batch, a scalar; the logs take note of it."""
-        logits = tf.cast(logits, tf.float32)
-        losses = cross_entropy(targets, logits)  # (B,) or (B, T)
-        weights = tf.ones_like(losses) if weights is None else weights
+    def get_metrics_result(self):
+        """The logs; an evaluation has no `gradient_norm`."""
+        logs = super().get_metrics_result()
+        if tf.executing_eagerly() and not tf.convert_to_tensor(self._gradient_norm.count):
+            del logs["gradient_norm"]
+        return logs
+
+    def _token_loss(self, targets, logits, weights, tokens):
+        """The share that some rows have in the loss of a global batch of so many tokens; the logs take note of it."""
+        losses = cross_entropy(targets, tf.cast(logits, tf.float32))  # (B,) or (B, T)
         self._loss_tracker.update_state(losses, sample_weight=weights)
-        tokens = _over_replicas(tf.reduce_sum(weights))
-        loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tokens)
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return loss + sum(self.losses) / replicas if self.losses else loss
+        return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tokens)
+
+    def _penalties(self):
+        """Those of regularizers: the share of one part of a replica's rows."""
+        return sum(self.losses) / (_replicas() * self.accumulate) if self.losses else 0.0
 
     def _clip(self, gradients):
-        if self.clip_norm is None:
-            return gradients
+        """Sums of gradients over a replica's rows -> its share of those of the global batch, clipped."""
         # Dense, because the norm of sparse gradients counts a row that comes twice as two rows.
         gradients = _over_replicas([tf.convert_to_tensor(gradient) for gradient in gradients])
-        clipped, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return [gradient / replicas for gradient in clipped]  # the optimizer sums over replicas
+        scale = self.optimizer.scale_loss(1.0)  # the optimizer will divide by it
+        norm = tf.linalg.global_norm(gradients)
+        self._note_norm(norm / scale)
+        if self.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm * scale, use_norm=norm)
+        if self.clip_value is not None:
+            limit = self.clip_value * scale
+            gradients = [tf.clip_by_value(gradient, -limit, limit) for gradient in gradients]
+        return [gradient / _replicas() for gradient in gradients]  # the optimizer sums over replicas
+
+    def _note_norm(self, norm):
+        taken = 1.0
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            taken = tf.cast(tf.math.is_finite(norm), tf.float32)
+            norm = tf.math.multiply_no_nan(norm, taken)
+        self._gradient_norm.update_state(norm, sample_weight=taken)
+
+
+def _with_weights(data):
+    """(inputs, targets, weights); where the data has no weights, all tokens count as 1."""
+    inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+    return inputs, targets, tf.ones_like(targets, tf.float32) if weights is None else weights
+
+
+def _replicas():
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _over_replicas(values):
     """The sum over all replicas."""
-    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+    if _replicas() == 1:
         return values
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def _check(clip_norm, clip_value, accumulate):
+    for name, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be a positive number. Received: {name}={value!r}")
+    if clip_norm is not None and clip_value is not None:
+        received = f"clip_norm={clip_norm!r}, clip_value={clip_value!r}"
+        raise ValueError(f"Gradients must be clipped by norm or by value, not by both. Received: {received}")
+    if type(accumulate) is not int or accumulate < 1:
+        raise ValueError(f"accumulate must be a positive integer. Received: accumulate={accumulate!r}")

@@ -1,57 +1,37 @@
-"""One training run: from two files and a configuration to a run directory, begun or resumed."""
+"""One training: from two files and a configuration to a run directory, begun or gone on with."""
 
+import contextlib
+import hashlib
+import json
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 
 import keras
+import tensorflow as tf
 
-from seq_models.errors import options_from_outside
-from seq_models.training.callbacks import MetricsFile, best_so_far
+from seq_models.errors import InputError, WorkerLost, options_from_outside
+from seq_models.text.pipeline import Position
+from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.callbacks import BestModel, MetricsFile
+from seq_models.training.checkpoint import Checkpoints
+from seq_models.training.cluster import Cluster
+from seq_models.training.optimizers import make_optimizer, plateau_callbacks
+from seq_models.training.precision import precision
+from seq_models.training.profile import Profile, step_range
+from seq_models.training.resume import Resume, Termination
 from seq_models.training.run_directory import RunDirectory
-from seq_models.training.strategy import STRATEGIES, make_strategy
+from seq_models.training.stop_on_nan import StopOnNaN
+from seq_models.training.strategy import distribute, make_strategy, of_every_replica
+from seq_models.training.variables import value_of
+from seq_models.training.watching import watchers
 
-SCHEDULES = {
-    "constant": lambda rate, steps: rate,  # noqa: ARG005
-    "cosine": keras.optimizers.schedules.CosineDecay,
-}
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train; what to train is the model's and the text's options."""
-
-    epochs: int = 10  # times that all examples are read
-    batch_size: int = 64  # examples of the global batch
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    schedule: str = "constant"  # of the learning rate: "constant", or "cosine" down to 0 over all epochs
-    clip_norm: float = 5.0  # largest norm of all gradients together; 0 for no clipping
-    patience: int = 3  # epochs without a better score before training stops
-    seed: int = 1
-    strategy: str = "one"
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size", "patience"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a positive integer. Received: {name}={getattr(self, name)!r}")
-        for name in ("learning_rate", "clip_norm"):
-            if not isinstance(getattr(self, name), int | float) or getattr(self, name) < 0:
-                raise ValueError(f"{name} must be a number, 0 or more. Received: {name}={getattr(self, name)!r}")
-        for name, choices in (("strategy", STRATEGIES), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in choices:
-                received = f"{name}={getattr(self, name)!r}"
-                raise ValueError(f"{name} must be one of {', '.join(choices)}. Received: {received}")
-
-    @classmethod
-    def split(cls, options):
-        """A dictionary of options -> (TrainingOptions, the others: those of text and model)."""
-        names = [field.name for field in fields(cls)]
-        training = {key: value for key, value in options.items() if key in names}
-        return cls(**training), {key: value for key, value in options.items() if key not in names}
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
 def train(task, train_data, valid_data, directory, options, model_options, data):
     """Trains a model into a run directory; goes on with what is there.
+
+    Of several workers each calls it with the same arguments and the same, shared, directory; the chief alone writes.
 
     Args:
         task: The class of the task's model.
@@ -64,44 +44,130 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
         The `RunDirectory`.
     Raises:
         InputError: If the data, the directory or an option is not what it should be.
+        WorkerLost: If another worker does not come, or goes.
+        SystemExit: After SIGTERM or SIGINT, with code 128 + its number, once all that is needed to go on is saved.
     """
     run = RunDirectory(directory)
     config = {"data": {"task": task.task_name, **data}, "training": asdict(options), "model": model_options}
-    keras.utils.set_random_seed(options.seed)
-    with options_from_outside(), make_strategy(options.strategy).scope():
-        model = task.from_examples(train_data, **model_options)
-        train_set = model.dataset(train_data, options.batch_size, shuffle=True, seed=options.seed)
-        model.compile(_optimizer(options, steps=options.epochs * len(train_set)), clip_norm=options.clip_norm or None)
-    valid_set = model.dataset(valid_data, options.batch_size)
-    run.start(config)
+    run.check(config)
     if run.read_metrics()["finished"]:
         return run
-    run.write_vocabularies(model)
-    model.fit(
-        train_set,
-        validation_data=valid_set,
-        epochs=options.epochs,
-        callbacks=_callbacks(run, task, options),
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
-    run.write_metrics({**run.read_metrics(), "finished": True})
+    cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
+    cluster.wait(options.worker_seconds)
+    with _without_lost_workers(cluster), Termination() as termination:
+        strategy = make_strategy(options.strategy)
+        position = Position()
+        with options_from_outside(), strategy.scope(), precision(options.precision):
+            model, train_set, valid_set = _build(
+                task, train_data, valid_data, options, model_options, cluster, position
+            )
+        callbacks = _callbacks(run, task, options, cluster.chief)
+        resume = Resume(
+            Checkpoints(run.checkpoints), position, callbacks, termination, options.checkpoint_seconds, cluster.chief
+        )
+        finite = StopOnNaN(
+            lambda epoch, batch: _texts_at(model, train_data, options, cluster, epoch, resume.first + batch)
+        )
+        first_epoch = resume.restore(model, _say)
+        if cluster.several:
+            sizes = [path.stat().st_size for data in (train_data, valid_data) for path in getattr(data, "paths", ())]
+            batches = [dataset.batches_in_epoch for dataset in (train_set, valid_set)]
+            _check_alike(strategy, cluster, model, [config, sizes, batches])
+        watching = []
+        if cluster.chief:
+            run.start(config)
+            run.write_vocabularies(model)
+            table = {**asdict(options), **model_options}
+            watching = watchers(run.path, model, valid_data, table, share=options.watch_share)
+        model.fit(
+            distribute(strategy, train_set),
+            validation_data=distribute(strategy, valid_set),
+            epochs=options.epochs,
+            initial_epoch=first_epoch,
+            callbacks=[finite, *callbacks, *watching, resume],
+            verbose=_verbosity(cluster.chief),
+        )
+        if cluster.chief:
+            run.write_metrics({**run.read_metrics(), "finished": True})
+        if cluster.several:
+            of_every_replica(strategy, 0)  # the others leave when the chief has written all
     return run
 
 
-def _optimizer(options, steps):
-    rate = SCHEDULES[options.schedule](options.learning_rate, steps)
-    return keras.optimizers.get({"class_name": options.optimizer, "config": {"learning_rate": rate}})
+def _build(task, train_data, valid_data, options, model_options, cluster, position):
+    """The model, ready for its first step, and the data of this worker."""
+    keras.utils.set_random_seed(options.seed)
+    model = task.from_examples(train_data, **model_options)
+    train_set = _training_set(model, train_data, options, cluster, position)
+    valid_set = model.dataset(valid_data, **options.batch_options(), share=cluster.share)
+    optimizer = make_optimizer(options, steps=options.epochs * train_set.batches_in_epoch)
+    model.compile(optimizer, **options.compile_options())
+    model.prepare()
+    return model, train_set, valid_set
 
 
-def _callbacks(run, task, options):
-    score = {"monitor": task.monitor, "mode": task.mode}
-    best = keras.callbacks.ModelCheckpoint(
-        run.model, save_best_only=True, initial_value_threshold=best_so_far(run, task.monitor), **score
+def _training_set(model, examples, options, cluster, position):
+    return model.dataset(
+        examples, shuffle=True, seed=options.seed, position=position, share=cluster.share, **options.batch_options()
     )
-    return [
-        keras.callbacks.TensorBoard(run.logs),
-        best,
-        MetricsFile(run, **score),
-        keras.callbacks.EarlyStopping(patience=options.patience, **score),
-        keras.callbacks.BackupAndRestore(run.checkpoints),
-    ]
+
+
+def _texts_at(model, examples, options, cluster, epoch, batch):
+    """The texts of this worker's share of a training batch."""
+    inputs, *_ = next(iter(_training_set(model, examples, options, cluster, Position(epoch, batch))))
+    return model.texts(inputs)
+
+
+def _callbacks(run, task, options, chief):
+    """What a training does at the end of an epoch; only the chief writes."""
+    score = {"monitor": task.monitor, "mode": task.mode}
+    callbacks = [AverageBetweenEpochs()] if options.average else []
+    callbacks += [BestModel(run.model, writes=chief, **score), *plateau_callbacks(options, **score)]
+    callbacks += [keras.callbacks.EarlyStopping(patience=options.patience, **score)]
+    if chief:
+        callbacks += [MetricsFile(run, **score)]
+    if chief and options.profile_steps:
+        callbacks += [Profile(run.logs, *step_range(options.profile_steps))]
+    return callbacks
+
+
+def _check_alike(strategy, cluster, model, facts):
+    """That all workers have the same options and data, and after them the same weights and the same checkpoint.
+
+    Args:
+        facts: Plain values that must be the same on all.
+    """
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for variable in [*model.variables, *model.optimizer.variables]:
+        digest.update(value_of(variable).tobytes())
+    numbers = of_every_replica(strategy, int.from_bytes(digest.digest()[:8], signed=True))
+    others = [index for index, number in enumerate(numbers) if number != numbers[0]]
+    if others:
+        names = " and ".join(cluster.name(index) for index in others)
+        raise InputError(
+            f"Every worker must have the options, data and checkpoints of {cluster.name(0)}. "
+            f"Received: others on {names}"
+        )
+
+
+@contextlib.contextmanager
+def _without_lost_workers(cluster):
+    """Turns what TensorFlow says when another worker has gone into one sentence."""
+    try:
+        yield
+    except LOST as error:
+        if not cluster.several:
+            raise
+        gone = " and ".join(map(cluster.name, cluster.gone())) or error.message.strip().splitlines()[-1]
+        raise WorkerLost(
+            f"Every worker must stay to the end; the same command for all goes on. Received: nothing from {gone}"
+        ) from error
+
+
+def _say(sentence):
+    print(f"seq-models: {sentence}", file=sys.stderr)
+
+
+def _verbosity(chief):
+    """A bar on a terminal, else a line an epoch; only the chief talks."""
+    return (1 if sys.stdout.isatty() else 2) if chief else 0

@@ -1,0 +1,165 @@
+"""Whether data ever keeps a training waiting, and the memory that a training on a large corpus takes.
+
+    python benchmarks/pipeline.py [--only rate memory] [--share S] [--megabytes N] [--steps N] [--out FILE]
+
+rate    examples a second of the pipeline alone and of training on it, the four tasks on the built-in corpora with the
+        sizes of the demo: epochs of both by turns, the medians of all but the first.
+memory  20 files of sentences of the built-in grammar, 2 GB in all; resident memory while a vocabulary is built, the
+        files are checked, and a language model trains for some hundred steps.
+
+Writes benchmarks/results/pipeline.json and prints two tables; what was not run keeps its record.
+"""
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+RESULTS = Path(__file__).resolve().parent / "results" / "pipeline.json"
+TURNS = 4  # the first is not counted
+FILES = 20
+SENTENCES = 100_000  # of the grammar, repeated from file to file in another order
+SAMPLE_SECONDS = 1.0
+MODEL = {"units": 128, "embedding_units": 64, "tokenizer": "whitespace"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=("rate", "memory"), default=["rate", "memory"])
+    parser.add_argument("--share", type=float, default=0.3, help="of the demo's examples (default: %(default)s)")
+    parser.add_argument("--megabytes", type=int, default=2000, help="of the large corpus (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=400, help="of the training on it (default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    result = json.loads(options.out.read_text("utf-8")) if options.out.exists() else {}
+    result["machine"] = f"{os.cpu_count()} CPU cores"
+    if "rate" in options.only:
+        result["rate"] = in_fresh_process(rates, options.share)
+    if "memory" in options.only:
+        result["memory"] = in_fresh_process(memory, options.megabytes, options.steps)
+    options.out.parent.mkdir(exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    print(table(result))
+
+
+def table(result):
+    lines = []
+    if "rate" in result:
+        lines += ["| examples a second | pipeline alone | training | pipeline / training |", "|---|---|---|---|"]
+        for task, record in result["rate"].items():
+            ratio = f"{record['pipeline / training']:.1f}"
+            lines.append(f"| {task} | {record['pipeline']:,} | {record['training']:,} | {ratio} |")
+        lines.append("")
+    if "memory" in result:
+        record = result["memory"]
+        lines += [
+            f"| {FILES} files, {record['megabytes']:,} MB | seconds | resident MB at its start | median | largest |",
+            "|---|---|---|---|---|",
+        ]
+        for phase, samples in itertools.groupby(record["samples"], key=lambda sample: sample["phase"]):
+            seconds, sizes = zip(*((sample["seconds"], sample["MB"]) for sample in samples), strict=True)
+            passed = f"{seconds[-1] - seconds[0]:.0f}"
+            lines.append(f"| {phase} | {passed} | {sizes[0]} | {statistics.median(sizes):.0f} | {max(sizes)} |")
+    return "\n".join(lines) + "\n"
+
+
+def in_fresh_process(function, *arguments):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def rates(share):
+    from seq_models.demo import RECIPES
+
+    return {task: rate(task, recipe, share) for task, recipe in RECIPES.items()}
+
+
+def rate(task, recipe, share):
+    """Examples a second, of the pipeline and of training on it."""
+    from seq_models.tasks import TASKS
+    from seq_models.text import corpora
+
+    examples = corpora.load(task, int(share * recipe["size"]), 1).train
+    model = TASKS[task].from_examples(examples, tokenizer="whitespace", **recipe["model"])
+    model.compile(clip_norm=5.0)
+    dataset = model.dataset(examples, shuffle=True)
+    jobs = {"pipeline": lambda: sum(1 for _ in dataset), "training": lambda: model.fit(dataset, verbose=0)}
+    seconds = [{name: seconds_of(job) for name, job in jobs.items()} for _ in range(TURNS)][1:]
+    return {
+        **{name: round(len(examples) / statistics.median(turn[name] for turn in seconds)) for name in jobs},
+        "pipeline / training": round(statistics.median(turn["training"] / turn["pipeline"] for turn in seconds), 2),
+    }
+
+
+def seconds_of(job):
+    started = time.perf_counter()
+    job()
+    return time.perf_counter() - started
+
+
+def memory(megabytes, steps):
+    """Resident memory over time, in MB, with what was being done."""
+    from seq_models.tasks import TASKS
+    from seq_models.text.readers import read_examples
+
+    with tempfile.TemporaryDirectory() as directory, Samples() as samples:
+        samples.phase = "writing"
+        write_files(Path(directory), megabytes)
+        examples = read_examples(Path(directory) / "*.txt", cache=Path(directory) / "cache")
+        samples.phase = "vocabulary"
+        preprocessor = TASKS["language-model"].preprocessor_class.learned(examples, tokenizer=MODEL["tokenizer"])
+        model = TASKS["language-model"](preprocessor, units=MODEL["units"], embedding_units=MODEL["embedding_units"])
+        model.compile(clip_norm=5.0)
+        samples.phase = "check"
+        dataset = model.dataset(examples, shuffle=True)
+        samples.phase = "training"
+        model.fit(dataset.take(steps), verbose=0)
+    return {"megabytes": megabytes, "steps": steps, "samples": samples.taken}
+
+
+def write_files(directory, megabytes):
+    """Files of the same sentences, each in an order of its own."""
+    from seq_models.text import corpora
+
+    sentences = corpora.load("language-model", SENTENCES, 1).train
+    for number in range(FILES):
+        order, left = random.Random(number), megabytes * 1_000_000 // FILES
+        with (directory / f"part-{number:02d}.txt").open("w", encoding="utf-8") as file:
+            while left > 0:
+                left -= file.write("\n".join(order.sample(sentences, min(10_000, len(sentences)))) + "\n")
+
+
+class Samples:
+    """Within it, the resident memory of this process is taken every second (Linux)."""
+
+    def __enter__(self):
+        self.phase, self.taken, self.ended = "start", [], threading.Event()
+        self.thread = threading.Thread(target=self._take)
+        self.started = time.monotonic()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+    def _take(self):
+        while not self.ended.is_set():
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            seconds = round(time.monotonic() - self.started, 1)
+            size = round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+            self.taken.append({"phase": self.phase, "seconds": seconds, "MB": size})
+            self.ended.wait(SAMPLE_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Several workers against one process, a worker that is killed, and one replica a core against one on all cores.
+
+    python benchmarks/workers.py [--tasks NAME …] [--only equal killed cores] [--out FILE]
+
+equal   two and four workers on the loopback address against one process, same global batch: the largest difference of
+        any weight of the best model and of any score of any epoch, with validation and early stopping.
+killed  of two workers one is killed by SIGKILL in mid-epoch; the other must leave by itself; both started again with
+        the same command must end with the weights of an undisturbed run.
+cores   tokens a second of `--strategy mirrored` (one replica a core) over those of `one`, from turns of the two.
+
+The four tasks train on the built-in corpora. Writes benchmarks/results/workers.json; what was not run keeps its record.
+"""
+
+import argparse
+import json
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jobs
+from rich.progress import track
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from local_cluster import LocalCluster  # noqa: E402  it is the tests' own
+
+RESULTS = Path(__file__).resolve().parent / "results" / "workers.json"
+OPTIONS = {"epochs": 3, "batch_size": 32, "units": 24, "embedding_units": 16, "patience": 1, "tokenizer": "whitespace"}
+OPTIONS |= {"checkpoint_seconds": 1.0}
+TRAIN_SIZE, VALID_SIZE = 2000, 203
+LIMIT = 600  # seconds for one training
+TOLERANCE = 1e-5
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=jobs.ENDINGS, default=list(jobs.ENDINGS))
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    results = json.loads(options.out.read_text("utf-8")) if options.out.exists() else {}
+    for task in options.tasks:
+        with tempfile.TemporaryDirectory() as directory:
+            for name in track(options.only, task):
+                results.setdefault(name, {})[task] = MEASURES[name](task, Path(directory) / name)
+                print(task, name, json.dumps(results[name][task]), flush=True)
+        options.out.parent.mkdir(exist_ok=True)
+        options.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+
+
+def equal(task, directory):
+    """Differences of two and four workers from one process."""
+    paths = jobs.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)
+    jobs.finish(jobs.command(task, paths, directory / "1", **OPTIONS), directory / "log.txt", LIMIT)
+    record = {}
+    for count in (2, 4):
+        seconds = together(task, paths, directory / str(count), count)
+        record[f"{count} workers"] = {
+            "weights": jobs.largest_difference(directory / "1", directory / str(count)),
+            "scores": scores_apart(directory / "1", directory / str(count)),
+            "seconds": round(seconds, 1),
+        }
+    return record
+
+
+def killed(task, directory):
+    """A run whose worker 1 is killed in mid-epoch, against one left in peace."""
+    paths = jobs.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)
+    together(task, paths, directory / "whole", 2)
+    out = directory / "killed"
+    with LocalCluster(words_of(task, paths, out), 2, directory) as cluster:
+        cluster.until(lambda: len(list((out / "checkpoints").glob("*.npz"))) > 1, LIMIT)
+        cluster.signal(1, signal.SIGKILL)
+        started = time.monotonic()
+        codes = [outcome.code for outcome in cluster.outcomes(LIMIT)]
+        left = time.monotonic() - started
+    together(task, paths, out, 2)
+    return {
+        "exit codes": codes,
+        "seconds until the other left": round(left, 1),
+        "weights": jobs.largest_difference(directory / "whole", out),
+        "scores": scores_apart(directory / "whole", out),
+    }
+
+
+def cores(task, directory, turns=3):
+    """Tokens a second of an epoch after the first, one replica a core over one replica on all cores."""
+    paths = jobs.write_corpus(task, directory / "data", 4 * TRAIN_SIZE, VALID_SIZE)
+    options = {**OPTIONS, "units": 64, "embedding_units": 64, "batch_size": 64, "patience": 9}
+    ratios = []
+    for turn in range(turns):
+        rates = {}
+        for strategy in ("one", "mirrored"):
+            out = directory / f"{strategy}-{turn}"
+            words = [*jobs.command(task, paths, out, **options), "--strategy", strategy]
+            jobs.finish(words, directory / "log.txt", LIMIT)
+            lines = map(json.loads, (out / "metrics.jsonl").read_text("utf-8").splitlines())
+            rates[strategy] = max(line.get("epochs/tokens_a_second", 0) for line in lines if line["epoch"] > 1)
+        ratios.append(rates["mirrored"] / rates["one"])
+    return {"mirrored / one": round(statistics.median(ratios), 3), "ratios": [round(ratio, 3) for ratio in ratios]}
+
+
+MEASURES = {"equal": equal, "killed": killed, "cores": cores}
+
+
+def words_of(task, paths, out):
+    return [*jobs.command(task, paths, out, **OPTIONS), "--strategy", "multi-worker"]
+
+
+def together(task, paths, out, count):
+    """Trains to the end with so many workers; gives the seconds."""
+    started = time.monotonic()
+    with LocalCluster(words_of(task, paths, out), count, paths["train"].parent) as cluster:
+        outcomes = cluster.outcomes(LIMIT)
+    for outcome in outcomes:
+        if outcome.code:
+            raise RuntimeError(f"A worker ended with {outcome.code}:\n{outcome.err[-2000:]}")
+    return time.monotonic() - started
+
+
+def scores_apart(one, other):
+    """The largest difference of any score of any epoch."""
+    pairs = zip(jobs.epochs(one), jobs.epochs(other), strict=True)
+    return max(abs(a[name] - b[name]) for a, b in pairs for name in a)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

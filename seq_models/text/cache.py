@@ -1,0 +1,52 @@
+"""What was found in a corpus once, kept on disk for the next time."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from seq_models.files import write_whole
+
+VERSION = 1  # of what is computed: another one makes all that is kept outdated
+
+
+def remembered(examples, question, compute):
+    """`compute()`, or what it gave when the same question was asked of the same files.
+
+    A file is the same if its path, size and time of the last change are: reading 2 GB for a hash of its contents would
+    take about as long as the answer. Answers are kept in the directory `examples.cache`; without one, as for a list, it
+    is always computed.
+
+    Args:
+        examples: `Examples`, or any iterable of examples.
+        question: What is computed, with all that it depends on apart from the files: plain values.
+        compute: A function without arguments that returns plain values.
+    Raises:
+        InputError: If the directory cannot be written to.
+    """
+    directory = getattr(examples, "cache", None)
+    if directory is None:
+        return compute()
+    path = Path(directory) / f"{_digest(json.dumps([VERSION, examples.fingerprint(), question]))}.json"
+    kept = _read(path)
+    if kept is None:
+        kept = [compute()]
+        _write(path, json.dumps(kept, ensure_ascii=False))
+    return kept[0]
+
+
+def _read(path):
+    """What is kept in a file, a list of one; None if there is no file or it is damaged."""
+    try:
+        digest, _, text = path.read_text("utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return json.loads(text) if digest == _digest(text) else None
+
+
+def _write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, f"{_digest(text)}\n{text}")
+
+
+def _digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,11 @@
+"""What passes over a whole corpus show of themselves."""
+
+import sys
+
+from rich.console import Console
+from rich.progress import track
+
+
+def watched(items, description):
+    """The items one by one, with a bar on standard error as long as they come, if that is a terminal."""
+    return track(items, description, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

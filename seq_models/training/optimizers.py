@@ -1,0 +1,132 @@
+"""The optimizer of a training, and its learning rate from the first step to the last."""
+
+import keras
+from keras import ops
+
+from seq_models.training.variables import steps_of
+
+SCHEDULES = ("constant", "cosine", "inverse_sqrt", "plateau")
+
+
+def make_optimizer(options, steps):
+    """The optimizer of a training.
+
+    Args:
+        options: `TrainingOptions`.
+        steps: Number of steps of the whole training.
+    Returns:
+        A Keras optimizer. With `average` it keeps the moving average of the weights.
+    Raises:
+        ValueError: If there is no such optimizer, or the training ends before the learning rate has risen to its peak.
+    """
+    averaging = {"use_ema": True, "ema_momentum": options.average} if options.average else {}
+    config = {"learning_rate": _learning_rate(options, steps), **averaging}
+    try:
+        return keras.optimizers.get({"class_name": options.optimizer, "config": config})
+    except ValueError as error:
+        expected = "optimizer must be the name of a Keras optimizer"
+        raise ValueError(f"{expected}. Received: optimizer={options.optimizer!r}") from error
+
+
+def _learning_rate(options, steps):
+    peak, warmup_steps = options.learning_rate, options.warmup_steps
+    if warmup_steps >= steps:
+        raise ValueError(
+            f"warmup_steps must be less than the {steps} steps of the training. Received: warmup_steps={warmup_steps}"
+        )
+    if options.schedule == "plateau":
+        return peak  # a number, because `keras.callbacks.ReduceLROnPlateau` sets it
+    if options.schedule == "inverse_sqrt":
+        return InverseSquareRoot(peak, warmup_steps)
+    after = keras.optimizers.schedules.CosineDecay(peak, steps - warmup_steps) if options.schedule == "cosine" else None
+    return WarmUp(peak, warmup_steps, after) if warmup_steps else after or peak
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises before it follows another schedule. In step n, counted from 1, with W warm-up steps:
+
+        peak n / W                        n <= W
+        after(n - W - 1), or peak         n > W
+
+    Args:
+        peak: The largest rate, a number.
+        warmup_steps: W, a positive integer.
+        after: A schedule that starts at `peak` in its step 0; None for `peak` itself.
+    """
+
+    def __init__(self, peak, warmup_steps, after=None):
+        self.peak, self.warmup_steps, self.after = peak, warmup_steps, after
+
+    def __call__(self, step):
+        n = ops.cast(step, "float32") + 1
+        after = self.peak if self.after is None else self.after(ops.maximum(n - self.warmup_steps - 1, 0))
+        return ops.where(n <= self.warmup_steps, self.peak * n / self.warmup_steps, after)
+
+    def get_config(self):
+        after = keras.saving.serialize_keras_object(self.after)
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "after": after}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "after": keras.saving.deserialize_keras_object(config["after"])})
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """peak min(n / W, √(W / n)) in step n, counted from 1, with W warm-up steps [1].
+
+    Args:
+        peak: The rate in step W, a number; in [1] it is (d_model W)^-½.
+        warmup_steps: W; 0 is the same as 1.
+    References:
+        [1] Vaswani et al. 2017, section 5.3, equation 3.
+    """
+
+    def __init__(self, peak, warmup_steps):
+        self.peak, self.warmup_steps = peak, warmup_steps
+
+    def __call__(self, step):
+        n, W = ops.cast(step, "float32") + 1, max(self.warmup_steps, 1)
+        return self.peak * ops.minimum(n / W, ops.sqrt(W / n))
+
+    def get_config(self):
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps}
+
+
+def plateau_callbacks(options, monitor, mode):
+    """The callbacks that set the learning rate with `schedule="plateau"`; none with another schedule.
+
+    Args:
+        options: `TrainingOptions`.
+        monitor: Name of the score that has to get better.
+        mode: "min" or "max".
+    """
+    if options.schedule != "plateau":
+        return []
+    reduce = keras.callbacks.ReduceLROnPlateau(
+        monitor, options.plateau_factor, options.plateau_patience, mode=mode, min_delta=0.0
+    )
+    return [reduce, WarmUpToPlateau(options.learning_rate, options.warmup_steps)]
+
+
+class WarmUpToPlateau(keras.callbacks.Callback):
+    """Lets a learning rate that is a variable rise as in `WarmUp`; of steps in one call all have the rate of the last.
+
+    Args:
+        peak: The rate after `warmup_steps` steps.
+        warmup_steps: Number of steps.
+    """
+
+    def __init__(self, peak, warmup_steps):
+        super().__init__()
+        self.peak, self.warmup_steps, self.rising = peak, warmup_steps, True
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if not self.rising:
+            return
+        before = steps_of(self.model)
+        self.rising = before < self.warmup_steps
+        if self.rising:
+            n = min(before + self.model.steps_per_execution, self.warmup_steps)
+            self.model.optimizer.learning_rate = self.peak * n / self.warmup_steps

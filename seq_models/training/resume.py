@@ -1,0 +1,144 @@
+"""A training that goes on where it was, bit for bit, after any kind of end."""
+
+import signal
+import threading
+import time
+
+import keras
+
+from seq_models.errors import InputError
+from seq_models.training.variables import steps_of, value_of
+
+# What the callbacks of a training remember from one epoch to the next.
+REMEMBERED = {
+    "EarlyStopping": ("best", "wait", "best_epoch"),
+    "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
+    "BestModel": ("best",),
+}
+
+
+class Resume(keras.callbacks.Callback):
+    """Saves where a training is, and lets it go on from there.
+
+    A checkpoint holds all variables of the model (random state and carried recurrent states too), the optimizer and the
+    metrics, what the callbacks remember, and the position in the data. It is saved every few seconds, at the start of
+    every epoch, and when `termination` is asked for. To be the last of the callbacks.
+
+    Args:
+        checkpoints: `Checkpoints`.
+        position: That of the training data; its `epoch` and `batches` say where an epoch begins.
+        others: The other callbacks of the training.
+        termination: A `Termination`.
+        seconds: Time between two checkpoints.
+        writes: Whether this process saves; of several workers only the chief does.
+    """
+
+    def __init__(self, checkpoints, position, others, termination, seconds, writes=True):
+        super().__init__()
+        self.checkpoints, self.position, self.termination = checkpoints, position, termination
+        self.others = {type(other).__name__: other for other in others if type(other).__name__ in REMEMBERED}
+        self.seconds, self.writes = seconds, writes
+        self.restored = None
+
+    def restore(self, model, warn):
+        """Puts a built and compiled model where the newest checkpoint is; returns the epoch to begin with.
+
+        Args:
+            model: The model.
+            warn: Called with a sentence for each damaged checkpoint.
+        Raises:
+            InputError: If the checkpoint is one of another model.
+        """
+        self.restored = self.checkpoints.newest(warn)
+        if self.restored is None:
+            return 0
+        arrays, state = self.restored
+        _assign({**_model_variables(model), **_metric_variables(model)}, arrays)
+        return state["epoch"]
+
+    def on_train_begin(self, logs=None):
+        self.saved = time.monotonic()
+        if self.restored is not None:
+            for name, values in self.restored[1]["callbacks"].items():
+                vars(self.others[name]).update(values)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch, self.batches = epoch, 0
+        if self.restored is not None:
+            arrays, state = self.restored
+            _assign(_metric_variables(self.model), arrays)  # Keras has just set them to zero
+            self.batches = state["batches"]
+        self.position.epoch, self.position.batches = epoch, self.batches
+        self.first = self.batches
+        if self.restored is None:
+            self._save()
+        self.restored = None
+        self._end_if_asked()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.batches = self.first + batch + 1
+        if self.termination.asked or time.monotonic() - self.saved > self.seconds:
+            self._save()
+        self._end_if_asked()
+
+    def _save(self):
+        self.saved = time.monotonic()
+        if not self.writes:
+            return
+        variables = {**_model_variables(self.model), **_metric_variables(self.model)}
+        arrays = {name: value_of(variable) for name, variable in variables.items()}
+        callbacks = {name: {key: vars(other)[key] for key in REMEMBERED[name]} for name, other in self.others.items()}
+        state = {"epoch": self.epoch, "batches": self.batches, "callbacks": callbacks}
+        self.checkpoints.save(steps_of(self.model), arrays, state)
+
+    def _end_if_asked(self):
+        if self.termination.asked:
+            raise SystemExit(128 + self.termination.asked)
+
+
+class Termination:
+    """Within it, a signal to end (SIGTERM, SIGINT) is only noted, so that a training can save first; a second one acts.
+
+    Only the main thread of a process gets signals; in another one nothing is noted.
+
+    Attributes:
+        asked: The number of the signal, or 0.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self):
+        self.asked = 0
+
+    def __enter__(self):
+        main = threading.current_thread() is threading.main_thread()
+        self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS if main}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, _):
+        self.asked = number
+        signal.signal(number, self._before[number])
+
+
+def _model_variables(model):
+    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
+    return {f"{group}/{index}": v for group, variables in groups.items() for index, v in enumerate(variables)}
+
+
+def _metric_variables(model):
+    return {f"metric/{index}": variable for index, variable in enumerate(model.metrics_variables)}
+
+
+def _assign(variables, arrays):
+    for name, variable in variables.items():
+        received = arrays[name].shape if name in arrays else "none"
+        if received != tuple(variable.shape):
+            raise InputError(
+                f"The checkpoint must be one of this model, with a {variable.path} of shape {tuple(variable.shape)}. "
+                f"Received: {received}"
+            )
+        variable.assign(arrays[name])

@@ -1,0 +1,18 @@
+"""What variables hold, those that a strategy has several copies of included."""
+
+import tensorflow as tf
+
+
+def value_of(variable):
+    """The value in this process, a NumPy array; no other worker is asked."""
+    return tf.convert_to_tensor(variable).numpy()
+
+
+def number_of(variable):
+    """The value of a scalar."""
+    return float(value_of(variable))
+
+
+def steps_of(model):
+    """Number of training steps that a model has made, over all epochs and before any interruption."""
+    return int(value_of(model.optimizer.iterations))

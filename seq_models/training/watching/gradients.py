@@ -1,0 +1,41 @@
+"""How large the gradient is, layer by layer."""
+
+import tensorflow as tf
+
+from seq_models.training.watching.forward import logits_of, mean_loss, named_layers, trainable_values
+from seq_models.training.watching.watcher import Watcher
+
+
+class GradientNorms(Watcher):
+    """The norm of the gradient of the loss by the weights of each layer, `gradient_norm/LAYER`, on a batch that stays.
+
+    Args:
+        log, share, every: See `Watcher`.
+        batch: (inputs, targets, weights).
+    """
+
+    def __init__(self, log, share, every, batch):
+        super().__init__(log, share, every)
+        self.batch, self.norms = batch, tf.function(gradient_norms)
+
+    def prepare(self):
+        self.norms(self.model, *self.batch)
+
+    def look(self, step, epoch):
+        self.log.numbers("gradient_norm", step, epoch, self.norms(self.model, *self.batch))
+
+
+def gradient_norms(model, inputs, targets, weights):
+    """‖∂loss/∂θ‖₂ for the trainable weights θ of each layer, without dropout: scalars by the layer's name."""
+    values = trainable_values(model)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        loss = mean_loss(targets, logits_of(model, inputs, values), weights)
+    gradients = tape.gradient(loss, values, unconnected_gradients="zero")
+    # Dense, because the norm of a sparse gradient counts a row that comes twice as two rows.
+    by_weight = {id(v): tf.convert_to_tensor(g) for v, g in zip(model.trainable_variables, gradients, strict=True)}
+    return {
+        name: tf.linalg.global_norm([by_weight[id(weight)] for weight in layer.trainable_weights])
+        for name, layer in named_layers(model).items()
+        if layer.trainable_weights
+    }

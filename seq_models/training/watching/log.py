@@ -1,0 +1,113 @@
+"""Where that goes which is seen in a training."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+from seq_models.files import written_whole
+
+FLUSH_SECONDS = 10
+LARGEST_HISTOGRAM = 10_000  # of more values some are taken, evenly
+
+
+class TrainingLog:
+    """Events for TensorBoard in `logs/`, and the numbers among them, by the same names, in `metrics.jsonl`.
+
+    A line of `metrics.jsonl` is a JSON object: step, epoch (from 1), time (seconds since 1970), and numbers by name;
+    null is one that is not finite.
+
+    Args:
+        directory: The run directory.
+    Attributes:
+        logs: The directory of TensorBoard's runs: `train`, and `validation` for the numbers that start with "val_".
+    """
+
+    def __init__(self, directory):
+        self.logs, self.lines = Path(directory) / "logs", Path(directory) / "metrics.jsonl"
+        self.train, self.validation = (
+            tf.summary.create_file_writer(str(self.logs / name), flush_millis=1000 * FLUSH_SECONDS)
+            for name in ("train", "validation")
+        )
+
+    def go_on_from(self, step, epoch):
+        """Drops the lines of what a resumed training is about to do again.
+
+        Args:
+            step: Steps that have been done.
+            epoch: Epochs that have ended.
+        """
+        if not self.lines.exists():
+            return
+        with self.lines.open(encoding="utf-8") as lines:
+            kept = [line for line in lines if _is_before(line, step, epoch)]
+        with written_whole(self.lines) as aside:
+            aside.write_text("".join(kept), "utf-8")
+
+    def numbers(self, section, step, epoch, values):
+        """Numbers by name, a dictionary; their names are those of `section`/…"""
+        values = {name: float(value) for name, value in values.items()}
+        for name, value in values.items():
+            writer = self.validation if name.startswith("val_") else self.train
+            with writer.as_default(step):
+                tf.summary.scalar(f"{section}/{name.removeprefix('val_')}", value)
+        named = {f"{section}/{name}": value if math.isfinite(value) else None for name, value in values.items()}
+        record = {"step": step, "epoch": epoch, "time": round(time.time(), 3), **named}
+        with self.lines.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def histogram(self, name, step, values):
+        """The distribution of an array; a value that is not finite is left out."""
+        values = values[np.isfinite(values)]
+        some = values[:: max(1, values.size // LARGEST_HISTOGRAM)]
+        summary = histogram_pb(name, some.astype("float64"))
+        with self.train.as_default(step):
+            tf.summary.experimental.write_raw_pb(summary.SerializeToString())
+
+    def table(self, name, step, rows):
+        """Rows as text: dictionaries with the same keys, which are the columns, of strings."""
+        with self.train.as_default(step):
+            tf.summary.text(name, markdown(rows))
+
+    def picture(self, name, step, figure):
+        """A matplotlib Figure."""
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        with self.train.as_default(step):
+            tf.summary.image(name, np.asarray(canvas.buffer_rgba())[None, :, :, :3])
+
+    def flush(self):
+        for writer in (self.train, self.validation):
+            writer.flush()
+
+
+def _is_before(line, step, epoch):
+    try:
+        record = json.loads(line)
+    except ValueError:  # the end of a line that a kill has cut off
+        return False
+    of_an_epoch = any(name.startswith("epochs/") for name in record)
+    return record["step"] <= step and not (of_an_epoch and record["epoch"] > epoch)
+
+
+LONGEST_CELL = 300  # characters
+# What Markdown or HTML would read as something else.
+ESCAPED = str.maketrans({character: f"&#{ord(character)};" for character in "|<>*_`[]\\~#$"} | {"\n": " ", "\r": " "})
+
+
+def markdown(rows):
+    """Rows, dictionaries of strings with the same keys, as a table in Markdown."""
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([cell(row[column]) for column in columns] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def cell(text):
+    """A text as it is shown in a table: cut, and nothing in it is markup."""
+    shown = text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
+    return shown.translate(ESCAPED)

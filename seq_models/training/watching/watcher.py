@@ -1,0 +1,81 @@
+"""Callbacks that look at a model now and then, and take no more than a share of the training's time."""
+
+import time
+
+import keras
+
+from seq_models.training.variables import steps_of
+
+
+class Watcher(keras.callbacks.Callback):
+    """Looks at the model where it is due: at the end of every epoch, or every so many steps.
+
+    It looks the first time, and one that looks at epochs looks at the end of the training too. In between it looks only
+    if all looks, the first and the coming one included, take no more than `share` of the time since the first. It reads
+    the model and changes nothing: not its weights, nor its random state. A subclass adds
+
+        look(step, epoch)
+        prepare()          what only the first look needs, as a graph of TensorFlow: it takes seconds, once
+
+    Args:
+        log: A `TrainingLog`.
+        share: Of the training's time, in (0, 1].
+        every: Steps from one look to the next; None for the end of every epoch.
+    """
+
+    def __init__(self, log, share, every=None):
+        super().__init__()
+        self.log, self.share, self.every = log, share, every and Every(every)
+        self.seen, self.epoch = None, 0  # the step of the last look; the epoch, from 1
+
+    def look(self, step, epoch):
+        raise NotImplementedError
+
+    def prepare(self):
+        pass
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.every and self.every.due(steps_of(self.model)):
+            self._look_if_cheap()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.every:
+            self._look_if_cheap()
+
+    def on_train_end(self, logs=None):
+        if not self.every and self.epoch and self.seen != steps_of(self.model):
+            self._look()
+            self.log.flush()
+
+    def _look_if_cheap(self):
+        if self.seen is None:
+            self.prepare()
+            self.first = time.perf_counter()
+            self.seconds = self.dearest = self._look()
+        elif self.seconds + self.dearest <= self.share * (time.perf_counter() - self.first):
+            took = self._look()
+            self.seconds, self.dearest = self.seconds + took, max(self.dearest, took)
+
+    def _look(self):
+        started = time.perf_counter()
+        self.seen = steps_of(self.model)
+        self.look(self.seen, self.epoch)
+        return time.perf_counter() - started
+
+
+class Every:
+    """Says when so many more steps are done; one call may be about several steps.
+
+    Args:
+        steps: A positive integer.
+    """
+
+    def __init__(self, steps):
+        self.steps, self.before = steps, None
+
+    def due(self, step):
+        before, self.before = step - 1 if self.before is None else self.before, step
+        return step // self.steps > before // self.steps

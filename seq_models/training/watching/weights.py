@@ -1,0 +1,14 @@
+"""Where the weights are."""
+
+import tensorflow as tf
+
+from seq_models.training.watching.forward import named_weights
+from seq_models.training.watching.watcher import Watcher
+
+
+class Weights(Watcher):
+    """The distribution of each weight, as `weights/LAYER/WEIGHT`."""
+
+    def look(self, step, epoch):
+        for name, weight in named_weights(self.model).items():
+            self.log.histogram(f"weights/{name}", step, tf.convert_to_tensor(weight).numpy())

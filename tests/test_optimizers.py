@@ -1,0 +1,128 @@
+"""The learning rate step by step, and what a training is asked for."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from toy import TEXTS, small
+
+from seq_models.training.optimizers import make_optimizer, plateau_callbacks
+from seq_models.training.options import TrainingOptions
+
+PEAK, W, N = 0.3, 4, 20
+
+
+def constant(n, warmup_steps):
+    return PEAK
+
+
+def cosine(n, warmup_steps):
+    return PEAK / 2 * (1 + math.cos(math.pi * (n - 1 - warmup_steps) / (N - warmup_steps)))
+
+
+def inverse_sqrt(n, warmup_steps):
+    return PEAK * math.sqrt(max(warmup_steps, 1) / n)
+
+
+FORMULAS = {"constant": constant, "cosine": cosine, "inverse_sqrt": inverse_sqrt}
+
+
+@pytest.mark.parametrize("warmup_steps", [0, W])
+@pytest.mark.parametrize("schedule", FORMULAS)
+def test_the_learning_rate_follows_its_formula_in_every_step(schedule, warmup_steps):
+    options = TrainingOptions(learning_rate=PEAK, schedule=schedule, warmup_steps=warmup_steps)
+    optimizer = make_optimizer(options, steps=N)
+    optimizer = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    weight = keras.Variable(0.0)
+    optimizer.build([weight])
+    for n in range(1, N + 1):
+        expected = PEAK * n / warmup_steps if n <= warmup_steps else FORMULAS[schedule](n, warmup_steps)
+        assert abs(float(optimizer.learning_rate) - expected) < 1e-6
+        optimizer.apply([keras.ops.ones(())], [weight])
+
+
+def test_the_inverse_square_root_is_that_of_the_transformer():
+    d_model, warmup_steps = 512, 10
+    peak = (d_model * warmup_steps) ** -0.5
+    options = TrainingOptions(learning_rate=peak, schedule="inverse_sqrt", warmup_steps=warmup_steps)
+    rate = make_optimizer(options, steps=100).learning_rate
+    schedule = make_optimizer(options, steps=100)._learning_rate
+    assert abs(float(rate) - d_model**-0.5 * warmup_steps**-1.5) < 1e-9
+    for n in range(1, 40):
+        expected = d_model**-0.5 * min(n**-0.5, n * warmup_steps**-1.5)
+        assert abs(float(schedule(n - 1)) - expected) < 1e-8
+
+
+class Rates(keras.callbacks.Callback):
+    """The learning rate of every call, and of every epoch's end."""
+
+    def __init__(self):
+        super().__init__()
+        self.of_calls, self.of_epochs = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.of_calls.append(float(self.model.optimizer.learning_rate))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.of_epochs.append(float(self.model.optimizer.learning_rate))
+
+
+@pytest.mark.parametrize(("calls", "expected"), [(1, [0.1, 0.2, 0.3, 0.3]), (2, [0.2, 0.3])])
+def test_on_a_plateau_the_learning_rate_is_multiplied_and_it_warms_up_before(calls, expected):
+    options = TrainingOptions(
+        learning_rate=PEAK, schedule="plateau", warmup_steps=3, plateau_factor=0.1, plateau_patience=2, clip_norm=0
+    )
+    model, rates = small("language-model"), Rates()
+    model.compile(make_optimizer(options, steps=N), steps_per_execution=calls)
+    data = model.dataset(TEXTS, batch_size=2)
+    never_better = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(val_score=1.0))
+    model.fit(
+        data, epochs=4, callbacks=[never_better, *plateau_callbacks(options, "val_score", "max"), rates], verbose=0
+    )
+    assert np.allclose(rates.of_calls[: len(expected)], expected)
+    assert np.allclose(rates.of_epochs, [PEAK, PEAK, PEAK * 0.1, PEAK * 0.1])
+
+
+def test_only_a_plateau_has_callbacks():
+    assert plateau_callbacks(TrainingOptions(schedule="cosine"), "val_loss", "min") == []
+
+
+def test_a_warm_up_longer_than_the_training_is_refused():
+    with pytest.raises(ValueError, match="less than the 20 steps .* Received: warmup_steps=20"):
+        make_optimizer(TrainingOptions(warmup_steps=20), steps=20)
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(ValueError, match="Received: optimizer='sgdd'"):
+        make_optimizer(TrainingOptions(optimizer="sgdd"), steps=20)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": float("nan")},
+        {"epochs": True},
+        {"schedule": ["cosine"]},
+        {"warmup_steps": -1},
+        {"warmup_steps": 0.5},
+        {"schedule": "plateau", "plateau_factor": 1.0},
+        {"schedule": "plateau", "plateau_patience": 0},
+        {"schedule": "cosine", "plateau_factor": 0.1},
+        {"plateau_patience": 2},
+        {"clip_value": -1.0, "clip_norm": 0},
+        {"clip_value": 1.0},
+        {"accumulate": 0},
+        {"precision": "float16"},
+        {"average": 1.0},
+        {"average": "much"},
+        {"steps_per_execution": 0},
+        {"profile_steps": "20,10"},
+        {"profile_steps": "0,10"},
+        {"profile_steps": 10},
+        {"seed": -1},
+    ],
+)
+def test_options_out_of_their_range_or_without_effect_are_refused(wrong):
+    with pytest.raises(ValueError, match="Received: "):
+        TrainingOptions(**wrong)

@@ -1,0 +1,298 @@
+"""Batches of an epoch: where they begin, what they hold, how workers share them, what is kept of a corpus."""
+
+import gzip
+import itertools
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seq_models import InputError, SequenceLabeler
+from seq_models.text import cache, preprocessors
+from seq_models.text.codec import padded
+from seq_models.text.pipeline import Position
+from seq_models.text.readers import read_examples
+
+KINDS = {
+    "language-model": preprocessors.LanguageModelPreprocessor,
+    "labeler": preprocessors.SequenceLabelerPreprocessor,
+    "classifier": preprocessors.SequenceClassifierPreprocessor,
+    "encoder-decoder": preprocessors.EncoderDecoderPreprocessor,
+}
+COUNT = 150  # three pools of batches of 2
+each_task = pytest.mark.parametrize("task", KINDS)
+
+
+def make_examples(task, count=COUNT):
+    rng = np.random.default_rng(0)
+    texts = [" ".join([f"w{i}", *("ab" * rng.integers(1, 12))]) for i in range(count)]
+    if task == "language-model":
+        return texts
+    if task == "labeler":
+        return [(text.split(), [token.upper()[0] for token in text.split()]) for text in texts]
+    if task == "classifier":
+        return [(text, str(len(text) % 2)) for text in texts]
+    return [(text, " ".join(["x", *text.split()[::2]])) for text in texts]
+
+
+def make(task, examples):
+    return KINDS[task].from_examples(examples, tokenizer="whitespace")
+
+
+def arrays(dataset):
+    """Each batch as a list of arrays."""
+    return [[array.numpy() for array in tf.nest.flatten(batch)] for batch in dataset]
+
+
+def same(one, other):
+    """Whether two lists of batches are equal byte for byte."""
+    return len(one) == len(other) and all(
+        len(a) == len(b) and all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(a, b, strict=True))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def rows(batches):
+    """The rows of all batches without their padding, sorted: the targets tell the examples apart."""
+    return sorted(
+        tuple(target[weight > 0].tolist())
+        for *_, targets, weights in batches
+        for target, weight in zip(targets, weights, strict=True)
+    )
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Writes five files of the language model's examples, of unequal length, two of them compressed."""
+    cut = [0, 11, 60, 70, 110, COUNT]
+    texts = make_examples("language-model")
+    for number, (start, stop) in enumerate(itertools.pairwise(cut)):
+        content = "".join(f"{text}\n" for text in texts[start:stop]).encode()
+        name = f"part-{number}.txt{'.gz' if number % 2 else ''}"
+        (tmp_path / name).write_bytes(gzip.compress(content) if number % 2 else content)
+    return tmp_path / "part-*.txt*"
+
+
+# Where an epoch begins
+
+
+@pytest.mark.parametrize("sizes", [{"batch_size": 2}, {"batch_tokens": 60}], ids=str)
+@each_task
+def test_an_epoch_that_begins_later_is_the_end_of_the_whole_epoch_byte_for_byte(task, sizes):
+    examples = make_examples(task)
+    preprocessor, position = make(task, examples), Position()
+    dataset = preprocessor.dataset(examples, shuffle=True, seed=4, position=position, **sizes)
+    epochs = [arrays(dataset), arrays(dataset)]
+    assert not same(*epochs)
+    assert (position.epoch, position.batches) == (2, 0)
+    assert [len(epoch) for epoch in epochs] == [dataset.batches_in_epoch] * 2
+    tf.random.set_seed(99)  # what the process has drawn so far does not count
+    for epoch, batches in ((1, 0), (0, 1), (1, 33), (0, dataset.batches_in_epoch)):
+        position.epoch, position.batches = epoch, batches
+        assert same(arrays(dataset), epochs[epoch][batches:]), (epoch, batches)
+    again = preprocessor.dataset(examples, shuffle=True, seed=4, **sizes)
+    assert same(arrays(again), epochs[0])
+    assert same(arrays(again), epochs[1])
+    assert not same(arrays(preprocessor.dataset(examples, shuffle=True, seed=5, **sizes)), epochs[0])
+
+
+def test_a_position_reaches_the_data_of_a_model():
+    examples = make_examples("labeler", 9)
+    model = SequenceLabeler.from_examples(examples, units=3, embedding_units=2)
+    whole = arrays(model.dataset(examples, 2, shuffle=True))
+    assert same(arrays(model.dataset(examples, 2, shuffle=True, position=Position(0, 3))), whole[3:])
+
+
+def test_the_length_of_a_dataset_is_known_until_it_can_begin_anywhere():
+    examples = make_examples("language-model", 9)
+    preprocessor = make("language-model", examples)
+    assert len(preprocessor.dataset(examples, 2)) == 5
+    dataset = preprocessor.dataset(examples, 2, position=Position())
+    assert dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    assert dataset.batches_in_epoch == 5
+
+
+# Batches by tokens
+
+
+@each_task
+def test_a_batch_has_so_many_tokens_at_most_and_an_epoch_every_example(task):
+    examples = make_examples(task)
+    preprocessor = make(task, examples)
+    whole = arrays(preprocessor.dataset(examples, batch_size=COUNT))
+    for size, shuffle in ((100, True), (1000, False)):
+        batches = arrays(preprocessor.dataset(examples, batch_tokens=size, shuffle=shuffle))
+        assert rows(batches) == rows(whole) if task != "classifier" else sum(len(batch[-1]) for batch in batches)
+        used = [max(array.shape[0] * array.shape[1] for array in batch if array.ndim > 1) for batch in batches]
+        assert max(used) <= size
+        assert np.median(used) > 0.7 * size
+
+
+def test_an_example_longer_than_the_tokens_of_a_batch_is_a_batch_by_itself():
+    examples = ["a b c d e f g h i j k l", "a", "b", "c"]
+    dataset = make("language-model", examples).dataset(examples, batch_tokens=6)
+    assert sorted(inputs.shape.as_list() for inputs, _, _ in dataset) == [[1, 13], [3, 2]]
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 2, "batch_tokens": 9}, {"batch_size": 0}, {"batch_tokens": -1}, {"share": (2, 2)}]
+)
+def test_a_size_of_a_batch_or_a_share_that_makes_no_sense_is_refused(options):
+    with pytest.raises(ValueError, match="Received"):
+        make("language-model", ["a", "b"]).dataset(["a", "b"], **options)
+
+
+# Shares of workers
+
+
+@pytest.mark.parametrize("sizes", [{"batch_size": 4}, {"batch_tokens": 60}], ids=str)
+@each_task
+def test_workers_share_the_rows_of_the_batches_of_one_process(task, sizes):
+    examples = make_examples(task)
+    preprocessor = make(task, examples)
+    whole = arrays(preprocessor.dataset(examples, shuffle=True, **sizes))
+    shares = [arrays(preprocessor.dataset(examples, shuffle=True, share=(index, 3), **sizes)) for index in range(3)]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        for array, *slices in zip(batch, *parts, strict=True):
+            joined = np.zeros_like(array)
+            for index, rows_of_worker in enumerate(slices):
+                joined[index::3] = rows_of_worker
+            assert np.array_equal(joined, array)
+
+
+@pytest.mark.parametrize("sizes", [{"batch_size": 4}, {"batch_tokens": 60}], ids=str)
+def test_workers_divide_files_among_them_and_make_the_same_number_of_batches(files, sizes):
+    examples = read_examples(files)
+    preprocessor = make("language-model", examples)
+    datasets = [preprocessor.dataset(examples, shuffle=True, share=(index, 2), **sizes) for index in range(2)]
+    for _ in range(2):
+        shares = [arrays(dataset) for dataset in datasets]
+        assert len(shares[0]) == len(shares[1]) == len(datasets[0])
+        for index, share in enumerate(shares):
+            texts = [text for part in examples.parts[index::2] for text in part]
+            assert rows(share) == rows(arrays(preprocessor.dataset(texts)))
+            assert {array.shape[0] for array in share[-1]} <= {0, 1, 2} or "batch_tokens" in sizes
+        for index, share in enumerate(shares):
+            begin = len(share) - 1
+            late = preprocessor.dataset(examples, share=(index, 2), position=Position(0, begin), **sizes)
+            assert len(arrays(late)) == 1
+    empty = next(batch for share in shares for batch in share if len(batch[0]) == 0)
+    assert [array.shape for array in empty] == [(0, 1)] * 3
+
+
+@each_task
+def test_an_empty_batch_has_the_form_of_every_batch(task):
+    examples = make_examples(task, 3)
+    preprocessor = make(task, examples)
+    dataset = preprocessor.dataset(examples, 1, share=(0, 1))
+    strings = [tf.constant([], tf.string)] * len(preprocessor.fields(examples[0]))
+    empty = preprocessor.finish(*padded(preprocessor.encode(*strings)))
+    tf.nest.assert_same_structure(empty, dataset.element_spec)
+    for array, spec in zip(tf.nest.flatten(empty), tf.nest.flatten(dataset.element_spec), strict=True):
+        assert spec.is_compatible_with(array)
+        assert array.shape[0] == 0
+        assert 0 not in array.shape[1:]
+
+
+def test_a_worker_without_any_example_is_refused():
+    preprocessor = make("language-model", ["a", "b"])
+    for options in ({"batch_size": 2}, {"batch_tokens": 9}):
+        with pytest.raises(InputError, match="3 workers, 2 examples"):
+            preprocessor.dataset(["a", "b"], share=(0, 3), **options)
+
+
+def test_files_are_divided_only_where_the_batch_can_be(files):
+    examples = read_examples(files)
+    with pytest.raises(InputError, match="Received: batch_size=3"):
+        make("language-model", examples).dataset(examples, batch_size=3, share=(0, 2))
+
+
+# Many files
+
+
+def test_files_are_read_by_turns_in_an_order_of_each_epoch(files, monkeypatch):
+    monkeypatch.setattr("seq_models.text.codec.CHUNK", 5)
+    examples = read_examples(files)
+    dataset = make("language-model", examples).dataset(examples, 4, shuffle=True)
+    epochs = [arrays(dataset), arrays(dataset)]
+    assert rows(epochs[0]) == rows(epochs[1]) == rows(arrays(make("language-model", examples).dataset(list(examples))))
+    assert not same(*epochs)
+    unshuffled = make("language-model", examples).dataset(examples, 4)
+    assert same(arrays(unshuffled), arrays(make("language-model", examples).dataset(list(examples), 4)))
+
+
+# What is kept of a corpus
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Counts how often something is computed and not found in the cache."""
+    found = []
+    write = cache._write
+    monkeypatch.setattr(cache, "_write", lambda path, text: (found.append(path), write(path, text)))
+    return found
+
+
+def test_vocabularies_and_counts_are_found_once_for_the_same_files_and_options(files, tmp_path, passes):
+    def run(**options):
+        examples = read_examples(files, cache=tmp_path / "cache")
+        learned = KINDS["language-model"].learned(examples, tokenizer="whitespace", **options)
+        dataset = learned.dataset(examples, batch_tokens=50)
+        return learned.get_config(), dataset.batches_in_epoch
+
+    first = run()
+    assert len(passes) == 3  # the vocabulary, the check, the lengths
+    assert run() == first
+    assert len(passes) == 3
+    assert first[0] == make("language-model", read_examples(files)).get_config()
+    assert len(run(lowercase=True)[0]["codec"]["vocabulary"]) == len(first[0]["codec"]["vocabulary"])
+    assert len(passes) == 5  # another vocabulary, and lengths by it; the same examples
+    path = files.parent / "part-0.txt"
+    path.write_text(path.read_text() + "new words here\n")
+    assert len(run()[0]["codec"]["vocabulary"]) == len(first[0]["codec"]["vocabulary"]) + 3
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: data[:0], lambda data: data[:70] + b"\xff" + data[71:]]
+)
+def test_a_damaged_cache_is_made_anew(files, tmp_path, passes, damage):
+    def learned():
+        return KINDS["language-model"].learned(read_examples(files, cache=tmp_path / "cache")).get_config()
+
+    first = learned()
+    [path] = (tmp_path / "cache").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert learned() == first
+    assert path.read_bytes() == whole
+    assert len(passes) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_named(files, tmp_path):
+    (tmp_path / "file").write_text("")
+    examples = read_examples(files, cache=tmp_path / "file")
+    with pytest.raises(InputError, match="must be a directory that can be written to"):
+        KINDS["language-model"].learned(examples)
+
+
+def test_a_cache_keeps_no_sign_of_a_failure(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("a\tx\nb\ty\n")
+    preprocessor = make("classifier", [("a", "x")])
+    examples = read_examples(path, cache=tmp_path / "cache")
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"a\.tsv:2: A label must be one of"):
+            preprocessor.dataset(examples)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_same_question_about_other_files_has_another_answer(tmp_path):
+    paths = [tmp_path / name for name in ("a.txt", "b.txt")]
+    for path in paths:
+        path.write_text(path.name)
+    for path in paths:
+        examples = read_examples(path, cache=tmp_path / "cache")
+        assert cache.remembered(examples, ["name"], lambda path=path: path.name) == path.name
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert json.loads(next((tmp_path / "cache").iterdir()).read_text().split("\n", 1)[1])[0] in ("a.txt", "b.txt")

@@ -1,0 +1,186 @@
+"""A training that is ended at any moment goes on bit for bit: in this process by exceptions, in others by signals."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from toy import EXAMPLES
+
+import seq_models as sm
+from seq_models.tasks import TASKS
+from seq_models.training import trainer
+from seq_models.training.options import TrainingOptions
+from seq_models.training.resume import Resume
+from seq_models.training.run_directory import RunDirectory
+
+EPOCHS, BATCHES = 3, 3  # of 3 examples each, two in the last one
+
+
+def run(directory, task="classifier", **options):
+    options = {"epochs": EPOCHS, "batch_size": 3, "learning_rate": 0.05, "patience": 2, "watch_share": 0, **options}
+    model_options = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, "dropout": 0.3}
+    data = EXAMPLES[task]
+    return trainer.train(TASKS[task], data, data, directory, TrainingOptions(**options), model_options, {})
+
+
+def contents(found):
+    """All that a training leaves behind which depends on the numbers."""
+    weights = sm.load_run(found.path).get_weights()
+    newest, _ = trainer.Checkpoints(found.checkpoints).newest(pytest.fail)
+    return found.read_metrics(), [*weights, *newest.values()]
+
+
+def assert_bit_equal(one, other):
+    assert one[0] == other[0]
+    assert all(np.array_equal(a, b) for a, b in zip(one[1], other[1], strict=True))
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Lets a training break after so many batches; every batch is checkpointed."""
+    plain = Resume.on_train_batch_end
+
+    def breaking(after):
+        count = iter(range(10_000))
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.saved -= 2 * self.seconds
+            plain(self, batch, logs)
+            if next(count) == after:
+                raise Interrupted
+
+        monkeypatch.setattr(Resume, "on_train_batch_end", on_train_batch_end)
+
+    return breaking
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_in_the_middle_of_an_epoch_a_training_goes_on_as_if_nothing_had_been(tmp_path, interrupt, task):
+    interrupt(10_000)
+    whole = contents(run(tmp_path / "whole", task, epochs=2))
+    interrupt(4)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", task, epochs=2)
+    interrupt(10_000)
+    assert_bit_equal(contents(run(tmp_path / "broken", task, epochs=2)), whole)
+
+
+@pytest.mark.slow
+def test_a_training_broken_after_every_single_batch_comes_to_the_same_end(tmp_path, interrupt):
+    interrupt(10_000)
+    whole = contents(run(tmp_path / "whole", schedule="cosine"))
+    for _ in range(EPOCHS * BATCHES):
+        interrupt(0)
+        with pytest.raises(Interrupted):
+            run(tmp_path / "broken", schedule="cosine")
+    interrupt(10_000)
+    assert_bit_equal(contents(run(tmp_path / "broken", schedule="cosine")), whole)
+
+
+def test_early_stopping_counts_on_over_an_interruption(tmp_path, interrupt):
+    options = {"learning_rate": 0.0, "epochs": 6, "patience": 3}  # no epoch is better than the first
+    interrupt(10_000)
+    whole = run(tmp_path / "whole", **options).read_metrics()
+    assert len(whole["epochs"]) == 4
+    interrupt(7)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", **options)
+    interrupt(10_000)
+    assert run(tmp_path / "broken", **options).read_metrics() == whole
+
+
+def test_a_damaged_newest_checkpoint_costs_a_few_batches_and_changes_nothing(tmp_path, interrupt, capsys):
+    interrupt(10_000)
+    whole = contents(run(tmp_path / "whole"))
+    interrupt(5)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken")
+    newest = max(RunDirectory(tmp_path / "broken").checkpoints.glob("*.npz"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    interrupt(10_000)
+    assert_bit_equal(contents(run(tmp_path / "broken")), whole)
+    assert f"{newest} is damaged" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_model_is_refused_and_stays(tmp_path, interrupt):
+    interrupt(1)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run")
+    checkpoints = RunDirectory(tmp_path / "run").checkpoints
+    arrays, state = trainer.Checkpoints(checkpoints).newest(pytest.fail)
+    trainer.Checkpoints(checkpoints).save(99, {**arrays, "model/0": arrays["model/0"][:1]}, state)
+    before = {path: path.read_bytes() for path in checkpoints.iterdir()}
+    with pytest.raises(sm.InputError, match="The checkpoint must be one of this model, .* Received: "):
+        run(tmp_path / "run")
+    assert {path: path.read_bytes() for path in checkpoints.iterdir()} == before
+
+
+def test_a_full_disk_ends_a_training_with_one_sentence_and_it_goes_on_later(tmp_path, interrupt, monkeypatch):
+    interrupt(10_000)
+    whole = contents(run(tmp_path / "whole"))
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.Model, "save", full)
+        with pytest.raises(sm.InputError, match="model.keras must be on a disk .* Received: No space left on device"):
+            run(tmp_path / "full")
+    assert_bit_equal(contents(run(tmp_path / "full")), whole)
+
+
+def command(directory, out):
+    files = [f"--{split}={directory / 'train.tsv'}" for split in ("train", "valid")]
+    options = ["epochs=40", "batch_size=2", "units=8", "tokenizer=whitespace", "patience=40", "dropout=0.2"]
+    words = [
+        "train",
+        "classifier",
+        *files,
+        "--out",
+        str(out),
+        "--set",
+        *options,
+        "checkpoint_seconds=0.2",
+        "watch_share=0",
+    ]
+    return [sys.executable, "-m", "seq_models.cli", *words]
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_process_which_then_goes_on_to_the_same_end(tmp_path):
+    (tmp_path / "train.tsv").write_text(
+        "".join(f"{text}\t{label}\n" for text, label in EXAMPLES["classifier"]), "utf-8"
+    )
+    assert subprocess.run(command(tmp_path, tmp_path / "whole"), capture_output=True, timeout=300).returncode == 0
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
+        process = subprocess.Popen(
+            command(tmp_path, tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        wait_for_a_new_checkpoint(tmp_path / "killed", process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == code
+        assert "Traceback" not in said
+    assert subprocess.run(command(tmp_path, tmp_path / "killed"), capture_output=True, timeout=300).returncode == 0
+    whole, killed = (contents(RunDirectory(tmp_path / name)) for name in ("whole", "killed"))
+    assert json.dumps(whole[0]) == json.dumps(killed[0])
+    assert_bit_equal(whole, killed)
+
+
+def wait_for_a_new_checkpoint(out, process, seconds=120):
+    def newest():
+        return max(((path.name, path.stat().st_mtime_ns) for path in out.glob("checkpoints/*.npz")), default=None)
+
+    before, until = newest(), time.monotonic() + seconds
+    while newest() == before:
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
