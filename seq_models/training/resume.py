@@ -7,6 +7,7 @@ import time
 import keras
 
 from seq_models.errors import InputError
+from seq_models.training.strategy import of_every_replica
 from seq_models.training.variables import steps_of, value_of
 
 # What the callbacks of a training remember from one epoch to the next.
@@ -16,6 +17,9 @@ REMEMBERED = {
     "BestModel": ("best",),
 }
 
+SAVE = 1  # the wish for a checkpoint; greater numbers are signals
+STEPS_BETWEEN_AGREEMENTS = 5  # of several workers
+
 
 class Resume(keras.callbacks.Callback):
     """Saves where a training is, and lets it go on from there.
@@ -24,20 +28,24 @@ class Resume(keras.callbacks.Callback):
     metrics, what the callbacks remember, and the position in the data. It is saved every few seconds, at the start of
     every epoch, and when `termination` is asked for. To be the last of the callbacks.
 
+    Several workers save together, for the metrics are sums over all of them: every few steps they agree on whether the
+    chief finds that it is time, or one of them was asked to end; then all end.
+
     Args:
         checkpoints: `Checkpoints`.
         position: That of the training data; its `epoch` and `batches` say where an epoch begins.
         others: The other callbacks of the training.
         termination: A `Termination`.
         seconds: Time between two checkpoints.
-        writes: Whether this process saves; of several workers only the chief does.
+        cluster: A `Cluster`.
     """
 
-    def __init__(self, checkpoints, position, others, termination, seconds, writes=True):
+    def __init__(self, checkpoints, position, others, termination, seconds, cluster):
         super().__init__()
         self.checkpoints, self.position, self.termination = checkpoints, position, termination
+        self.cluster = cluster
         self.others = {type(other).__name__: other for other in others if type(other).__name__ in REMEMBERED}
-        self.seconds, self.writes = seconds, writes
+        self.seconds = seconds
         self.restored = None
 
     def restore(self, model, warn):
@@ -73,27 +81,37 @@ class Resume(keras.callbacks.Callback):
         if self.restored is None:
             self._save()
         self.restored = None
-        self._end_if_asked()
+        self._act_on(self._wishes())
 
     def on_train_batch_end(self, batch, logs=None):
         self.batches = self.first + batch + 1
-        if self.termination.asked or time.monotonic() - self.saved > self.seconds:
+        if self.cluster.several and self.batches % STEPS_BETWEEN_AGREEMENTS:
+            return
+        wishes = self._wishes()
+        if any(wishes):
             self._save()
-        self._end_if_asked()
+        self._act_on(wishes)
+
+    def _wishes(self):
+        """Of every worker: the number of the signal that it got, else SAVE or 0."""
+        late = self.cluster.chief and time.monotonic() - self.saved > self.seconds
+        wish = self.termination.asked or (SAVE if late else 0)
+        return of_every_replica(self.model.distribute_strategy, wish) if self.cluster.several else [wish]
+
+    def _act_on(self, wishes):
+        asked = max(wishes)
+        if asked > SAVE:
+            raise SystemExit(128 + asked)
 
     def _save(self):
         self.saved = time.monotonic()
-        if not self.writes:
-            return
         variables = {**_model_variables(self.model), **_metric_variables(self.model)}
         arrays = {name: value_of(variable) for name, variable in variables.items()}
+        if not self.cluster.chief:
+            return
         callbacks = {name: {key: vars(other)[key] for key in REMEMBERED[name]} for name, other in self.others.items()}
         state = {"epoch": self.epoch, "batches": self.batches, "callbacks": callbacks}
         self.checkpoints.save(steps_of(self.model), arrays, state)
-
-    def _end_if_asked(self):
-        if self.termination.asked:
-            raise SystemExit(128 + self.termination.asked)
 
 
 class Termination:

@@ -63,7 +63,7 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
             )
         callbacks = _callbacks(run, task, options, cluster.chief)
         resume = Resume(
-            Checkpoints(run.checkpoints), position, callbacks, termination, options.checkpoint_seconds, cluster.chief
+            Checkpoints(run.checkpoints), position, callbacks, termination, options.checkpoint_seconds, cluster
         )
         finite = StopOnNaN(
             lambda epoch, batch: _texts_at(model, train_data, options, cluster, epoch, resume.first + batch)

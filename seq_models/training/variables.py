@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def value_of(variable):
-    """The value in this process, a NumPy array; no other worker is asked."""
+    """The value, a NumPy array. That of a metric is a sum over all replicas: of several workers all must ask for it."""
     return tf.convert_to_tensor(variable).numpy()
 
 
