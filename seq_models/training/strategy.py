@@ -57,13 +57,5 @@ def distribute(strategy, dataset):
 
 def of_every_replica(strategy, number):
     """What each replica gives for a number (an integer of 64 bits), a list; all workers must ask."""
-    gathered = _gathering(strategy)(tf.constant([number], tf.int64))
-    return strategy.experimental_local_results(gathered)[0].numpy().tolist()
-
-
-@functools.cache  # traced once
-def _gathering(strategy):
-    def gather(number):
-        return tf.distribute.get_replica_context().all_gather(number, axis=0)
-
-    return tf.function(lambda number: strategy.run(gather, args=(number,)))
+    numbers = strategy.experimental_distribute_values_from_function(lambda _: tf.constant([number], tf.int64))
+    return strategy.gather(numbers, axis=0).numpy().tolist()
