@@ -17,6 +17,7 @@ def written_whole(path):
     """
     aside = path.with_name(f".{os.getpid()}.{path.name}")  # the ending stays, for Keras looks at it
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
         _flush(aside)
         aside.replace(path)
@@ -27,7 +28,8 @@ def written_whole(path):
             f"Received: {error.strerror or error}"
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
 
 
 def write_whole(path, text):

@@ -69,6 +69,9 @@ class EncoderDecoder(Task, models.EncoderDecoder):
         rows = zip(sources, targets, answers, strict=True)
         return [{"source": source, "expected": target, "predicted": a.decode()} for source, target, a in rows]
 
+    def read_codec(self):
+        return self.preprocessor.source
+
     def attend(self, source, target):
         """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target."""
         memory, states, mask = self.encode(source)

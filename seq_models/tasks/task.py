@@ -87,6 +87,15 @@ class Task(TokenTraining):
         padded = tf.nest.map_structure(lambda rows: dense(rows) if isinstance(rows, tf.RaggedTensor) else rows, encoded)
         return self.preprocessor.finish(*padded)
 
+    def texts(self, inputs):
+        """The texts of a batch of inputs again, strings; of a pair the source. Unknown words are `<unk>`."""
+        ids, *_ = tf.nest.flatten(inputs)
+        return [text.decode() for text in self.read_codec().decode(ids).numpy()]
+
+    def read_codec(self):
+        """That of the texts that the model reads."""
+        return self.preprocessor.codec
+
     def predict_text(self, texts, batch_size=64):
         """Answers to texts, a list of dictionaries: what `respond` says of each.
 

@@ -44,7 +44,6 @@ def _read(path):
 
 
 def _write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, f"{_digest(text)}\n{text}")
 
 

@@ -33,7 +33,6 @@ class Checkpoints:
             InputError: If it cannot be written; the checkpoints before are still there.
         """
         path = self.directory / f"{steps:010d}.npz"
-        self.directory.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as aside:
             np.savez(aside, **arrays, **{STATE: np.frombuffer(json.dumps(state).encode(), np.uint8)})
         for old in self._paths()[KEPT:]:
