@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
+import seq_models as sm
 from seq_models.text import corpora
 
 ENDINGS = {"language-model": "txt", "labeler": "conll", "classifier": "tsv", "encoder-decoder": "tsv"}
@@ -68,7 +68,7 @@ def finish(words, log, seconds):
 
 def weights(run):
     """The weights of the best model of a run directory, a list of arrays."""
-    return keras.saving.load_model(Path(run) / "model.keras").get_weights()
+    return sm.load_run(run).get_weights()
 
 
 def epochs(run):
