@@ -2,10 +2,11 @@
 
 A batching has
 
-    batches(strings, order, left_out)   the batches of an epoch, a dataset
-    batch(*strings)                     one batch, of the strings of some examples
-    number(measure)                     how many batches an epoch has
-    divided(count)                      the batching that makes the count-th part of each batch
+    batches(epoch, width)   a dataset of the batches of an epoch; `epoch()` gives, when one begins, its examples as
+                            tuples of `width` strings, their order, and how many batches nobody will look at
+    batch(*strings)         one batch, of the strings of some examples
+    number(measure)         how many batches an epoch has
+    divided(count)          the batching that makes the count-th part of each batch
 """
 
 import dataclasses
@@ -14,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.text.codec import CHUNK, padded
-from seq_models.text.pipeline import WORKERS
+from seq_models.text.codec import chunked, padded
+from seq_models.text.pipeline import WORKERS, columns, strings
 
 POOL = 32  # batches whose examples are sorted by length together
 GROWTH = 1.2  # of the longest length from one bucket to the next
@@ -42,24 +43,31 @@ class Rows:
     def batch(self, *strings):
         return self.finish(*padded(self.encode(*strings)))
 
-    def batches(self, strings, order, left_out):
-        def by_length(number, texts):
+    def batches(self, epoch, width):
+        def pools():
+            rows, order, left_out = epoch()
+            for number, pool in enumerate(chunked(rows, POOL * self.size)):
+                starts = order.permuted(range(0, len(pool), self.size))
+                needed = number >= left_out // POOL  # batches that are left out may as well be empty
+                yield starts, *columns(pool if needed else [], width)
+
+        def by_length(starts, *texts):
             examples = self.encode(*texts)
-            shortest_first = tf.argsort(self.lengths(*examples), stable=True)
-            return number, tf.nest.map_structure(lambda rows: tf.gather(rows, shortest_first), examples)
+            return starts, (tf.argsort(self.lengths(*examples), stable=True), examples)
 
-        def cut(number, examples):
-            starts = tf.range(0, count_rows(examples), self.size)
-            starts = starts if order is None else order.permuted(starts, number)
-            return tf.data.Dataset.from_tensor_slices(starts).map(lambda start: one(start, examples))
+        def each(starts, pool):
+            starts = tf.data.Dataset.from_tensor_slices(starts)
+            return tf.data.Dataset.zip(starts, tf.data.Dataset.from_tensors(pool).repeat())
 
-        def one(start, examples):
-            batch = tf.nest.map_structure(lambda rows: rows[start : start + self.size], examples)
-            return self.finish(*padded(batch))
+        def cut(start, pool):
+            shortest_first, examples = pool
+            rows = shortest_first[start : start + self.size]
+            return self.finish(*padded(tf.nest.map_structure(lambda values: tf.gather(values, rows), examples)))
 
-        # Pools that are left out as a whole need not be encoded.
-        pools = strings.batch(POOL * self.size).enumerate().skip(left_out // POOL)
-        return pools.map(by_length, num_parallel_calls=WORKERS).flat_map(cut).skip(left_out % POOL)
+        signature = (tf.TensorSpec([None], tf.int32), *(tf.TensorSpec([None], tf.string),) * width)
+        pools = tf.data.Dataset.from_generator(pools, output_signature=signature)
+        pools = pools.map(by_length, num_parallel_calls=WORKERS)
+        return pools.flat_map(each).map(cut, num_parallel_calls=WORKERS)
 
     def number(self, count):
         """Batches of so many examples."""
@@ -95,16 +103,19 @@ class Tokens:
     def batch(self, *strings):
         return self.finish(*padded(self.encode(*strings)))
 
-    def batches(self, strings, order, left_out):
+    def batches(self, epoch, width):
         def length(*example):
             return tf.reduce_max([tf.shape(rows)[0] for rows in tf.nest.flatten(example) if rows.shape.rank])
 
-        rows = strings.batch(CHUNK).map(self.encode, num_parallel_calls=WORKERS).unbatch()
+        def chunks():
+            rows, _, _ = epoch()
+            return chunked(rows)
+
+        rows = strings(chunks, width).map(self.encode, num_parallel_calls=WORKERS).unbatch()
         rows = rows.map(lambda *example: example)  # a row of a ragged tensor is a plain tensor from here on
         longest, sizes = zip(*self._buckets(), strict=True)
         batches = rows.bucket_by_sequence_length(length, [upper + 1 for upper in longest], [*sizes, 1])
-        batches = batches if order is None else order.shuffled(batches, POOL)
-        return batches.map(self.finish).skip(left_out)
+        return batches.map(self.finish)
 
     def number(self, lengths):
         """Batches of examples of which `lengths[n]` have length n."""
@@ -123,7 +134,7 @@ class Tokens:
 
     def _buckets(self):
         """(longest length, rows of a batch) of each bucket."""
-        longest, buckets = 8, []
+        longest, buckets = 1, []
         while True:
             longest = min(longest, self.longest)
             buckets.append((longest, max(self.size // longest, 1)))
@@ -136,9 +147,3 @@ def widths(*examples):
     """The length of the longest sequence of each encoded example (N,)."""
     ragged = [rows for rows in tf.nest.flatten(examples) if isinstance(rows, tf.RaggedTensor)]
     return tf.reduce_max(tf.stack([rows.row_lengths() for rows in ragged]), axis=0)
-
-
-def count_rows(examples):
-    """Number of examples in an encoded structure."""
-    targets = tf.nest.flatten(examples)[-1]
-    return targets.nrows(tf.int32) if isinstance(targets, tf.RaggedTensor) else tf.shape(targets)[0]

@@ -11,11 +11,12 @@ import tensorflow as tf
 from seq_models.errors import InputError
 from seq_models.text.batching import Rows, Tokens, widths
 from seq_models.text.cache import remembered
-from seq_models.text.codec import CHUNK, Codec, append, dense, prepend
+from seq_models.text.codec import Codec, append, chunked, dense, shifted
 from seq_models.text.labels import Labels
-from seq_models.text.pipeline import WORKERS, Position, epochs, strings
+from seq_models.text.order import Position
+from seq_models.text.pipeline import WORKERS, epochs, strings, width_of
 from seq_models.text.progress import watched
-from seq_models.text.vocabulary import START, Vocabulary
+from seq_models.text.vocabulary import Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
 WORD_LENGTH = 24  # characters of a word that are read, the end included
@@ -86,9 +87,7 @@ class Preprocessor:
         shares = [sum(measures[worker::workers]) for worker in range(workers)] if by_files else [sum(measures)]
         numbers = list(map(batching.number, shares))
         number, own = max(numbers), numbers[index if by_files else 0]
-        dataset = epochs(
-            parts, self.fields, batching, number, number - own, seed if shuffle else None, position or Position()
-        )
+        dataset = epochs(parts, self.fields, batching, number - own, seed if shuffle else None, position or Position())
         if position is None:  # an epoch that begins at a position may be shorter
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(number))
         dataset.batches_in_epoch = number
@@ -136,7 +135,7 @@ class Preprocessor:
         return counts
 
     def _count_lengths(self, part):
-        chunks = strings((part,), self.fields).batch(CHUNK)
+        chunks = strings(lambda: chunked(map(self.fields, part)), width_of((part,), self.fields))
         lengths = chunks.map(lambda *texts: widths(*self.encode(*texts)), num_parallel_calls=WORKERS)
         counts = np.zeros(1, int)
         for chunk in watched(lengths, "measuring examples"):
@@ -184,7 +183,7 @@ class LanguageModelPreprocessor(Preprocessor):
 
     def encode(self, text):
         targets = self.codec.encode(text)
-        return prepend(START, targets)[:, :-1], targets, tf.ones_like(targets, tf.float32)
+        return shifted(targets), targets, tf.ones_like(targets, tf.float32)
 
     def inputs(self, text):
         return dense(self.encode(text)[0])
@@ -279,9 +278,10 @@ class SequenceLabelerPreprocessor(Preprocessor):
         return tuple(SEPARATOR.join(part) for part in example)
 
     def encode(self, tokens, labels):
-        names = tf.strings.split(labels, SEPARATOR)[:, : self.codec.max_length - 1]
-        weights = append(tf.ones_like(names, tf.float32), 0)
-        return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), append(self.labels.ids(names), 0), weights
+        names = append(tf.strings.split(labels, SEPARATOR)[:, : self.codec.max_length - 1], "")
+        targets = self.labels.ids(names)  # -1 at the end token
+        weights = tf.cast(targets >= 0, tf.float32)
+        return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), tf.maximum(targets, 0), weights
 
     def encode_tokens(self, tokens):
         """Tokens, ragged (B, None) -> ids, and with characters a pair of them and character ids, ragged."""
@@ -336,7 +336,7 @@ class EncoderDecoderPreprocessor(Preprocessor):
 
     def encode(self, source, target):
         targets = self.target.encode(target)
-        inputs = self.source.encode(source), prepend(START, targets)[:, :-1]
+        inputs = self.source.encode(source), shifted(targets)
         return inputs, targets, tf.ones_like(targets, tf.float32)
 
     def lengths(self, inputs, targets, weights):

@@ -31,7 +31,7 @@ class WordTokenizer:
     """
 
     def tokenize(self, texts):
-        return tf_text.regex_split(texts, rf"\s+|{TOKEN}", TOKEN)
+        return tf.strings.split(tf.strings.regex_replace(texts, TOKEN, r"\0 "))
 
     def detokenize(self, tokens):
         text = tf.strings.reduce_join(tokens, axis=-1, separator=" ")
