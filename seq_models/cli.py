@@ -81,6 +81,13 @@ def _parser():
     export.add_argument("--to", required=True, metavar="BASE", help="the directory of all models")
     export.add_argument("--name", required=True, help="the model's name")
 
+    # The flags of the server are parsed where it is: to import it takes TensorFlow. No word starts with \0, so none of
+    # them is taken for a flag here.
+    help = "a development server with TensorFlow Serving's API: serve --help"
+    serve = commands.add_parser("serve", help=help, add_help=False, prefix_chars="\0")
+    serve.add_argument("flags", nargs="*")
+    serve.set_defaults(command=_serve)
+
     inspect = command(_inspect, "what is wrong with data, before training on it")
     inspect.add_argument("task", choices=TASK_NAMES)
     _add_data(inspect, "--data", required=True)
@@ -223,6 +230,12 @@ def _export(options):
     from seq_models.tasks import load_run
 
     print(export(load_run(options.directory), Path(options.to) / options.name))
+
+
+def _serve(options):
+    from seq_models.serving.server import parse_flags, serve
+
+    serve(parse_flags(options.flags))
 
 
 def _inspect(options):
