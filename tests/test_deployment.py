@@ -143,7 +143,7 @@ COMPOSE_FILE = record(
     volumes={"type": "object", "additionalProperties": record({})},
 )
 METADATA = record({"name": TEXT}, labels={"type": "object", "additionalProperties": TEXT})
-ENDPOINT = record({"port": TEXT, "path": TEXT, "interval": DURATION}, fallbackScrapeProtocol=TEXT)
+ENDPOINT = record({"port": TEXT, "path": TEXT, "interval": DURATION})
 SERVICE_MONITOR = record(
     {
         "apiVersion": {"const": "monitoring.coreos.com/v1"},
