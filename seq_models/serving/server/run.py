@@ -1,0 +1,240 @@
+"""A server from its start to its end."""
+
+import logging
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import tensorflow as tf
+import uvicorn
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow.core.protobuf import config_pb2
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.config import model_server_config_pb2
+
+from seq_models.errors import InputError
+from seq_models.serving.server.batching import Batcher
+from seq_models.serving.server.config import read_batching, read_models, read_monitoring
+from seq_models.serving.server.grpc_service import ModelService, PredictionService
+from seq_models.serving.server.metrics import Metrics
+from seq_models.serving.server.models import Models
+from seq_models.serving.server.rest import RestApi
+from seq_models.serving.server.servable import Servable
+from seq_models.serving.server.service import Service
+from seq_models.serving.server.status import RequestError
+from seq_models.serving.server.versions import models_in, versions_in
+from seq_models.serving.server.warm_up import warm_up
+
+GRACE = 5  # seconds that requests have to end when the server does
+LOG = logging.getLogger(__name__)
+
+
+class Server:
+    """Both APIs on their ports, within a `with` block.
+
+    The ports open when the models are ready. `port` and `rest_api_port` are their numbers then.
+
+    Args:
+        options: Of `parse_flags`.
+    Raises:
+        InputError: On entry, if a model cannot be loaded, a file is malformed or a port is in use.
+    """
+
+    def __init__(self, options):
+        self._options = options
+        self._ends = []  # what to do at the end, the last first
+        self.port = None
+        self.rest_api_port = None
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self._stop()
+
+    def _stop(self):
+        while self._ends:
+            self._ends.pop()()
+
+    def _start(self):
+        options = self._options
+        metrics_path = read_monitoring(options.monitoring_config_file) if options.monitoring_config_file else None
+        configs = _configs(options)
+        rest_socket = self._claim("--rest_api_port", options.rest_api_port)
+        if options.port:  # to know now: to load models takes long
+            self._claim("--port", options.port).close()
+        models = self._load(configs)
+        service = Service(models, Metrics(), self._batcher())
+        self._start_grpc(service)
+        self._start_rest(service, rest_socket, metrics_path)
+
+    def _load(self, configs):
+        options = self._options
+        models = Models(_loader(options), options.allow_version_labels_for_unavailable_models)
+        self._ends.append(models.stop)
+        try:
+            models.set(configs)
+        except RequestError as error:
+            raise InputError(f"A model must load. Received: {error.message}") from error
+        if options.file_system_poll_wait_seconds:
+            models.watch(options.file_system_poll_wait_seconds)
+        if options.model_config_file and options.model_config_file_poll_wait_seconds:
+            self._watch_config(models, options.model_config_file, options.model_config_file_poll_wait_seconds)
+        return models
+
+    def _watch_config(self, models, path, seconds):
+        stopped = threading.Event()
+        self._ends.append(stopped.set)
+
+        def watch(text):
+            while not stopped.wait(seconds):
+                try:
+                    new = Path(path).read_text("utf-8")
+                    if new != text:
+                        text = new
+                        models.set(read_models(path))
+                except (OSError, UnicodeDecodeError, InputError, RequestError) as error:
+                    LOG.warning("%s is not used: %s", path, error)
+
+        threading.Thread(target=watch, args=(Path(path).read_text("utf-8"),), name="config", daemon=True).start()
+
+    def _batcher(self):
+        options = self._options
+        if not options.enable_batching:
+            return None
+        parameters = read_batching(options.batching_parameters_file) if options.batching_parameters_file else {}
+        batcher = Batcher(**parameters)
+        self._ends.append(batcher.stop)
+        return batcher
+
+    def _claim(self, flag, port):
+        """A socket at a port; it does not listen yet."""
+        host = self._options.host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # Of TCP by name: asyncio turns off the waiting for more bytes only where it reads that.
+        claimed = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._ends.append(claimed.close)
+        claimed.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            claimed.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"{flag} and --host must be a free port of this machine. Received: {host}:{port}, {error.strerror}"
+            ) from error
+        return claimed
+
+    def _start_grpc(self, service):
+        options = self._options
+        limits = [("grpc.max_receive_message_length", options.max_request_bytes), ("grpc.so_reuseport", 0)]
+        pool = ThreadPoolExecutor(options.grpc_max_threads, "grpc")
+        server = grpc.server(pool, options=[*limits, ("grpc.max_send_message_length", -1)])
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service), server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service.models), server)
+        if options.enable_grpc_healthcheck_service:
+            health_pb2_grpc.add_HealthServicer_to_server(_health(), server)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        try:
+            self.port = server.add_insecure_port(f"{host}:{options.port}")
+        except RuntimeError as error:
+            raise InputError(f"--port must be a free port. Received: {options.port}, {error}") from error
+        server.start()
+        self._ends.append(pool.shutdown)
+        self._ends.append(lambda: server.stop(GRACE).wait())
+
+    def _start_rest(self, service, rest_socket, metrics_path):
+        pool = ThreadPoolExecutor(self._options.rest_api_num_threads, "rest")
+        config = uvicorn.Config(
+            RestApi(service, pool, self._options, metrics_path),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([rest_socket],), name="rest", daemon=True)
+        thread.start()
+        self._ends.append(pool.shutdown)
+        self._ends.append(thread.join)
+        self._ends.append(lambda: setattr(server, "should_exit", True))
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        self.rest_api_port = rest_socket.getsockname()[1]
+
+
+def _health():
+    servicer = health.HealthServicer()
+    for name in ("", "ModelService", "PredictionService"):
+        servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return servicer
+
+
+def _configs(options):
+    """The `ModelConfig`s that the flags ask for, each with a version on the disk."""
+    if options.model_config_file:
+        configs = read_models(options.model_config_file)
+    elif options.model_base:
+        configs = [_config(name, path) for name, path in models_in(options.model_base).items()]
+    else:
+        configs = [_config(options.model_name, options.model_base_path)]
+    for config in configs:
+        # TensorFlow Serving would wait for a version to come; who starts a server by hand has mistyped.
+        if not Path(config.base_path).is_dir():
+            raise InputError(f"The base path of {config.name} must be a directory. Received: {config.base_path}")
+        if not versions_in(config.base_path):
+            problem = "must hold versions, directories with a number for a name"
+            raise InputError(f"The base path of {config.name} {problem}. Received: {config.base_path}, without any")
+    return configs
+
+
+def _config(name, path):
+    return model_server_config_pb2.ModelConfig(name=name, base_path=str(path), model_platform="tensorflow")
+
+
+def _loader(options):
+    threads = config_pb2.ConfigProto(
+        intra_op_parallelism_threads=options.tensorflow_intra_op_parallelism,
+        inter_op_parallelism_threads=options.tensorflow_inter_op_parallelism,
+    )
+
+    def load(path, number):
+        servable = Servable(path, number, threads)
+        if options.enable_model_warmup:
+            try:
+                warm_up(servable, path)
+            except BaseException:
+                servable.close()
+                raise
+        return servable
+
+    return load
+
+
+def serve(options):
+    """Runs a server until SIGTERM or SIGINT.
+
+    Args:
+        options: Of `parse_flags`.
+    Raises:
+        InputError: As of `Server`.
+    """
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("seq_models").setLevel(logging.INFO)
+    tf.get_logger().setLevel(logging.ERROR)  # it warns that the loader of version 1, the server's, is an old one
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with Server(options) as server:
+        rest = f"http://{options.host}:{server.rest_api_port}/v1/models"
+        print(f"gRPC at {options.host}:{server.port}, REST at {rest}", flush=True)
+        ended.wait()
