@@ -80,6 +80,7 @@ def _parser():
     export.add_argument("directory", metavar="DIR")
     export.add_argument("--to", required=True, metavar="BASE", help="the directory of all models")
     export.add_argument("--name", required=True, help="the model's name")
+    export.add_argument("--version", type=int, metavar="N", help="a new version (default: one above the highest)")
 
     # The flags of the server are parsed where it is: to import it takes TensorFlow. No word starts with \0, so none of
     # them is taken for a flag here.
@@ -227,9 +228,13 @@ def _generate(options):
 
 def _export(options):
     from seq_models.serving import export
+    from seq_models.serving.server_config import check_name, write_server_config
     from seq_models.tasks import load_run
 
-    print(export(load_run(options.directory), Path(options.to) / options.name))
+    check_name(options.name)
+    path = export(load_run(options.directory), Path(options.to) / options.name, options.version)
+    write_server_config(options.to, options.name)
+    print(path)
 
 
 def _serve(options):

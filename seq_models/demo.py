@@ -25,6 +25,7 @@ QUESTIONS = {
     "classifier": ["the library was not boring", "the doctor was kind , but the book was boring"],
     "encoder-decoder": ["the green witch arrived", "the old books were boring"],
 }
+GOLDEN = 8  # texts to try each export with
 # The score of the table: its name, how it is written, and what it is held against.
 SCORES = {
     "language-model": ("perplexity", "{:.3f}", "{:.3f} lowest possible"),
@@ -50,6 +51,7 @@ def demo(out, share=1.0):
         corpus = corpora.load(name, train_size=int(share * recipe["size"]))
         model = _train(task, corpus, recipe)
         scores = model.score(corpus.test)
+        model.golden = [model.text_of(example) for example in corpus.valid[:GOLDEN]]
         model.save_run(out / "runs" / name)
         path = export(model, out / "exports" / name)
         _ask(console, model, path, QUESTIONS[name])

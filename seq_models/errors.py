@@ -11,6 +11,10 @@ class InputError(ValueError):
     """
 
 
+class ExportRefused(InputError):
+    """An export does not hold what a server needs, or does not answer as the model does."""
+
+
 class WorkerLost(RuntimeError):
     """Another worker of a training has not come, or has gone: all started again go on from the last checkpoint."""
 

@@ -19,9 +19,9 @@ def written_whole(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield aside
-        _flush(aside)
+        flush(aside)
         aside.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     except OSError as error:
         raise InputError(
             f"{path} must be on a disk that can be written to and has room; what it held is still there. "
@@ -38,7 +38,7 @@ def write_whole(path, text):
         aside.write_text(text, "utf-8")
 
 
-def _flush(path):
+def flush(path):
     """Waits until a file, or what a directory says of its files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

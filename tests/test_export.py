@@ -1,19 +1,43 @@
 """Exports: strings in, the model's own answers out, in a process that has never heard of seq_models."""
 
+import hashlib
 import json
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import small
+from tensorflow.core.protobuf.config_pb2 import CallableOptions
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+from toy import TEXTS, small
 
 import seq_models as sm
+from seq_models.serving.audit import Artifact
+from seq_models.serving.server_config import read_models, write_server_config
 from seq_models.tasks import TASKS
 
 QUESTIONS = ["a b c", "", "e", "unseen words here", "   ", "b\x00c", "我 a", "a " * 50]
+SIGNATURES = {
+    "classifier": {"serving_default": (["text"], ["label", "probabilities", "score"])},
+    "labeler": {
+        "serving_default": (["text"], ["lengths", "scores", "tags", "tokens"]),
+        "tokens": (["tokens"], ["lengths", "scores", "tags", "tokens"]),
+    },
+    "language-model": {
+        "serving_default": (["text"], ["lengths", "log_probability", "perplexity"]),
+        "generate": (["max_length", "prompt", "seed", "temperature"], ["lengths", "score", "text"]),
+        "next_words": (["text"], ["probabilities", "words"]),
+    },
+    "encoder-decoder": {
+        "serving_default": (["text"], ["lengths", "score", "translation"]),
+        "score": (["source", "target"], ["lengths", "log_probability"]),
+        "attention": (
+            ["source", "target"],
+            ["attention", "source_lengths", "source_tokens", "target_lengths", "target_tokens"],
+        ),
+    },
+}
 
 # The v1 loader and Session are what TensorFlow Serving runs.
 FRESH_PROCESS = """
@@ -27,20 +51,39 @@ outputs = {name: info.name for name, info in signature.outputs.items()}
 def plain(v):
     return [plain(x) for x in v] if isinstance(v, list) else v.decode() if isinstance(v, bytes) else v
 answers = session.run(outputs, {signature.inputs["text"].name: json.loads(sys.argv[2])})
-ops = {node.op for node in meta.graph_def.node} | {n.op for f in meta.graph_def.library.function for n in f.node_def}
-print(json.dumps({
-    "answers": {name: plain(value.tolist()) for name, value in answers.items()},
-    "inputs": list(signature.inputs), "ops": sorted(ops),
-    "encodings": [i.WhichOneof("encoding") for i in [*signature.inputs.values(), *signature.outputs.values()]],
-    "batch": [i.tensor_shape.dim[0].size for i in [*signature.inputs.values(), *signature.outputs.values()]],
-}))
+print(json.dumps({name: plain(value.tolist()) for name, value in answers.items()}))
 """
 
 
 @pytest.fixture(scope="module", params=TASKS)
 def exported(request, tmp_path_factory):
+    """A model and its export, moved after it was made."""
     model = small(request.param)
-    return model, sm.export(model, tmp_path_factory.mktemp("exports") / "name")
+    model.golden = TEXTS[:3]
+    base = tmp_path_factory.mktemp("exports")
+    path = sm.export(model, base / "name")
+    moved = base / "elsewhere"
+    (base / "name").rename(moved)
+    return model, moved / path.name
+
+
+@pytest.fixture(scope="module")
+def language_model(tmp_path_factory):
+    return Servable(sm.export(small("language-model"), tmp_path_factory.mktemp("exports") / "name"))
+
+
+class Servable:
+    """A SavedModel as a server holds it: nothing checks what it is fed."""
+
+    def __init__(self, path):
+        self.session = tf.compat.v1.Session(graph=tf.Graph())
+        with self.session.graph.as_default():
+            self.signatures = tf.compat.v1.saved_model.load(self.session, ["serve"], str(path)).signature_def
+
+    def __call__(self, name="serving_default", **inputs):
+        signature = self.signatures[name]
+        feed = {signature.inputs[key].name: value for key, value in inputs.items()}
+        return self.session.run({key: info.name for key, info in signature.outputs.items()}, feed)
 
 
 def test_a_fresh_process_without_seq_models_gives_the_models_answers(exported):
@@ -51,63 +94,136 @@ def test_a_fresh_process_without_seq_models_gives_the_models_answers(exported):
     )  # fmt: skip
     served = json.loads(done.stdout.splitlines()[-1])
     own = {name: tensor.numpy() for name, tensor in model.respond(tf.constant(QUESTIONS)).items()}
-    assert served["answers"].keys() == own.keys()
+    assert served.keys() == own.keys()
     for name, expected in own.items():
         if expected.dtype == object:
-            assert served["answers"][name] == [_text(value) for value in expected.tolist()], name
+            assert served[name] == [_text(value) for value in expected.tolist()], name
         else:
-            np.testing.assert_allclose(served["answers"][name], expected, atol=1e-5, err_msg=name)
-    assert served["inputs"] == ["text"]
-    assert set(served["encodings"]) == {"name"}, "no ragged and no sparse tensors"
-    assert set(served["batch"]) == {-1}
-    forbidden = [op for op in served["ops"] if "Cudnn" in op or "Xla" in op or "PyFunc" in op]
-    assert not forbidden
+            np.testing.assert_allclose(served[name], expected, atol=1e-5, err_msg=name)
 
 
 def _text(value):
     return [_text(v) for v in value] if isinstance(value, list) else value.decode()
 
 
-def test_a_row_alone_and_in_a_batch_gets_the_same_answer(exported):
+def test_the_signatures_have_the_names_that_clients_write(exported):
     model, path = exported
-    answer = tf.saved_model.load(str(path)).signatures["serving_default"]
-    together = answer(text=tf.constant(QUESTIONS))
-    for row, question in enumerate(QUESTIONS):
-        for name, tensor in answer(text=tf.constant([question])).items():
-            alone, batched = tensor.numpy()[0], together[name].numpy()[row]
-            if isinstance(alone, np.ndarray) and alone.ndim:
-                batched = batched[: len(alone)]
-            if tensor.dtype == tf.string:
-                assert np.array_equal(alone, batched), (name, question)
+    found = Artifact(path).signatures
+    named = {key: (sorted(signature.inputs), sorted(signature.outputs)) for key, signature in found.items()}
+    assert named == SIGNATURES[model.task_name]
+
+
+def test_an_export_is_the_weights_and_no_more_and_the_vocabulary_is_an_asset(exported):
+    model, path = exported
+    variables = tf.train.list_variables(str(path / "variables" / "variables"))
+    sizes = [int(np.prod(shape)) for name, shape in variables if name.startswith("variables_")]
+    assert sum(sizes) == model.count_params()
+    kept = {file.read_text("utf-8") for file in (path / "assets").iterdir()}
+    lists = [tokens for name, tokens in model.vocabularies().items() if name != "labels"]
+    assert kept == {"\n".join(tokens) + "\n" for tokens in lists}
+
+
+def test_the_warm_up_asks_every_signature_with_one_row_and_with_many(exported):
+    model, path = exported
+    records = tf.data.TFRecordDataset(str(path / "assets.extra" / "tf_serving_warmup_requests")).as_numpy_iterator()
+    requests = [PredictionLog.FromString(record).predict_log.request for record in records]
+    asked = [
+        (request.model_spec.signature_name, next(iter(request.inputs.values())).tensor_shape.dim[0].size)
+        for request in requests
+    ]
+    assert sorted(asked) == sorted(2 * [(name, size) for name in SIGNATURES[model.task_name] for size in (1, 32)])
+
+
+def test_the_manifest_says_what_the_export_holds_and_how_it_answers(exported):
+    model, path = exported
+    manifest = json.loads((path.parent / "manifests" / "1.json").read_text("utf-8"))
+    assert manifest["task"] == model.task_name
+    assert manifest["minimum_server"] == "2.20.0"
+    files = {str(file.relative_to(path)): file for file in path.rglob("*") if file.is_file()}
+    assert manifest["files"] == {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    assert manifest["signatures"].keys() == SIGNATURES[model.task_name].keys()
+    assert {"EnsureShape", "LookupTableFindV2"} <= set(manifest["operations"])
+    served = Servable(path)
+    golden = [case for case in manifest["golden"] if case["signature"] == "serving_default"]
+    assert [case["inputs"]["text"] for case in golden][:3] == [[text] for text in TEXTS[:3]]
+    for case in golden[:3]:
+        for name, value in served(text=case["inputs"]["text"]).items():
+            if value.dtype == object:
+                assert _text(value.tolist()) == case["outputs"][name]
             else:
-                np.testing.assert_allclose(alone, batched, atol=1e-5, err_msg=f"{name} {question}")
+                np.testing.assert_allclose(value, case["outputs"][name], atol=1e-5)
 
 
 def test_a_scalar_is_refused_and_an_empty_batch_is_answered(exported):
     _, path = exported
-    answer = tf.saved_model.load(str(path)).signatures["serving_default"]
-    with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
-        answer(text=tf.constant("scalar"))
-    assert all(tensor.shape[0] == 0 for tensor in answer(text=tf.constant([], tf.string)).values())
+    served = Servable(path)
+    signature = served.signatures["serving_default"]
+    # `Session.run` checks shapes in Python; this does not, as a server does not.
+    call = served.session._make_callable_from_options(
+        CallableOptions(feed=[signature.inputs["text"].name], fetch=[next(iter(signature.outputs.values())).name])
+    )
+    for wrong in (np.array(b"scalar", object), np.array([[b"a", b"b"]], object)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="is not compatible with expected shape"):
+            call(wrong)
+    assert all(len(array) == 0 for array in served(text=np.array([], object)).values())
 
 
-def test_versions_count_up_and_nothing_else_is_left(tmp_path):
+# The language model's options, a value a row
+
+
+def test_what_is_generated_follows_from_the_options_of_the_row(language_model):
+    options = {"seed": [1, 2, 1, 1], "temperature": [1, 1, 0, 1], "max_length": [9, 9, 9, 3]}
+    together = language_model("generate", prompt=["a", "a", "a", "a"], **options)
+    for row in range(4):
+        alone = language_model("generate", prompt=["a"], **{name: [values[row]] for name, values in options.items()})
+        assert alone["text"][0] == together["text"][row]
+        np.testing.assert_allclose(alone["score"][0], together["score"][row], rtol=1e-5)
+    assert len(set(together["text"])) == 4
+    assert together["lengths"].max() <= 9 and together["lengths"][3] <= 3
+    assert together["text"][0].startswith(together["text"][3])
+
+
+def test_options_that_a_request_leaves_out_have_defaults(language_model):
+    signature = language_model.signatures["generate"]
+    defaults = {name: tf.make_ndarray(tensor).tolist() for name, tensor in signature.defaults.items()}
+    assert defaults == {"seed": [0], "temperature": [1.0], "max_length": [40]}
+    rows = language_model("generate", prompt=["a", "b"])
+    assert len(rows["text"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [({"max_length": [0]}, "max_length must be 1 to 512"), ({"max_length": [513]}, "max_length must be 1 to 512"),
+     ({"temperature": [-0.5]}, "temperature must be 0 or more")],
+)  # fmt: skip
+def test_an_option_out_of_range_is_refused_with_a_sentence(language_model, option, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        language_model("generate", prompt=["a"], **option)
+
+
+def test_the_next_words_are_the_most_probable_ones_first(language_model):
+    model = small("language-model")
+    answer = language_model("next_words", text=["a b"])
+    probabilities = answer["probabilities"][0]
+    assert (np.diff(probabilities) <= 0).all() and probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert {word.decode() for word in answer["words"][0]} == {"</s>", *"abcde"}
+    best = model.generate(["a b"], max_length=1, temperature=0)[0]["text"].removeprefix("a b").strip()
+    assert best == answer["words"][0][0].decode().replace("</s>", "")
+
+
+# The files around the versions
+
+
+def test_versions_count_up_and_one_that_is_there_is_refused(tmp_path):
     model = small("classifier")
     base = tmp_path / "models" / "mood"
     (base / "7").mkdir(parents=True)
     assert sm.export(model, base) == base / "8"
-    assert sorted(path.name for path in base.iterdir()) == ["7", "8"]
-
-
-def test_exports_at_the_same_time_get_versions_of_their_own(tmp_path):
-    model = small("classifier")
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(sm.export(model, tmp_path).name)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
-    assert sorted(found) == ["1", "2", "3"]
+    assert sorted(path.name for path in base.iterdir()) == ["7", "8", "manifests"]
+    for version, message in ((7, "must be new"), (0, "positive integer"), ("9", "positive integer")):
+        with pytest.raises(sm.InputError, match=message):
+            sm.export(model, base, version=version)
+    assert sorted(path.name for path in base.iterdir()) == ["7", "8", "manifests"]
 
 
 def test_an_export_that_fails_leaves_no_version(tmp_path, monkeypatch):
@@ -123,3 +239,22 @@ def test_a_file_in_the_place_of_the_base_is_refused(tmp_path):
     with pytest.raises(sm.InputError, match="must be a directory"):
         sm.export(small("classifier"), tmp_path / "models")
     assert (tmp_path / "models").read_text() == "precious"
+
+
+def test_the_models_of_a_server_are_listed_and_what_was_written_by_hand_stays(tmp_path):
+    write_server_config(tmp_path, "mood")
+    path = tmp_path / "models.config"
+    by_hand = path.read_text().replace("}\n}", '  version_labels { key: "stable" value: 1 }\n  }\n}')
+    path.write_text(by_hand)
+    (tmp_path / "batching.config").write_text("max_batch_size { value: 8 }\n")
+    write_server_config(tmp_path, "mood")
+    assert path.read_text() == by_hand
+    write_server_config(tmp_path, "tags")
+    models = read_models(path).model_config_list.config
+    assert [(model.name, model.base_path) for model in models] == [("mood", "/models/mood"), ("tags", "/models/tags")]
+    assert models[0].version_labels == {"stable": 1}
+    assert (tmp_path / "batching.config").read_text() == "max_batch_size { value: 8 }\n"
+    path.write_text("nonsense {")
+    with pytest.raises(sm.InputError, match="must be a ModelServerConfig"):
+        write_server_config(tmp_path, "more")
+    assert path.read_text() == "nonsense {"

@@ -12,17 +12,20 @@ def generate(step, choose, first, states, end, max_length):
         first: Logits of the first token (B, V).
         states: A flat list of tensors.
         end: Id of the end token.
-        max_length: L, the largest number of tokens, the end token included.
+        max_length: The largest number of tokens, the end token included: an integer, or one for each row (B,). L is the
+            largest of them.
     Returns:
         (tokens (B, L), 0 after the end; lengths (B,), the end token included; log probability of each row (B,)).
     References:
         [1] Jurafsky and Martin, chapter 8.
     """
     B = ops.shape(first)[0]
-    positions = ops.arange(max_length)
+    limits = ops.broadcast_to(ops.cast(max_length, "int32"), (B,))
+    L = max_length if isinstance(max_length, int) else ops.max(limits, initial=0)
+    positions = ops.arange(L)
 
     def unfinished(t, finished, *_):
-        return ops.logical_and(t < max_length, ops.logical_not(ops.all(finished)))
+        return ops.logical_and(t < L, ops.logical_not(ops.all(finished)))
 
     def advance(t, finished, logits, tokens, lengths, scores, *states):
         chosen = ops.where(finished, 0, ops.cast(choose(logits, t), "int32"))
@@ -31,13 +34,14 @@ def generate(step, choose, first, states, end, max_length):
         tokens = ops.where(positions[None] == t, chosen[:, None], tokens)
         lengths = lengths + ops.cast(ops.logical_not(finished), "int32")
         logits, states = step(chosen, list(states))
-        return (t + 1, ops.logical_or(finished, chosen == end), logits, tokens, lengths, scores, *states)
+        finished = ops.logical_or(finished, ops.logical_or(chosen == end, t + 1 >= limits))
+        return (t + 1, finished, logits, tokens, lengths, scores, *states)
 
     empty = (
         0,
         ops.zeros((B,), dtype="bool"),
         first,
-        ops.zeros((B, max_length), dtype="int32"),
+        ops.zeros((B, L), dtype="int32"),
         ops.zeros((B,), dtype="int32"),
         ops.zeros((B,), dtype="float32"),
         *states,

@@ -10,11 +10,11 @@ def sampler(uniform, temperature=1.0):
 
     Args:
         uniform: Random numbers in [0, 1), floats (B, L): one for each row and step.
-        temperature: τ > 0; below 1 prefers probable tokens, towards 0 it is greedy.
+        temperature: τ > 0, a number or a tensor (B, 1); below 1 prefers probable tokens, towards 0 it is greedy.
     Raises:
-        ValueError: If `temperature` is not positive.
+        ValueError: If `temperature` is a number that is not positive.
     """
-    if not temperature > 0:
+    if isinstance(temperature, int | float) and not temperature > 0:
         raise ValueError(f"temperature must be positive. Received: temperature={temperature!r}")
 
     def choose(logits, t):

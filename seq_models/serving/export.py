@@ -1,63 +1,87 @@
 """A model as a SavedModel that TensorFlow Serving serves: strings in, named dense tensors out."""
 
-import os
+import inspect
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
-from seq_models.errors import InputError
-from seq_models.tasks.task import STRINGS
+from seq_models.serving import warmup
+from seq_models.serving.cases import cases_of
+from seq_models.serving.form import serving_form
+from seq_models.serving.gate import check
+from seq_models.serving.manifest import manifest_of
+from seq_models.serving.versions import publish, versions_of
 
 
-def export(model, base):
-    """Writes `base/<version>/`, the version one above the highest there, visible only when it is whole.
+def export(model, base, version=None):
+    """Writes `base/<version>/`, which becomes visible when it is whole and has passed the gate.
 
-    The signature `serving_default` takes a tensor of strings `text` (B,) and gives what the model's `respond` gives, so
-    that a server and `predict_text` answer alike.
+    The signatures are those of `model.signatures()`. Nothing is published that a server could not load, or that does
+    not answer as the model does, see `seq_models.serving.gate.check`. What was checked, and with which questions and
+    answers, is in `base/manifests/<version>.json`.
 
     Args:
         model: A task's model.
         base: The directory of all versions of the model; made if it does not exist.
+        version: A positive integer that no version there has; by default the one above the highest.
     Returns:
         The path of the new version.
     Raises:
-        InputError: If `base` is a file.
+        InputError: If `base` is a file, or the version is there already.
+        ExportRefused: If the export does not pass the gate; says what is wrong.
     """
     base = Path(base)
-    if base.exists() and not base.is_dir():
-        raise InputError(f"{base} must be a directory for versions of a model. Received: a file")
+    versions_of(base, version)  # an error now, and not after the work
     base.mkdir(parents=True, exist_ok=True)
     aside = base / f".tmp-{uuid.uuid4().hex}"  # on the same file system, and no version to a server
     try:
-        _write(model, aside)
-        return _publish(aside, base)
+        write(model, aside)
+        cases = cases_of(model)
+        warmup.write(model, aside)
+        check(aside, cases)
+        return publish(aside, base, manifest_of(model, aside, cases), version)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write(model, path):
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for table in model.preprocessor.tables():
-        archive.track(table)
-
-    def serve(text):
-        # A server does not check shapes, and some text operations crash on a scalar.
-        return model.respond(tf.ensure_shape(text, [None]))
-
-    archive.add_endpoint("serving_default", serve, [STRINGS])
-    archive.write_out(str(path), verbose=False)
+def write(model, path):
+    """Writes a SavedModel with the signatures of a model, unchecked."""
+    module = tf.Module()
+    module.variables_ = [weight.value for weight in model.weights]
+    with tempfile.TemporaryDirectory() as directory, serving_form(model, Path(directory)) as tables:
+        module.tables = tables
+        functions = {name: traced(signature) for name, signature in model.signatures().items()}
+        tf.saved_model.save(module, str(path), signatures=functions)
 
 
-def _publish(aside, base):
-    while True:
-        version = max((int(path.name) for path in base.iterdir() if path.name.isdecimal()), default=0) + 1
-        try:
-            os.rename(aside, base / str(version))  # fails if another export took the number meanwhile
-            return base / str(version)
-        except OSError:
-            if not (base / str(version)).exists():
-                raise
+def traced(signature):
+    """A `tf.function` of a `Signature` that checks the ranks of its inputs first.
+
+    A server does not check shapes, and some text operations crash on a scalar.
+    """
+
+    def serve(*inputs):
+        checked = [tf.ensure_shape(tensor, spec.shape) for tensor, spec in zip(inputs, signature.inputs, strict=True)]
+        return {name: _carried(tensor) for name, tensor in signature.function(*checked).items()}
+
+    # The names and defaults of the inputs are those of the parameters, which TensorFlow reads from here.
+    serve.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(spec.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=_default(signature, spec))
+            for spec in signature.inputs
+        ]
+    )
+    return tf.function(serve, input_signature=signature.inputs, autograph=False)
+
+
+def _default(signature, spec):
+    value = signature.defaults.get(spec.name)
+    return inspect.Parameter.empty if value is None else tf.constant(value, spec.dtype)
+
+
+def _carried(tensor):
+    """JSON carries no floats of 16 bits."""
+    return tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor

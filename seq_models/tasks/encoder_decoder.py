@@ -6,9 +6,11 @@ import tensorflow as tf
 from sacrebleu.metrics import BLEU, CHRF
 
 from seq_models import decoding, models
+from seq_models.tasks.signature import Signature, array, strings
 from seq_models.tasks.task import Task
+from seq_models.text.codec import dense, padded
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
-from seq_models.text.vocabulary import END, START, without_control
+from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, without_control
 from seq_models.training.metrics import TokenAccuracy
 
 SAMPLE = 50  # tokens of a sample's answer
@@ -61,6 +63,43 @@ class EncoderDecoder(Task, models.EncoderDecoder):
         first, states = step(tf.fill([tf.shape(text)[0]], START), states)
         tokens, lengths, score = decoding.generate(step, decoding.greedy, first, states, END, max_length)
         return {"translation": self.preprocessor.target.decode(tokens), "score": score, "lengths": lengths}
+
+    def score_pairs(self, source, target):
+        """Sources and targets (B,) -> log_probability (B,) = log P(target | source), natural, the end token included,
+        and lengths (B,), the tokens of the targets."""
+        inputs, targets, weights = self.preprocessor.encode(source, target)
+        logits = tf.cast(self(padded(inputs), training=False), tf.float32)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(dense(targets), logits)
+        log_probability = -tf.reduce_sum(losses * dense(weights), axis=-1)
+        return {"log_probability": log_probability, "lengths": tf.cast(targets.row_lengths(), tf.int32)}
+
+    def attention_of_pairs(self, source, target):
+        """Sources and targets (B,) -> attention (B, T, S): where the decoder looks as it is told the target, with
+        source_tokens (B, S), target_tokens (B, T) and their numbers, source_lengths and target_lengths (B,), all end
+        tokens included; beyond these there are zeros and empty strings."""
+        (sources, shifted), targets, _ = self.preprocessor.encode(source, target)
+        attention = tf.cast(self.attend(dense(sources), dense(shifted)), tf.float32)
+        lengths = {"source_lengths": sources, "target_lengths": targets}
+        lengths = {name: tf.cast(ids.row_lengths(), tf.int32) for name, ids in lengths.items()}
+        real = tf.sequence_mask(lengths["target_lengths"], tf.shape(attention)[1])
+        sides = (self.preprocessor.source.vocabulary, sources), (self.preprocessor.target.vocabulary, targets)
+        source_tokens, target_tokens = (vocabulary.lookup(ids).to_tensor() for vocabulary, ids in sides)
+        attention = tf.where(real[:, :, None], attention, 0)
+        return {"attention": attention, "source_tokens": source_tokens, "target_tokens": target_tokens, **lengths}
+
+    def signatures(self):
+        words = self.preprocessor.target.vocabulary.tokens[len(SPECIAL_TOKENS) :]
+
+        def pairs(texts):
+            targets = [" ".join(words[row : row + 5]) for row in range(len(texts))]
+            return {"source": array(texts), "target": array(targets)}
+
+        both = [strings("source"), strings("target")]
+        return {
+            **super().signatures(),
+            "score": Signature(self.score_pairs, both, pairs),
+            "attention": Signature(self.attention_of_pairs, both, pairs),
+        }
 
     def samples(self, examples):
         """What the model says of examples, beside what is expected."""

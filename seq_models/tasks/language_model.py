@@ -5,12 +5,15 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models import decoding, models
+from seq_models.tasks.signature import Signature, about, array, option, strings
 from seq_models.tasks.task import Task, unbatch
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
-from seq_models.text.vocabulary import END, without_control
+from seq_models.text.vocabulary import END, SPECIAL_TOKENS, without_control
 
 PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
+LONGEST = 512  # tokens that are added to a prompt
+NEXT = 10  # words that are offered as the next one
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -63,14 +66,42 @@ class LanguageModel(Task, models.LanguageModel):
         """
         if temperature < 0:
             raise ValueError(f"temperature must be 0 or more. Received: temperature={temperature!r}")
-        uniform = np.random.default_rng(seed).random((len(prompts), max_length), dtype=np.float32)
-        choose = decoding.sampler(uniform, temperature) if temperature else decoding.greedy
-        return unbatch(
-            {k: v.numpy() for k, v in tf.function(self.go_on)(tf.constant(prompts), choose, max_length).items()}
+        if not 1 <= max_length <= LONGEST:
+            raise ValueError(f"max_length must be 1 to {LONGEST}. Received: max_length={max_length!r}")
+        rows = range(len(prompts))
+        answer = tf.function(self.continued)(
+            tf.constant(prompts, tf.string),
+            tf.constant([seed + row for row in rows], tf.int32),
+            tf.constant([temperature for _ in rows], tf.float32),
+            tf.constant([max_length for _ in rows], tf.int32),
         )
+        return unbatch({name: tensor.numpy() for name, tensor in answer.items() if name != "lengths"})
+
+    def continued(self, prompt, seed, temperature, max_length):
+        """`generate` in the graph, each row with options of its own, all (B,) -> text, score, lengths, each (B,).
+
+        What a row becomes does not depend on the rows beside it. `lengths` counts the tokens that were added.
+        """
+        seed, temperature, max_length = (
+            tf.broadcast_to(values, tf.shape(prompt)) for values in (seed, temperature, max_length)
+        )
+        tf.debugging.Assert(
+            tf.reduce_all((max_length >= 1) & (max_length <= LONGEST)),
+            [f"max_length must be 1 to {LONGEST}. Received:", max_length],
+        )
+        tf.debugging.Assert(tf.reduce_all(temperature >= 0), ["temperature must be 0 or more. Received:", temperature])
+        uniform = tf.map_fn(
+            lambda number: tf.random.stateless_uniform([LONGEST], [number, 0]), seed, fn_output_signature=tf.float32
+        )
+        sampled = decoding.sampler(uniform, tf.where(temperature > 0, temperature, 1)[:, None])
+
+        def choose(logits, t):
+            return tf.where(temperature > 0, sampled(logits, t), tf.cast(decoding.greedy(logits, t), tf.int32))
+
+        return self.go_on(prompt, choose, max_length)
 
     def go_on(self, prompt, choose, max_length):
-        """`generate` in the graph: prompts (B,) -> text (B,), score (B,)."""
+        """Prompts (B,) -> text, score, lengths, each (B,), by a `choose` and a `max_length` of `decoding.generate`."""
         ids = self.preprocessor.encode(prompt)[0]  # <s> and the prompt
         first, states = self.read(ids.to_tensor(), tf.cast(ids.row_lengths(), tf.int32))
 
@@ -78,8 +109,44 @@ class LanguageModel(Task, models.LanguageModel):
             logits, states = self.step(tokens, states)
             return without_control(logits), states
 
-        tokens, _, score = decoding.generate(step, choose, without_control(first), states, END, max_length)
-        return {"text": self.preprocessor.codec.decode(tf.concat([ids.to_tensor(), tokens], axis=1)), "score": score}
+        tokens, lengths, score = decoding.generate(step, choose, without_control(first), states, END, max_length)
+        text = self.preprocessor.codec.decode(tf.concat([ids.to_tensor(), tokens], axis=1))
+        return {"text": text, "score": score, "lengths": lengths}
+
+    def next_words(self, text):
+        """Texts (B,) -> words (B, K), the most probable next tokens, and probabilities (B, K).
+
+        K is `NEXT`, or as many tokens as there are; `</s>` is the end of the text.
+        """
+        ids = self.preprocessor.encode(text)[0]
+        logits, _ = self.read(dense(ids), tf.cast(ids.row_lengths(), tf.int32))
+        probabilities = tf.nn.softmax(tf.cast(without_control(logits), tf.float32))
+        vocabulary = self.preprocessor.codec.vocabulary
+        top, tokens = tf.math.top_k(probabilities, min(NEXT, len(vocabulary) - len(SPECIAL_TOKENS) + 1))
+        return {"words": vocabulary.lookup(tokens), "probabilities": top}
+
+    def signatures(self):
+        def prompts(texts):
+            rows = range(len(texts))
+            return {
+                "prompt": array(texts),
+                "seed": np.array(rows, np.int32),
+                "temperature": np.array([row % 3 / 2 for row in rows], np.float32),
+                "max_length": np.array([1 + row % 8 for row in rows], np.int32),
+            }
+
+        options = [option("seed", tf.int32), option("temperature", tf.float32), option("max_length", tf.int32)]
+        defaults = {"seed": np.int32([0]), "temperature": np.float32([1]), "max_length": np.int32([40])}
+        return {
+            **super().signatures(),
+            "generate": Signature(self.continued, [strings("prompt"), *options], prompts, defaults),
+            "next_words": Signature(self.next_words, [strings("text")], about("text")),
+        }
+
+    @staticmethod
+    def text_of(example):
+        """The text of an example that the model is asked about."""
+        return example
 
     def samples(self, examples):
         """Texts, and how the model goes on after the first words of each: the most probable token each time."""

@@ -6,6 +6,7 @@ import tensorflow as tf
 from seqeval.metrics import f1_score
 
 from seq_models import models
+from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 from seq_models.training.metrics import TokenAccuracy
@@ -44,7 +45,15 @@ class SequenceLabeler(Task, models.SequenceLabeler):
 
         Beyond a row's length there are empty strings and zeros.
         """
-        tokens = self.preprocessor.codec.tokenize(text)
+        return self.label(self.preprocessor.codec.tokenize(text))
+
+    def respond_to_tokens(self, tokens):
+        """`respond` for texts that are cut already: tokens (B, T), "" after the last one of a text."""
+        tokens = tf.RaggedTensor.from_tensor(tokens, padding="")[:, : self.preprocessor.codec.max_length - 1]
+        return self.label(tokens.with_values(self.preprocessor.codec.clean(tokens.values)))
+
+    def label(self, tokens):
+        """`respond` for tokens, ragged (B, None)."""
         lengths = tf.cast(tokens.row_lengths(), tf.int32)
         logits = self(self.preprocessor.inputs_of_tokens(tokens), training=False)[:, :-1]  # but for the end token
         probabilities = tf.nn.softmax(logits)
@@ -56,6 +65,22 @@ class SequenceLabeler(Task, models.SequenceLabeler):
             "scores": tf.where(real, tf.reduce_max(probabilities, axis=-1), 0),
             "lengths": lengths,
         }
+
+    def signatures(self):
+        def cut(texts):
+            rows = [text.split() for text in array(texts)]
+            longest = max(map(len, rows), default=0)
+            return {
+                "tokens": np.array([row + [b""] * (longest - len(row)) for row in rows], object).reshape(-1, longest)
+            }
+
+        tokens = tf.TensorSpec([None, None], tf.string, name="tokens")
+        return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [tokens], cut)}
+
+    @staticmethod
+    def text_of(example):
+        """The text of an example that the model is asked about."""
+        return " ".join(example[0])
 
     def samples(self, examples):
         """What the model says of examples, beside what is expected."""

@@ -5,11 +5,12 @@ import inspect
 import numpy as np
 import tensorflow as tf
 
+from seq_models.tasks.signature import Signature, about, strings
 from seq_models.text.codec import dense
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
-STRINGS = tf.TensorSpec([None], tf.string, name="text")
+STRINGS = strings("text")
 
 
 class Task(TokenTraining):
@@ -30,6 +31,7 @@ class Task(TokenTraining):
 
     preprocessor_class = None
     monitor, mode = "val_accuracy", "max"
+    golden = ()  # texts to try an export with
 
     def __init__(self, preprocessor, **options):
         super().__init__(**self.sizes(preprocessor), **options)
@@ -112,6 +114,15 @@ class Task(TokenTraining):
             rows += unbatch({name: tensor.numpy() for name, tensor in answer.items()})
         return rows
 
+    def signatures(self):
+        """What an export answers to, a `Signature` by name; `serving_default` is `respond`."""
+        return {"serving_default": Signature(self.respond, [STRINGS], about("text"))}
+
+    @staticmethod
+    def text_of(example):
+        """The text of an example that the model is asked about."""
+        return example[0]
+
     def vocabularies(self):
         """The vocabularies and labels by name, lists of strings."""
         return {"vocabulary": self.preprocessor.codec.vocabulary.tokens}
@@ -134,6 +145,7 @@ class Task(TokenTraining):
         run = RunDirectory(directory)
         run.start({"data": {"task": self.task_name}, "model": self.task_options})
         run.write_vocabularies(self)
+        run.write_golden(self.golden)
         self.save(run.model)
 
     def get_config(self):

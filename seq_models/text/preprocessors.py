@@ -93,10 +93,6 @@ class Preprocessor:
         dataset.batches_in_epoch = number
         return dataset
 
-    def tables(self):
-        """The look-up tables, which a SavedModel has to know of."""
-        return [part.table for part in self.parts()]
-
     def check(self, examples):
         """Counts the examples of each part, and says what is wrong with them before training and not in the middle.
 

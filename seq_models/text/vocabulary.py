@@ -1,5 +1,6 @@
 """Tokens and their ids."""
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 
@@ -28,13 +29,9 @@ class Vocabulary:
         if twice:
             raise InputError(f"A vocabulary must hold each token once. Received twice: {twice[:5]}")
         with tf.init_scope():  # outside of any graph that may be under construction
-            # A text cannot name padding, start or end: a token written like one of them is unknown.
-            words = [UNKNOWN, *range(len(SPECIAL_TOKENS), len(self.tokens))]
-            self.table = tf.lookup.StaticHashTable(
-                tf.lookup.KeyValueTensorInitializer(
-                    tf.constant([self.tokens[i] for i in words], tf.string), tf.constant(words, tf.int32)
-                ),
-                default_value=UNKNOWN,
+            tokens, ids = tf.constant(self.tokens, tf.string), tf.range(len(self.tokens), dtype=tf.int64)
+            self._use(
+                tf.lookup.KeyValueTensorInitializer(tokens, ids), tf.lookup.KeyValueTensorInitializer(ids, tokens)
             )
 
     @classmethod
@@ -50,19 +47,55 @@ class Vocabulary:
         return cls(Path(path).read_text("utf-8").removesuffix("\n").split("\n"))
 
     def save(self, path):
-        """Writes one token a line."""
+        """Writes one token a line.
+
+        Raises:
+            InputError: If a token holds the end of a line.
+        """
+        broken = [token for token in self.tokens if "\n" in token or "\r" in token]
+        if broken:
+            raise InputError(f"A token must stand on a line by itself. Received: {broken[0]!r}")
         Path(path).write_text("\n".join(self.tokens) + "\n", "utf-8")
+
+    @contextlib.contextmanager
+    def kept_in(self, path):
+        """Within it, the tables are those of a file, which a SavedModel takes with it: the graph holds no token."""
+        memory = self.tables
+        self.save(path)
+        line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
+        self._use(
+            tf.lookup.TextFileInitializer(str(path), tf.string, whole, tf.int64, line),
+            tf.lookup.TextFileInitializer(str(path), tf.int64, line, tf.string, whole),
+        )
+        try:
+            yield
+        finally:
+            self.tables = memory
+
+    def _use(self, ids, tokens):
+        self.tables = (
+            tf.lookup.StaticHashTable(ids, UNKNOWN),
+            tf.lookup.StaticHashTable(tokens, SPECIAL_TOKENS[UNKNOWN]),
+        )
 
     def __len__(self):
         return len(self.tokens)
 
     def ids(self, tokens):
-        """Ids of a tensor of strings of any shape, ragged or not; unknown tokens get the id of `<unk>`."""
-        return self.table.lookup(tokens)
+        """Ids of a tensor of strings of any shape, ragged or not; unknown tokens get the id of `<unk>`.
+
+        A text cannot name padding, start or end: a token written like one of them is unknown.
+        """
+
+        def ids(tokens):
+            found = tf.cast(self.tables[0].lookup(tokens), tf.int32)
+            return tf.where(found < len(SPECIAL_TOKENS), UNKNOWN, found)
+
+        return tf.ragged.map_flat_values(ids, tokens)
 
     def lookup(self, ids):
         """Tokens of a tensor of ids of any shape, ragged or not."""
-        return tf.gather(tf.constant(self.tokens), ids)
+        return self.tables[1].lookup(tf.cast(ids, tf.int64))
 
 
 def without_control(logits):

@@ -2,6 +2,7 @@
 
 config.toml     the task, its data and all options
 *.txt           vocabularies and labels, one a line, for people to read
+golden.json     texts of the validation data, to try exports with
 model.keras     the best model so far, complete in itself
 checkpoints/    what a resumed training goes on from
 logs/           TensorBoard
@@ -34,6 +35,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.logs = self.path / "logs"
         self.metrics = self.path / "metrics.json"
+        self.golden = self.path / "golden.json"
 
     def check(self, config):
         """Says what is wrong with training a configuration here, before anything is done.
@@ -91,7 +93,12 @@ class RunDirectory:
         for weight in model.weights:
             if not np.isfinite(weight).all():
                 raise InputError(f"{self.model} must hold finite weights. Received: NaN or infinity in {weight.path}")
+        if self.golden.exists():
+            model.golden = json.loads(self.golden.read_text("utf-8"))
         return model
+
+    def write_golden(self, texts):
+        write_whole(self.golden, json.dumps(list(texts), ensure_ascii=False, indent=1) + "\n")
 
     def write_vocabularies(self, model):
         for name, lines in model.vocabularies().items():

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import sys
 from dataclasses import asdict
@@ -25,6 +26,7 @@ from seq_models.training.strategy import distribute, make_strategy, of_every_rep
 from seq_models.training.variables import value_of
 from seq_models.training.watching import watchers
 
+GOLDEN = 8  # texts to try an export with
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
@@ -77,6 +79,7 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
         if cluster.chief:
             run.start(config)
             run.write_vocabularies(model)
+            run.write_golden(model.text_of(example) for example in itertools.islice(valid_data, GOLDEN))
             table = {**asdict(options), **model_options}
             watching = watchers(run.path, model, valid_data, table, share=options.watch_share)
         model.fit(

@@ -1,0 +1,44 @@
+"""Questions that an export must answer as the model does."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+# What a server gets sooner or later: nothing, white space, a NUL, bytes that are no UTF-8, other scripts, 100 kB.
+EDGES = [b"", b"  \t ", b"a\x00b", b"\xff\xfe\xc3(", "我喜欢 😀 ɛ́".encode(), b"long " * 20_000]
+SIZES = (0, 1, 2, 257)  # rows of a request
+
+
+class Case(NamedTuple):
+    """A request and the model's answer: both dictionaries of arrays."""
+
+    signature: str
+    inputs: dict
+    answer: dict
+
+
+def cases_of(model):
+    """Requests to all signatures of a model with its answers, a list of `Case`.
+
+    Of each signature: the golden texts of the run with all the edges in one request, each row of it alone, and requests
+    of 0, 1, 2 and 257 rows.
+    """
+    texts = [*(text.encode() for text in model.golden), *EDGES]
+    cases = []
+    for name, signature in model.signatures().items():
+        answer = tf.function(signature.function, input_signature=signature.inputs, autograph=False)
+        many = signature.questions((texts[: len(model.golden)] or [b"a b"]) * 257)
+        together = signature.questions(texts)
+        requests = [together, *(rows(together, row, row + 1) for row in range(len(texts)))]
+        requests += [rows(many, 0, size) for size in SIZES]
+        for inputs in requests:
+            tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in signature.inputs]
+            answers = {name: np.asarray(tensor) for name, tensor in answer(*tensors).items()}
+            cases.append(Case(name, inputs, answers))
+    return cases
+
+
+def rows(arrays, start, stop):
+    """Rows of each array of a dictionary."""
+    return {name: array[start:stop] for name, array in arrays.items()}

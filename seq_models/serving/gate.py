@@ -1,0 +1,137 @@
+"""The gate before a server: what does not pass is not published.
+
+python -m seq_models.serving.gate MODEL …       any SavedModel: its files, and its warm-up requests
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+from seq_models.errors import ExportRefused, InputError
+from seq_models.serving import warmup
+from seq_models.serving.audit import audit
+from seq_models.serving.requests import read_answers, request, write_records
+
+REPLAY = Path(__file__).with_name("replay.py")  # importing it would forbid Keras
+LIMIT = 600  # seconds of the process that answers
+ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the model
+
+
+def check(path, cases=()):
+    """Lets a SavedModel pass, or says why not.
+
+    Its files are audited. Then a new process, without this package and without a GPU, loads it by the v1
+    loader, as TensorFlow Serving does, and answers the warm-up requests and the cases; the answers to the cases must be
+    those of the model, and a row alone must be answered as it is among others.
+
+    Args:
+        path: The directory of the SavedModel.
+        cases: A list of `seq_models.serving.cases.Case`; of each signature the first one is answered row by row by
+            those that follow it.
+    Raises:
+        ExportRefused: At the first of these that fails.
+    """
+    try:
+        problems = audit(path)
+    except (OSError, DecodeError) as error:
+        raise ExportRefused(f"{path} must be a SavedModel. Received: {error}") from error
+    if problems:
+        raise ExportRefused(problems[0])
+    answers = answered(path, [*recorded(path), *(request(case.signature, case.inputs) for case in cases)])
+    for case, answer in zip(cases, answers[len(answers) - len(cases) :], strict=True):
+        compare(f"{case.signature} to {_shown(case.inputs)}", answer, case.answer)
+    for signature in dict.fromkeys(case.signature for case in cases):
+        check_rows(signature, [answer for case, answer in zip(cases, answers[-len(cases) :], strict=True)
+                               if case.signature == signature])  # fmt: skip
+
+
+def answered(path, requests):
+    """What a new process answers to requests, a list of dictionaries of arrays."""
+    with tempfile.TemporaryDirectory() as directory:
+        asked, answers = Path(directory) / "requests", Path(directory) / "answers"
+        write_records(asked, requests)
+        words = [sys.executable, str(REPLAY), str(path), str(asked), str(answers)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise ExportRefused(f"{path} must answer in a process of its own. Received: {last}")
+        return read_answers(answers)
+
+
+def recorded(path):
+    """The warm-up requests of a SavedModel; none if it has no file of them."""
+    file = Path(path) / warmup.FILE
+    if not file.exists():
+        return []
+    records = tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+    return [PredictionLog.FromString(record).predict_log.request for record in records]
+
+
+def compare(question, answer, expected):
+    """Raises ExportRefused if an answer is not what is expected; both are dictionaries of arrays."""
+    if answer.keys() != expected.keys():
+        raise ExportRefused(f"{question}: the answer must have {sorted(expected)}. Received: {sorted(answer)}")
+    for name, array in expected.items():
+        got = answer[name]
+        if got.shape != array.shape:
+            raise ExportRefused(f"{question}: {name} must have shape {array.shape}. Received: {got.shape}")
+        if not same(got, array):
+            raise ExportRefused(f"{question}: {name} must be {_shown(array)}. Received: {_shown(got)}")
+
+
+def same(one, other):
+    """Whether two arrays are equal, numbers but for rounding."""
+    if one.dtype.kind == "f":
+        return np.allclose(one, other, atol=ABSOLUTE, rtol=RELATIVE, equal_nan=True)
+    return np.array_equal(one, other)
+
+
+def check_rows(signature, answers):
+    """Raises ExportRefused if a row that was asked alone was answered otherwise than among others.
+
+    Args:
+        signature: Its name.
+        answers: That to many rows, and then one to each of its rows; what comes after them does not matter.
+    """
+    together, *others = answers
+    count = len(next(iter(together.values())))
+    for row, alone in enumerate(others[:count]):
+        for name, array in alone.items():
+            # Among others a row may be padded further.
+            among = together[name][(slice(row, row + 1), *(slice(size) for size in array.shape[1:]))]
+            if not same(array, among):
+                raise ExportRefused(
+                    f"{signature}: {name} of row {row} must be the same alone and among others, "
+                    f"{_shown(among)}. Received: {_shown(array)}"
+                )
+
+
+def _shown(value):
+    text = str(value).replace("\n", " ")
+    return text if len(text) < 200 else f"{text[:199]}…"
+
+
+def main(arguments=None):
+    """Checks the SavedModels that are named; the exit code is 2 if one does not pass."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="the directory of a SavedModel")
+    code = 0
+    for path in parser.parse_args(arguments).models:
+        try:
+            check(path)
+            print(f"{path}: passed")
+        except InputError as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            code = 2
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What is known of an export, beside it: for those who deploy it, and for whoever asks later what it was."""
+
+import base64
+import hashlib
+import json
+from importlib.metadata import version
+
+from tensorflow.core.framework.types_pb2 import DataType
+
+from seq_models.serving.audit import Artifact
+from seq_models.serving.operations import allowed
+
+MINIMUM_SERVER = "2.20.0"  # of TensorFlow Serving: the first one with the operations of TensorFlow Text 2.20
+PACKAGES = ("seq_models", "tensorflow", "tensorflow-text", "keras")
+LONGEST = 1000  # bytes of a golden question that is repeated here
+
+
+def manifest_of(model, path, cases):
+    """The text of a manifest, JSON.
+
+    Args:
+        model: A task's model.
+        path: The directory of its SavedModel.
+        cases: The questions that it has answered, a list of `Case`.
+    """
+    artifact = Artifact(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return json.dumps(
+        {
+            "task": model.task_name,
+            "minimum_server": MINIMUM_SERVER,
+            "packages": {name: version(name) for name in PACKAGES},
+            "vocabularies": {name: _digest("\n".join(lines).encode()) for name, lines in model.vocabularies().items()},
+            "signatures": {name: _signature(signature) for name, signature in sorted(artifact.signatures.items())},
+            "operations": sorted({node.op for node in artifact.nodes} & allowed()),
+            "files": {str(file.relative_to(path)): _digest(file.read_bytes()) for file in files},
+            "golden": [_golden(case) for case in cases if _is_short(case)],
+        },
+        ensure_ascii=False,
+        indent=1,
+    )
+
+
+def _signature(signature):
+    sides = {"inputs": signature.inputs, "outputs": signature.outputs}
+    return {side: {name: _tensor(info) for name, info in sorted(infos.items())} for side, infos in sides.items()}
+
+
+def _tensor(info):
+    return {"type": DataType.Name(info.dtype), "shape": [dim.size for dim in info.tensor_shape.dim]}
+
+
+def _golden(case):
+    return {"signature": case.signature, "inputs": _plain(case.inputs), "outputs": _plain(case.answer)}
+
+
+def _is_short(case):
+    """Whether it is one row, and not a long one."""
+    return all(len(array) == 1 and len(str(array[0])) <= LONGEST for array in case.inputs.values())
+
+
+def _plain(arrays):
+    return {name: _value(array.tolist()) for name, array in arrays.items()}
+
+
+def _value(value):
+    """JSON of a value; bytes that are no text as TensorFlow Serving takes them, `{"b64": …}`."""
+    if isinstance(value, list):
+        return [_value(item) for item in value]
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {"b64": base64.b64encode(value).decode()}
+    return value
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,212 @@
+"""The gate: everything that a server could not load or would get wrong is found, and named, before it is published."""
+
+import importlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from toy import small
+
+import seq_models as sm
+from seq_models.serving.audit import audit
+from seq_models.serving.cases import Case, cases_of
+from seq_models.serving.gate import check, main
+from seq_models.serving.operations import allowed
+
+STRINGS = tf.TensorSpec([None], tf.string, name="text")
+
+
+def lengths(text):
+    """A signature that nothing is wrong with."""
+    text = tf.ensure_shape(text, [None])
+    return {"length": tf.strings.length(text)}
+
+
+def saved(path, function=lengths, spec=STRINGS, key="serving_default", edit=None):
+    """Writes a SavedModel of one signature; `edit` then changes its protocol buffer."""
+    module = tf.Module()
+    tf.saved_model.save(module, str(path), signatures={key: tf.function(function, input_signature=[spec])})
+    if edit:
+        file = path / "saved_model.pb"
+        message = SavedModel.FromString(file.read_bytes())
+        edit(message.meta_graphs[0])
+        file.write_bytes(message.SerializeToString())
+    return path
+
+
+def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
+    path = saved(tmp_path / "1")
+    assert audit(path) == []
+    answer = {"length": np.array([1, 2], np.int32)}
+    check(path, [Case("serving_default", {"text": np.array([b"a", b"bc"], object)}, answer)])
+    assert main([str(path)]) == 0
+    assert "passed" in capsys.readouterr().out
+
+
+# Each of these is wrong in one way.
+
+
+def of(function):
+    return lambda path: saved(path, lambda text: function(tf.ensure_shape(text, [None])))
+
+
+def edited(change):
+    return lambda path: saved(path, edit=change)
+
+
+STRINGS_OF_REST = tf.TensorSpec([None], tf.string, name="inputs")
+LARGE = np.random.default_rng(0).random(400_000)
+
+
+def first_string_length(graph):
+    """The node that counts characters."""
+    nodes = [node for function in graph.graph_def.library.function for node in function.node_def]
+    return next(node for node in nodes if node.op == "StringLength")
+
+
+def rename_operation(name):
+    def change(graph):
+        first_string_length(graph).op = name
+
+    return change
+
+
+@tf.function(jit_compile=True)
+def compiled(x):
+    return x + 1
+
+
+WRONG = {
+    "no serving_default": (lambda path: saved(path, key="other"), "must be a signature serving_default"),
+    "another tag": (edited(lambda graph: graph.meta_info_def.tags.append("gpu")), "with the tag serve"),
+    "another method": (
+        edited(lambda graph: setattr(graph.signature_def["serving_default"], "method_name", "x")),
+        "must have the method",
+    ),
+    "a name of REST itself": (
+        lambda path: saved(path, lambda inputs: {"x": tf.ensure_shape(inputs, [None])}, STRINGS_OF_REST),
+        "a name of an input",
+    ),
+    "a capital in a name": (of(lambda text: {"Length": tf.strings.length(text)}), "a name of an output"),
+    "a scalar output": (of(lambda text: {"n": tf.size(text)}), "must have a row for each request"),
+    "a fixed batch": (
+        lambda path: saved(path, lambda text: {"x": tf.ensure_shape(text, [3])}, tf.TensorSpec([3], tf.string, "text")),
+        "must have a row for each request",
+    ),
+    "floats of 16 bits": (
+        of(lambda text: {"x": tf.cast(tf.strings.length(text), tf.float16)}), "must have a type that JSON carries"
+    ),
+    "a ragged output": (of(lambda text: {"x": tf.strings.split(text)}), "must be a dense tensor"),
+    "no check of the rank": (
+        lambda path: saved(path, lambda text: {"x": tf.strings.length(text)}),
+        "must be EnsureShape. Received: .'StringLength'",
+    ),
+    "a Python function": (
+        of(lambda text: {"x": tf.ensure_shape(tf.numpy_function(lambda t: t, [text], tf.string), [None])}),
+        "a Python function",
+    ),
+    "cuDNN": (edited(rename_operation("CudnnRNNV3")), "a recurrence of cuDNN"),
+    "an operation of the future": (
+        edited(rename_operation("DecodeJxl")),
+        "one of TensorFlow Serving 2.20. Received: DecodeJxl",
+    ),
+    "XLA": (of(lambda text: {"x": compiled(tf.strings.length(text))}), "must be compiled by XLA"),
+    "a printer": (of(lambda text: (tf.print(text), {"x": text})[1]), "a printer"),
+    "a dataset": (
+        of(lambda text: {"x": tf.data.Dataset.from_tensor_slices(text).reduce(text, lambda a, _: a)}), "a dataset"
+    ),
+    "a GPU": (
+        edited(lambda graph: setattr(first_string_length(graph), "device", "/device:GPU:0")), "tied to an accelerator"
+    ),
+    "chance": (of(lambda text: {"x": tf.random.uniform(tf.shape(text))}), "must follow from a seed"),
+    "a graph of the future": (
+        edited(lambda graph: setattr(graph.graph_def.versions, "min_consumer", 99)), "need a version of at most 12"
+    ),
+    "default attributes": (
+        edited(lambda graph: setattr(graph.meta_info_def, "stripped_default_attrs", False)), "must be stripped"
+    ),
+    "a large constant": (
+        of(lambda text: {"x": tf.gather(tf.constant(LARGE), tf.strings.length(text))}),
+        "A constant must have at most",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_found_and_named(tmp_path, name):
+    make, message = WRONG[name]
+    path = make(tmp_path / "1")
+    with pytest.raises(sm.InputError, match=message):
+        check(path)
+
+
+def test_what_is_no_saved_model_is_named(tmp_path, capsys):
+    (tmp_path / "1").mkdir()
+    for content in (None, b"\x08nonsense"):
+        if content:
+            (tmp_path / "1" / "saved_model.pb").write_bytes(content)
+        assert main([str(tmp_path / "1")]) == 2
+        assert "must be a SavedModel" in capsys.readouterr().err
+
+
+def test_the_operations_of_a_server_are_those_of_tensorflow_and_its_text():
+    known = allowed()
+    assert {"MatMul", "StatefulPartitionedCall", "LookupTableFindV2", "FastWordpieceTokenizeWithOffsets"} <= known
+    assert "DecodeJxl" not in known
+    assert len(known) > 1500
+
+
+def test_an_answer_that_is_not_the_models_is_refused_with_the_question(tmp_path):
+    path = saved(tmp_path / "1")
+    question = {"text": np.array([b"abc"], object)}
+    for wrong, message in (
+        ({"length": np.array([4], np.int32)}, r"serving_default to .*abc.*length must be \[4\]. Received: \[3\]"),
+        ({"length": np.array([[3]], np.int32)}, "must have shape"),
+        ({"other": np.array([3], np.int32)}, "the answer must have"),
+    ):
+        with pytest.raises(sm.InputError, match=message):
+            check(path, [Case("serving_default", question, wrong)])
+
+
+def test_a_row_that_depends_on_those_beside_it_is_refused(tmp_path):
+    def centred(text):
+        x = tf.cast(tf.strings.length(tf.ensure_shape(text, [None])), tf.float32)
+        return {"x": x - tf.reduce_mean(x)}
+
+    path = saved(tmp_path / "1", centred)
+    cases = [
+        Case("serving_default", {"text": np.array(texts, object)}, {"x": np.array(x, np.float32)})
+        for texts, x in (([b"a", b"abc"], [-1, 1]), ([b"a"], [0]), ([b"abc"], [0]))
+    ]
+    with pytest.raises(sm.InputError, match="x of row 0 must be the same alone and among others"):
+        check(path, cases)
+
+
+def test_a_warm_up_request_that_fails_is_refused(tmp_path):
+    from seq_models.serving.warmup import write
+
+    path = saved(tmp_path / "1")
+    write(small("encoder-decoder"), path)  # it asks for signatures that are not there
+    with pytest.raises(sm.InputError, match="must answer in a process of its own"):
+        check(path)
+
+
+def test_nothing_is_published_that_does_not_pass(tmp_path, monkeypatch):
+    def other_answers(model):
+        first, *rest = cases_of(model)
+        return [first._replace(answer={**first.answer, "score": first.answer["score"] + 0.01}), *rest]
+
+    monkeypatch.setattr(importlib.import_module("seq_models.serving.export"), "cases_of", other_answers)
+    with pytest.raises(sm.InputError, match="score must be"):
+        sm.export(small("classifier"), tmp_path / "mood")
+    assert list((tmp_path / "mood").iterdir()) == []
+
+
+def test_the_cases_hold_edges_and_many_rows():
+    model = small("classifier")
+    model.golden = ["a b", "c"]
+    cases = cases_of(model)
+    counts = [len(case.inputs["text"]) for case in cases]
+    assert counts == [8, *[1] * 8, 0, 1, 2, 257]
+    assert any(len(case.inputs["text"][0]) >= 100_000 for case in cases if len(case.inputs["text"]) == 1)

@@ -1,0 +1,104 @@
+"""Versions of a model in a directory: each is whole from the moment it can be seen, whatever happens to its maker."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+
+import pytest
+
+from seq_models.serving import versions
+from seq_models.serving.versions import publish, versions_of
+
+FILES = {f"part-{number}": bytes([number]) * 20_000 for number in range(20)}
+
+
+def make(base, name):
+    """Writes a directory of several files, slowly enough to be killed in the middle."""
+    aside = base / f".tmp-{name}"
+    aside.mkdir(parents=True)
+    for file, content in FILES.items():
+        (aside / file).write_bytes(content)
+        time.sleep(0.001)
+    return aside
+
+
+def make_and_publish(base, name):
+    publish(make(base, name), base, f"manifest of {name}")
+
+
+def broken(base):
+    """Versions that are not whole: what a server must never see."""
+    return [
+        number
+        for number in versions_of(base)
+        if {path.name: path.read_bytes() for path in (base / str(number)).iterdir()} != FILES
+    ]
+
+
+def test_makers_at_the_same_time_get_versions_of_their_own(tmp_path):
+    asides = [make(tmp_path, name) for name in range(8)]
+    threads = [
+        threading.Thread(target=publish, args=(aside, tmp_path, str(number))) for number, aside in enumerate(asides)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert versions_of(tmp_path) == list(range(1, 9))
+    assert sorted((tmp_path / "manifests" / f"{n}.json").read_text() for n in range(1, 9)) == list("01234567")
+
+
+def test_a_version_is_whole_or_not_there_however_its_maker_dies(tmp_path):
+    """A hundred makers, each killed at a random moment, while somebody looks all the time."""
+    moments, found, over = random.Random(0), [], threading.Event()
+
+    def look():
+        while not over.is_set():
+            found.extend(broken(tmp_path))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    context = multiprocessing.get_context("fork")  # nothing but files is touched; a new interpreter takes seconds
+    for name in range(100):
+        maker = context.Process(target=make_and_publish, args=(tmp_path, name))
+        maker.start()
+        maker.join(moments.uniform(0, 0.08))
+        if maker.is_alive():
+            os.kill(maker.pid, signal.SIGKILL)
+        maker.join()
+    over.set()
+    watcher.join()
+    assert found == []
+    done = len(versions_of(tmp_path))
+    assert 0 < done < 100  # some were killed and some were not
+    make_and_publish(tmp_path, "last")
+    assert len(versions_of(tmp_path)) == done + 1
+    assert broken(tmp_path) == []
+
+
+def test_a_manifest_without_a_version_takes_its_number_with_it(tmp_path):
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "4.json").write_text("of one that was killed")
+    assert publish(make(tmp_path, "a"), tmp_path, "{}").name == "5"
+    assert (tmp_path / "manifests" / "4.json").read_text() == "of one that was killed"
+
+
+def test_a_version_that_was_copied_there_is_not_written_over(tmp_path, monkeypatch):
+    (tmp_path / "1").mkdir()
+    calls = iter([1])  # as if it came after the number was chosen
+    monkeypatch.setattr(versions, "_next", lambda _: next(calls, 2))
+    assert publish(make(tmp_path, "a"), tmp_path, "{}").name == "2"
+    assert list((tmp_path / "1").iterdir()) == []
+    shutil.rmtree(tmp_path / "2")
+
+
+def test_a_version_that_somebody_else_makes_meanwhile_is_refused(tmp_path):
+    aside = make(tmp_path, "a")
+    (tmp_path / "3").mkdir()
+    with pytest.raises(ValueError, match="must be new"):
+        publish(aside, tmp_path, "{}", version=3)
+    assert list((tmp_path / "3").iterdir()) == []
