@@ -1,4 +1,23 @@
-"""A development server that speaks TensorFlow Serving's REST and gRPC API."""
+"""A development server that speaks TensorFlow Serving's REST and gRPC API, on the same engine.
+
+It differs from TensorFlow Serving on purpose where a developer is better off:
+
+- It listens on this machine only unless `--host` says otherwise, and `--rest_api_port` is 8501, not off.
+- A base path without versions, or a first version that cannot be loaded, ends the start with a sentence; TensorFlow
+  Serving waits for a version, or tries five times a minute apart. A later version that cannot be loaded is tried
+  again when its files change.
+- A tensor whose rank is not that of the signature is refused before it reaches the graph, where it could end the
+  process.
+- Requests have a largest size, `--max_request_bytes`, which also holds after unpacking (413, RESOURCE_EXHAUSTED); a
+  body must arrive within `--rest_api_timeout_in_ms`.
+- A body that is no UTF-8 is refused; a text output that is none is mended, so that the reply stays JSON.
+- With `--enable_batching`, inputs that differ in their inner dimensions run in other batches and do not fail.
+- Requests for models that the server never had are not counted in the metrics.
+
+It has not got: signatures' default inputs, streaming, session run, TLS, Unix sockets, request logs, remote file
+systems, and of the batching parameters only `max_batch_size`, `batch_timeout_micros`, `max_enqueued_batches` and
+`num_batch_threads`.
+"""
 
 from seq_models.serving.server.flags import parse_flags
 from seq_models.serving.server.run import Server, serve

@@ -230,6 +230,7 @@ def serve(options):
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("seq_models").setLevel(logging.INFO)
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)  # it prints a trace for each message that is no proto
     tf.get_logger().setLevel(logging.ERROR)  # it warns that the loader of version 1, the server's, is an old one
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
