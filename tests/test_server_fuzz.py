@@ -22,7 +22,21 @@ CODES = {"OK", "INVALID_ARGUMENT", "OUT_OF_RANGE", "NOT_FOUND", "FAILED_PRECONDI
 SIGNATURES = {
     "hpt": ["", "regress_x_to_y", "classify_x_to_y", "with_classes"],
     "txt": ["", "two", "unchecked", "label"],
-    "kinds": ["", "double", "int", "int64", "uint8", "bool", "bytes", "string", "half", "scalar", "uneven", "matrix"],
+    "kinds": [
+        "",
+        "double",
+        "int",
+        "int64",
+        "uint8",
+        "bool",
+        "bytes",
+        "string",
+        "number",
+        "half",
+        "scalar",
+        "uneven",
+        "matrix",
+    ],
 }
 amounts = pytest.mark.parametrize("amount", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 
@@ -63,7 +77,7 @@ def json_value(random, depth=0):
     if kind >= 10:
         return [json_value(random, depth + 1) for _ in range(random.randrange(5))]
     plain = [None, True, random.randrange(-3, 9), random.choice([2**31, -(2**63), 2**64, 10**40]), random.gauss(0, 1e3)]
-    special = [float("nan"), float("inf"), json_word(random), {"b64": random.choice(["YSBi", "_", 1, "é"])}]
+    special = [float("nan"), float("inf"), json_word(random), {"b64": random.choice(["YSBi", "//4=", "_", 1, "é"])}]
     return (plain + special)[kind]
 
 

@@ -265,12 +265,13 @@ def test_check_69_recorded_requests_run_before_the_first_real_one(base, monkeypa
     ran, run = [], Servable.run
 
     def watched(self, signature, inputs, outputs, timeout_in_ms=0):
-        ran.append(inputs["x"].tolist())
+        ran.append((inputs["x"].tolist(), timeout_in_ms))
         return run(self, signature, inputs, outputs, timeout_in_ms)
 
     monkeypatch.setattr(Servable, "run", watched)
     with running_model(base):
-        assert ran == [[1.0], [2.0]]
+        # gRPC runs without a limit of time, REST with one.
+        assert ran == [([1.0], 0), ([1.0], 30000), ([2.0], 0), ([2.0], 30000)]
     ran.clear()
     with running_model(base, "--enable_model_warmup=false"):
         assert ran == []

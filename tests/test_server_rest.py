@@ -392,6 +392,21 @@ def test_a_body_that_is_out_of_bounds_is_the_clients_fault(server, path, body):
     assert (status, list(reply)) == (400, ["error"])
 
 
+def test_bytes_that_are_no_text_in_an_error_of_the_graph(server):
+    status, reply = post(server, "kinds:predict", {"signature_name": "number", "instances": [{"b64": "//4="}]})
+    assert (status, reply["error"].startswith("StringToNumberOp could not correctly convert string: ")) == (400, True)
+
+
+def test_a_ragged_output_cannot_be_served(server):
+    status, reply = post(server, "kinds:predict", {"signature_name": "words", "instances": ["a b"]})
+    assert (status, "Tensor :0, specified in either feed_devices or fetch_devices" in reply["error"]) == (400, True)
+
+
+def test_a_text_output_that_is_no_text_leaves_the_reply_readable(server):
+    body = {"signature_name": "string", "instances": [{"b64": "Yf9i"}]}
+    assert post(server, "kinds:predict", body) == (200, {"predictions": ["a\ufffdb"]})
+
+
 def test_a_connection_answers_many_requests(server):
     url = f"http://127.0.0.1:{server.rest_api_port}/v1/models/hpt:predict"
     with requests.Session() as session:

@@ -2,7 +2,8 @@
 
 It differs from TensorFlow Serving on purpose where a developer is better off:
 
-- It listens on this machine only unless `--host` says otherwise, and `--rest_api_port` is 8501, not off.
+- It listens on this machine only unless `--host` says otherwise, and `--rest_api_port` is 8501, not off. The port 0 is
+  a free one, not none.
 - A base path without versions, or a first version that cannot be loaded, ends the start with a sentence; TensorFlow
   Serving waits for a version, or tries five times a minute apart. A later version that cannot be loaded is tried
   again when its files change.

@@ -128,8 +128,9 @@ class Models:
         version = Version(model.config.name, number, path, fingerprint(path))
         old = model.versions.get(number)
         replaces = old is not None and old.state == State.AVAILABLE  # the same number, at another base path
-        if not replaces:
-            model.versions[number] = version
+        with self._changed:
+            if not replaces:
+                model.versions[number] = version
         self._set_state(version, State.LOADING)
         try:
             version.servable = self._load_servable(path, number)

@@ -169,6 +169,8 @@ class Server:
         self._ends.append(lambda: setattr(server, "should_exit", True))
         while not server.started and thread.is_alive():
             time.sleep(0.01)
+        if not server.started:  # another process listens since the port was claimed
+            raise InputError(f"--rest_api_port must be a free port. Received: {self._options.rest_api_port}")
         self.rest_api_port = rest_socket.getsockname()[1]
 
 
@@ -202,16 +204,17 @@ def _config(name, path):
 
 
 def _loader(options):
-    threads = config_pb2.ConfigProto(
+    config = config_pb2.ConfigProto(
         intra_op_parallelism_threads=options.tensorflow_intra_op_parallelism,
         inter_op_parallelism_threads=options.tensorflow_inter_op_parallelism,
+        gpu_options={"allow_growth": True},  # or else one server would take the whole device
     )
 
     def load(path, number):
-        servable = Servable(path, number, threads)
+        servable = Servable(path, number, config)
         if options.enable_model_warmup:
             try:
-                warm_up(servable, path)
+                warm_up(servable, path, (0, options.rest_api_timeout_in_ms))  # as gRPC and REST will run it
             except BaseException:
                 servable.close()
                 raise

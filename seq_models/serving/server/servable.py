@@ -37,7 +37,7 @@ class Servable:
     Args:
         path: The directory of the version.
         version: Its number.
-        config: A `ConfigProto`: the threads of the session.
+        config: A `ConfigProto` for the session.
     Raises:
         RequestError: If it cannot be loaded.
     """

@@ -58,3 +58,5 @@ def errors_of_tensorflow():
         yield
     except tf.errors.OpError as error:
         raise RequestError(BY_NUMBER[error.error_code], error.message) from error
+    except UnicodeDecodeError as error:  # the text holds bytes of the request, and its code is lost on the way
+        raise invalid(error.object.decode("utf-8", "replace")) from error

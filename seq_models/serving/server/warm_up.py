@@ -21,31 +21,37 @@ FUNCTIONS = {
 }
 
 
-def warm_up(servable, path):
+def warm_up(servable, path, timeouts_in_ms):
     """Runs the recorded requests of a model; without a file of them it does nothing.
 
     Args:
         servable: The `Servable`.
         path: The directory of its version.
+        timeouts_in_ms: Those that requests will run with: for each the engine prepares anew.
     Raises:
         RequestError: If the file is damaged, has more than 1000 records, or one of them fails.
     """
     if not (Path(path) / FILE).exists():
         return
     for record in _records(Path(path) / FILE):
-        log = prediction_log_pb2.PredictionLog()
-        try:
-            log.ParseFromString(record)
-        except DecodeError as error:
-            raise invalid(f"Failed to parse warmup record: {error}") from error
-        kind = log.WhichOneof("log_type")
-        if kind not in FUNCTIONS:
-            raise RequestError(StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
-        FUNCTIONS[kind](servable, getattr(log, kind).request, _run)
+        for timeout_in_ms in timeouts_in_ms:
+            _replay(servable, record, timeout_in_ms)
 
 
-def _run(servable, signature, inputs, outputs):
-    return servable.run(signature, inputs, outputs)
+def _replay(servable, record, timeout_in_ms):
+    log = prediction_log_pb2.PredictionLog()
+    try:
+        log.ParseFromString(record)
+    except DecodeError as error:
+        raise invalid(f"Failed to parse warmup record: {error}") from error
+    kind = log.WhichOneof("log_type")
+    if kind not in FUNCTIONS:
+        raise RequestError(StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
+
+    def run(servable, signature, inputs, outputs):
+        return servable.run(signature, inputs, outputs, timeout_in_ms)
+
+    FUNCTIONS[kind](servable, getattr(log, kind).request, run)
 
 
 def _records(path):
