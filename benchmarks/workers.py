@@ -121,9 +121,9 @@ def together(task, paths, out, count):
 
 
 def scores_apart(one, other):
-    """The largest difference of any score of any epoch."""
+    """The largest difference of any score of any epoch, of scores above 1 as a share of them."""
     pairs = zip(jobs.epochs(one), jobs.epochs(other), strict=True)
-    return max(abs(a[name] - b[name]) for a, b in pairs for name in a)
+    return max(abs(a[name] - b[name]) / max(abs(a[name]), 1) for a, b in pairs for name in a)
 
 
 if __name__ == "__main__":

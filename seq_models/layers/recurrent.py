@@ -95,10 +95,14 @@ class Recurrent(keras.layers.RNN):
         parts = []
         for rows in self._parts(sequences):
             states = [state[rows] for state in initial_state]
-            parts.append(self._run(sequences[rows], states, _rows(mask, rows), _rows(keep, rows), training))
+            parts.append(self.over_time(sequences[rows], states, _rows(mask, rows), _rows(keep, rows), training))
         return keras.tree.map_structure(lambda *part: ops.concatenate(part), *parts)
 
-    def _run(self, sequences, initial_state, mask, keep, training):
+    def over_time(self, sequences, initial_state, mask, keep, training):
+        """The recurrence over some rows -> (last output (B, H), outputs (B, T, H), last states).
+
+        Arguments: as `recurrence.run`, but batch-major.
+        """
         projected = self.cell.project(self._time_major(sequences))  # (T, B, G)
         live = None if mask is None else self._time_major(ops.cast(mask, "bool")[:, :, None])
         wanted = self.return_state or self.stateful

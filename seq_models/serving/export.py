@@ -11,7 +11,7 @@ import tensorflow as tf
 from seq_models.serving import warmup
 from seq_models.serving.cases import cases_of
 from seq_models.serving.form import serving_form
-from seq_models.serving.gate import check
+from seq_models.serving.gate import Process, check
 from seq_models.serving.manifest import manifest_of
 from seq_models.serving.versions import publish, versions_of
 
@@ -38,10 +38,11 @@ def export(model, base, version=None):
     base.mkdir(parents=True, exist_ok=True)
     aside = base / f".tmp-{uuid.uuid4().hex}"  # on the same file system, and no version to a server
     try:
-        write(model, aside)
-        cases = cases_of(model)
-        warmup.write(model, aside)
-        check(aside, cases)
+        with Process() as process:  # it starts while the model is traced
+            write(model, aside)
+            cases = cases_of(model)
+            warmup.write(model, aside)
+            check(aside, cases, process)
         return publish(aside, base, manifest_of(model, aside, cases), version)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -54,7 +55,9 @@ def write(model, path):
     with tempfile.TemporaryDirectory() as directory, serving_form(model, Path(directory)) as tables:
         module.tables = tables
         functions = {name: traced(signature) for name, signature in model.signatures().items()}
-        tf.saved_model.save(module, str(path), signatures=functions)
+        # No gradient is served: those of the recurrent layers would double the graph.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(path), signatures=functions, options=options)
 
 
 def traced(signature):

@@ -4,6 +4,7 @@ python -m seq_models.serving.gate MODEL …       any SavedModel: its files, and
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ LIMIT = 600  # seconds of the process that answers
 ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the model
 
 
-def check(path, cases=()):
+def check(path, cases=(), process=None):
     """Lets a SavedModel pass, or says why not.
 
     Its files are audited. Then a new process, without this package and without a GPU, loads it by the v1
@@ -35,6 +36,7 @@ def check(path, cases=()):
         path: The directory of the SavedModel.
         cases: A list of `seq_models.serving.cases.Case`; of each signature the first one is answered row by row by
             those that follow it.
+        process: The new process, if it was started already, see `Process`.
     Raises:
         ExportRefused: At the first of these that fails.
     """
@@ -44,7 +46,9 @@ def check(path, cases=()):
         raise ExportRefused(f"{path} must be a SavedModel. Received: {error}") from error
     if problems:
         raise ExportRefused(problems[0])
-    answers = answered(path, [*recorded(path), *(request(case.signature, case.inputs) for case in cases)])
+    requests = [*recorded(path), *(request(case.signature, case.inputs) for case in cases)]
+    with process or Process() as process:
+        answers = process.answers(path, requests)
     for case, answer in zip(cases, answers[len(answers) - len(cases) :], strict=True):
         compare(f"{case.signature} to {_shown(case.inputs)}", answer, case.answer)
     for signature in dict.fromkeys(case.signature for case in cases):
@@ -52,17 +56,38 @@ def check(path, cases=()):
                                if case.signature == signature])  # fmt: skip
 
 
-def answered(path, requests):
-    """What a new process answers to requests, a list of dictionaries of arrays."""
-    with tempfile.TemporaryDirectory() as directory:
-        asked, answers = Path(directory) / "requests", Path(directory) / "answers"
-        write_records(asked, requests)
-        words = [sys.executable, str(REPLAY), str(path), str(asked), str(answers)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise ExportRefused(f"{path} must answer in a process of its own. Received: {last}")
-        return read_answers(answers)
+class Process:
+    """A process that will answer requests by a SavedModel. It takes some seconds to start; nobody need wait for it."""
+
+    def __init__(self):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        self._process = subprocess.Popen([sys.executable, str(REPLAY)], text=True, **pipes)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.communicate()
+
+    def answers(self, path, requests):
+        """What it answers to requests, a list of dictionaries of arrays; it ends then.
+
+        Raises:
+            ExportRefused: If it cannot.
+        """
+        with tempfile.TemporaryDirectory() as directory:
+            asked, answers = Path(directory) / "requests", Path(directory) / "answers"
+            write_records(asked, requests)
+            try:
+                words = json.dumps([str(path), str(asked), str(answers)])
+                _, errors = self._process.communicate(f"{words}\n", timeout=LIMIT)
+            except subprocess.TimeoutExpired:
+                raise ExportRefused(f"{path} must answer within {LIMIT} seconds. Received: no answer") from None
+            if self._process.returncode:
+                last = (errors.strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
+                raise ExportRefused(f"{path} must answer in a process of its own. Received: {last}")
+            return read_answers(answers)
 
 
 def recorded(path):

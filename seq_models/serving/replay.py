@@ -1,11 +1,12 @@
 """Answers requests with a SavedModel, the way a server does, in a process that does not know this package.
 
-    python replay.py MODEL REQUESTS ANSWERS
+    echo '["MODEL", "REQUESTS", "ANSWERS"]' | python replay.py
 
 The v1 loader and `Session` are what TensorFlow Serving runs. REQUESTS holds `PredictRequest` records, ANSWERS gets a
 `PredictResponse` record for each of them. A request that fails ends the process with 1 and a line that says which.
 """
 
+import json
 import os
 import sys
 
@@ -44,4 +45,6 @@ def answer(session, signatures, request):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    line = sys.stdin.readline()
+    if line:  # else whoever started this has nothing to ask
+        main(*json.loads(line))
