@@ -45,6 +45,18 @@ def main():
     return 0 if all(kept[task]["equal"] for task in options.tasks) else 1
 
 
+def table(records):
+    lines = [
+        "| task | killed | by SIGTERM, exit code 143 | by SIGKILL | all weights and scores equal |",
+        "|---|---|---|---|---|",
+    ]
+    for task, record in records.items():
+        codes = record["exit codes"]
+        equal = "to the last bit" if record["equal"] else "no"
+        lines.append(f"| {task} | {record['kills']} times | {codes.get('143', 0)} | {codes.get('-9', 0)} | {equal} |")
+    return "\n".join(lines) + "\n"
+
+
 def measure(task, directory, kills, moments):
     """The record of a task: how often it was killed, and whether it came out equal."""
     paths = jobs.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)

@@ -50,6 +50,20 @@ def main():
         options.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
 
 
+def table(results):
+    lines = [
+        "| largest difference of a weight, of a score | 2 workers | 4 workers | 2 workers, one killed in mid-epoch |",
+        "|---|---|---|---|",
+    ]
+    for task in results["equal"]:
+        records = [*results["equal"][task].values(), results["killed"][task]]
+        cells = [f"{record['weights']:.0e}, {record['scores']:.0e}" for record in records]
+        lines.append(f"| {task} | {' | '.join(cells)} |")
+    lines += ["", "| one replica a core, tokens a second | of those of one replica on all cores |", "|---|---|"]
+    lines += [f"| {task} | {record['mirrored / one']:.2f} |" for task, record in results["cores"].items()]
+    return "\n".join(lines) + "\n"
+
+
 def equal(task, directory):
     """Differences of two and four workers from one process."""
     paths = jobs.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)

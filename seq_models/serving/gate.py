@@ -57,11 +57,15 @@ def check(path, cases=(), process=None):
 
 
 class Process:
-    """A process that will answer requests by a SavedModel. It takes some seconds to start; nobody need wait for it."""
+    """A process that will answer requests by a SavedModel. It takes some seconds to start; nobody need wait for it.
 
-    def __init__(self):
+    Args:
+        python: The interpreter that it runs in; one with another TensorFlow says what a server with that would answer.
+    """
+
+    def __init__(self, python=sys.executable):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        self._process = subprocess.Popen([sys.executable, str(REPLAY)], text=True, **pipes)
+        self._process = subprocess.Popen([str(python), str(REPLAY)], text=True, **pipes)
 
     def __enter__(self):
         return self
