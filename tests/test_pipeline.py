@@ -91,6 +91,7 @@ def test_an_epoch_that_begins_later_is_the_end_of_the_whole_epoch_byte_for_byte(
     for epoch, batches in ((1, 0), (0, 1), (1, 33), (0, dataset.batches_in_epoch)):
         position.epoch, position.batches = epoch, batches
         assert same(arrays(dataset), epochs[epoch][batches:]), (epoch, batches)
+        assert (position.epoch, position.batches) == (epoch + 1, 0)
     again = preprocessor.dataset(examples, shuffle=True, seed=4, **sizes)
     assert same(arrays(again), epochs[0])
     assert same(arrays(again), epochs[1])
