@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from seq_models import InputError, SequenceLabeler
-from seq_models.text import cache, preprocessors
+from seq_models.text import cache, order, preprocessors
 from seq_models.text.codec import padded
 from seq_models.text.order import Position
 from seq_models.text.readers import read_examples
@@ -112,6 +112,19 @@ def test_the_length_of_a_dataset_is_known_until_it_can_begin_anywhere():
     dataset = preprocessor.dataset(examples, 2, position=Position())
     assert dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY
     assert dataset.batches_in_epoch == 5
+
+
+def test_a_corpus_larger_than_the_buffer_is_shuffled_through_it(monkeypatch):
+    monkeypatch.setattr(order, "SHUFFLE_BUFFER", 7)
+    monkeypatch.setattr(order, "CHUNK", 10)
+    found = list(order.Shuffled(0, 0).examples([range(100)]))
+    assert sorted(found) == list(range(100))
+    assert all(number <= place + 7 for place, number in enumerate(found))  # none comes before it is read
+    assert sum(number != place for place, number in enumerate(found)) > 80
+    by_turns = list(order.Shuffled(0, 0).examples([range(100), range(100, 130)]))
+    assert sorted(by_turns) == list(range(130))
+    assert max(by_turns[:30]) >= 100 and min(by_turns[:30]) < 100
+    assert list(order.Shuffled(0, 1).examples([range(100)])) != found
 
 
 # Batches by tokens
