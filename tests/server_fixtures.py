@@ -1,8 +1,10 @@
 """Models for the tests of the server, of a few operations each, and servers that run within the tests."""
 
+import atexit
 import functools
 import http.client
 import json
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +101,7 @@ KIND_SIGNATURES = {
 def model_base():
     """The directory with the models hpt (version 123), txt and kinds (version 1 each)."""
     base = Path(tempfile.mkdtemp(prefix="server-models-"))
+    atexit.register(shutil.rmtree, base)
     half = HalfPlusTwo()
     tf.saved_model.save(half, str(base / "hpt" / "00000123"), signatures=half.signatures())
     tf.saved_model.save(tf.Module(), str(base / "txt" / "1"), signatures=TEXT_SIGNATURES)
