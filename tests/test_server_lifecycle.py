@@ -454,6 +454,8 @@ def test_the_command_serves_until_it_is_told_to_end(number):
         [*command, "--port=0", "--rest_api_port=0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=environment,
     ) as process:  # fmt: skip
+        end = threading.Timer(120, process.kill)
+        end.start()
         try:
             line = process.stdout.readline()
             port = int(line.partition("REST at http://127.0.0.1:")[2].partition("/")[0])
@@ -462,6 +464,7 @@ def test_the_command_serves_until_it_is_told_to_end(number):
             process.send_signal(number)
             _, errors = process.communicate(timeout=60)
         finally:
+            end.cancel()
             process.kill()
     assert process.returncode == 0
     assert "Traceback" not in errors
