@@ -74,11 +74,8 @@ def _train(task, corpus, recipe):
 
 
 def _ask(console, model, path, questions):
-    """Answers of the export, loaded anew; they must be those of the model."""
+    """Prints answers of the export, loaded anew; that they are those of the model, its gate has seen."""
     served = tf.saved_model.load(str(path)).signatures["serving_default"]
     answers = unbatch({name: tensor.numpy() for name, tensor in served(text=tf.constant(questions)).items()})
-    expected = model.predict_text(questions)
-    for question, answer, own in zip(questions, answers, expected, strict=True):
-        if model.line(answer) != model.line(own):
-            raise RuntimeError(f"The export must answer as the model does: {own}. Received: {answer}")
+    for question, answer in zip(questions, answers, strict=True):
         console.print(f"  {question}  →  {model.line(answer)}", markup=False, highlight=False)
