@@ -72,6 +72,14 @@ def multiply_matrices(steps):
     return {"total": tf.reduce_sum(product)[None]}
 
 
+ONE = tf.constant([1])
+
+
+def add_one_or_more(x, k=ONE):
+    """An input that may be left out."""
+    return {"sum": x + k}
+
+
 TEXT_SIGNATURES = {
     "serving_default": signature(classify_text, text=tf.string),
     "two": signature(lambda text, k: {"sum": tf.strings.length(text) + k}, text=tf.string, k=tf.int32),
@@ -94,6 +102,7 @@ KIND_SIGNATURES = {
     "uneven": signature(lambda x: {"a": x, "b": x[:1]}, x=tf.float32),
     "matrix": tf.function(lambda x: {"x": x + 1}, input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")]),
     "slow": signature(multiply_matrices, steps=tf.int32),
+    "optional": signature(add_one_or_more, x=tf.int32, k=tf.int32),
 }
 
 

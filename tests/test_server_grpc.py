@@ -126,6 +126,17 @@ def test_check_55_inputs_that_are_not_those_of_the_signature(stubs):
     fails(stubs[0].Predict, request("txt", zz=["a"]), StatusCode.INVALID_ARGUMENT, wrong)
 
 
+def test_an_input_that_has_a_default_may_be_left_out(stubs):
+    def total(**inputs):
+        return list(stubs[0].Predict(request("kinds", "optional", **inputs), timeout=30).outputs["sum"].int_val)
+
+    x = np.array([1, 2], np.int32)
+    assert total(x=x) == [2, 3]
+    assert total(x=x, k=np.array([5], np.int32)) == [6, 7]
+    missing = "Sent extra: {}. Missing but required: {x}."
+    fails(stubs[0].Predict, request("kinds", "optional", k=x), StatusCode.INVALID_ARGUMENT, missing)
+
+
 def test_check_56_tensors_that_do_not_fit(stubs):
     mismatch = "Type mismatch: actual float vs. expect string"
     fails(stubs[0].Predict, request("txt", text=[1.0]), StatusCode.INVALID_ARGUMENT, mismatch)

@@ -15,7 +15,7 @@ It differs from TensorFlow Serving on purpose where a developer is better off:
 - With `--enable_batching`, inputs that differ in their inner dimensions run in other batches and do not fail.
 - Requests for models that the server never had are not counted in the metrics.
 
-It has not got: signatures' default inputs, streaming, session run, TLS, Unix sockets, request logs, remote file
+It has not got: streaming, session run, TLS, Unix sockets, request logs, remote file
 systems, and of the batching parameters only `max_batch_size`, `batch_timeout_micros`, `max_enqueued_batches` and
 `num_batch_threads`.
 """

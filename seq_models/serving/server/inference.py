@@ -51,9 +51,10 @@ def predict(servable, request, run):
 def _inputs(signature, protos):
     expected = signature.inputs.keys()
     sent = protos.keys()
-    if len(protos) != len(expected):
+    missing = expected - sent - signature.defaults.keys()
+    if len(protos) > len(expected) or len(protos) < len(expected) and (missing or not signature.defaults):
         sizes = f"{len(protos)}!={len(expected)} len({_set(sent)}) != len({_set(expected)})"
-        extra, missing = _set(set(sent) - expected), _set(expected - set(sent))
+        extra, missing = _set(set(sent) - expected), _set(missing)
         raise invalid(
             f"input size does not match signature: {sizes}. Sent extra: {extra}. Missing but required: {missing}."
         )
@@ -61,7 +62,10 @@ def _inputs(signature, protos):
         if alias not in expected:
             expectation = f"Inputs expected to be in the set {_set(expected)}."
             raise invalid(f"input tensor alias not found in signature: {alias}. {expectation}")
-    return {alias: array_from_proto(alias, protos[alias]) for alias in expected}
+    return {
+        alias: array_from_proto(alias, protos[alias]) if alias in protos else signature.defaults[alias]
+        for alias in expected
+    }
 
 
 def _asked_outputs(signature, output_filter):

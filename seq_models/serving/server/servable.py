@@ -26,6 +26,7 @@ class Signature(NamedTuple):
     inputs: dict
     outputs: dict
     method_name: str
+    defaults: dict  # of inputs that a request may leave out: arrays by alias
 
 
 class Servable:
@@ -110,7 +111,8 @@ def check_rank(alias, array, spec):
 
 
 def _signature(signature):
-    return Signature(_specs(signature.inputs), _specs(signature.outputs), signature.method_name)
+    defaults = {alias: tf.make_ndarray(tensor) for alias, tensor in signature.defaults.items()}
+    return Signature(_specs(signature.inputs), _specs(signature.outputs), signature.method_name, defaults)
 
 
 def _specs(tensors):
