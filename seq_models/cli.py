@@ -82,6 +82,9 @@ def _parser():
     export.add_argument("--name", required=True, help="the model's name")
     export.add_argument("--version", type=int, metavar="N", help="a new version (default: one above the highest)")
 
+    gate = command(_gate, "whether TensorFlow Serving can load a SavedModel and answer its warm-up requests")
+    gate.add_argument("models", nargs="+", metavar="MODEL", help="the directory of a version")
+
     # The flags of the server are parsed where it is: to import it takes TensorFlow. No word starts with \0, so none of
     # them is taken for a flag here.
     help = "a development server with TensorFlow Serving's API: serve --help"
@@ -224,6 +227,14 @@ def _generate(options):
         )
     for answer in answers:
         print(answer["text"])
+
+
+def _gate(options):
+    from seq_models.serving.gate import check
+
+    for path in options.models:
+        check(path)
+        print(f"{path}: passed")
 
 
 def _export(options):

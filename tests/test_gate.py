@@ -9,9 +9,10 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from toy import small
 
 import seq_models as sm
+from seq_models import cli
 from seq_models.serving.audit import audit
 from seq_models.serving.cases import Case, cases_of
-from seq_models.serving.gate import check, main
+from seq_models.serving.gate import check
 from seq_models.serving.operations import allowed
 
 STRINGS = tf.TensorSpec([None], tf.string, name="text")
@@ -40,7 +41,7 @@ def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
     assert audit(path) == []
     answer = {"length": np.array([1, 2], np.int32)}
     check(path, [Case("serving_default", {"text": np.array([b"a", b"bc"], object)}, answer)])
-    assert main([str(path)]) == 0
+    assert cli.main(["gate", str(path)]) == 0
     assert "passed" in capsys.readouterr().out
 
 
@@ -146,7 +147,7 @@ def test_what_is_no_saved_model_is_named(tmp_path, capsys):
     for content in (None, b"\x08nonsense"):
         if content:
             (tmp_path / "1" / "saved_model.pb").write_bytes(content)
-        assert main([str(tmp_path / "1")]) == 2
+        assert cli.main(["gate", str(tmp_path / "1")]) == 2
         assert "must be a SavedModel" in capsys.readouterr().err
 
 

@@ -4,10 +4,12 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from seq_models import cli
 
@@ -55,6 +57,25 @@ def test_the_commands_run_one_after_the_other(in_folder_with_files, capsys):
         assert capsys.readouterr().out, line
 
 
+def test_the_export_is_served_as_the_readme_says(in_folder_with_files, capsys):
+    """The commands one after the other, on free ports; the answer is read by a client as by curl."""
+    assert cli.main(shlex.split(block("commands").splitlines()[1])[1:]) == 0
+    export, gate, serve, curl = map(shlex.split, block("serving").splitlines())
+    assert cli.main(export[1:]) == 0
+    assert cli.main(gate[1:]) == 0
+    assert serve[-1] == "&"
+    words = [sys.executable, "-m", "seq_models.cli", *serve[1:-1], "--port", "0", "--rest_api_port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().split("REST at ")[1].strip()
+            path = curl[-1].split("/v1/models")[1]
+            answer = requests.post(address + path, data=curl[curl.index("-d") + 1], timeout=60).json()
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+    assert [row.keys() for row in answer["predictions"]] == [{"label", "score", "probabilities"}] * 2
+
+
 def test_the_two_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in re.findall(r"^make (\w+)", README, re.M):
@@ -76,9 +97,10 @@ def test_the_table_of_real_text_is_what_was_measured():
         ("train-step", "train_step", "table"),
         ("scaling", "scaling", "table"),
         ("long-memory", "long_memory", "table"),
+        ("resume", "resume", "table"),
     ],
 )
-def test_the_tables_of_the_recurrence_are_what_was_measured(name, script, table):
+def test_the_tables_are_what_was_measured(name, script, table):
     result = json.loads((ROOT / "benchmarks" / "results" / f"{script}.json").read_text("utf-8"))
     assert section(name).strip() == getattr(importlib.import_module(script), table)(result).strip()
 

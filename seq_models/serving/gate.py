@@ -3,7 +3,6 @@
 python -m seq_models.serving.gate MODEL …       any SavedModel: its files, and its warm-up requests
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from seq_models.errors import ExportRefused, InputError
+from seq_models.errors import ExportRefused
 from seq_models.serving import warmup
 from seq_models.serving.audit import audit
 from seq_models.serving.requests import read_answers, request, write_records
@@ -145,22 +144,3 @@ def check_rows(signature, answers):
 def _shown(value):
     text = str(value).replace("\n", " ")
     return text if len(text) < 200 else f"{text[:199]}…"
-
-
-def main(arguments=None):
-    """Checks the SavedModels that are named; the exit code is 2 if one does not pass."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="the directory of a SavedModel")
-    code = 0
-    for path in parser.parse_args(arguments).models:
-        try:
-            check(path)
-            print(f"{path}: passed")
-        except InputError as error:
-            print(f"{path}: {error}", file=sys.stderr)
-            code = 2
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
