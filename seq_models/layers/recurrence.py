@@ -88,6 +88,12 @@ def run(cell, projected, states, mask=None, keep=None, training=False, last_stat
     return h, [packed[T - 1 + k] for k in range(len(states))] if last_states else []
 
 
+def forward_only(cell, projected, states, mask=None):
+    """`run` where nobody will ask for a gradient, as in an export: the same values by the plain loop."""
+    after, _ = _loop_forward(cell, projected, states, cell.recurrent_weights(), mask, None, 0)
+    return after[0], [state[-1] for state in after]
+
+
 def _loop_forward(cell, projected, states, weights, mask, keep, kept_gates):
     """The states after each step and the first of its gates, lists of (T, B, H)."""
 

@@ -41,6 +41,7 @@ class Recurrent(keras.layers.RNN):
 
     cell_class = None
     halves = True  # whether the rows may run in two halves
+    differentiable = True  # whether a gradient may be asked for
 
     def __init__(
         self,
@@ -106,7 +107,10 @@ class Recurrent(keras.layers.RNN):
         projected = self.cell.project(self._time_major(sequences))  # (T, B, G)
         live = None if mask is None else self._time_major(ops.cast(mask, "bool")[:, :, None])
         wanted = self.return_state or self.stateful
-        h, states = recurrence.run(self.cell, projected, initial_state, live, keep, training, wanted)
+        if self.differentiable:
+            h, states = recurrence.run(self.cell, projected, initial_state, live, keep, training, wanted)
+        else:
+            h, states = recurrence.forward_only(self.cell, projected, initial_state, live)
         if live is not None:
             h = ops.where(live if self.zero_output_for_mask else _seen(live), h, ops.zeros_like(h))
         return h[-1], ops.transpose(h, (1, 0, 2)), states

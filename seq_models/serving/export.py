@@ -55,9 +55,7 @@ def write(model, path):
     with tempfile.TemporaryDirectory() as directory, serving_form(model, Path(directory)) as tables:
         module.tables = tables
         functions = {name: traced(signature) for name, signature in model.signatures().items()}
-        # No gradient is served: those of the recurrent layers would double the graph.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(path), signatures=functions, options=options)
+        tf.saved_model.save(module, str(path), signatures=functions)
 
 
 def traced(signature):

@@ -16,7 +16,8 @@ def serving_form(model, directory):
     """Within it, a model is traced in its form for a server.
 
     Vocabularies are files, which become assets of the export, and no constants of its graph. An LSTM is one operation
-    over all steps. Other recurrences are loops, of all rows together: two halves pay for the batches of training only.
+    over all steps. Other recurrences are plain loops, of all rows together and without a gradient: both pay in training
+    only.
 
     Args:
         model: A task's model.
@@ -29,6 +30,7 @@ def serving_form(model, directory):
         for layer in model._flatten_layers():  # also those inside of others
             if isinstance(layer, Recurrent):
                 stack.enter_context(_set(layer, "halves", False))
+                stack.enter_context(_set(layer, "differentiable", False))
             if isinstance(layer, LSTM) and _is_plain(layer.cell):
                 stack.enter_context(_set(layer, "over_time", functools.partial(lstm_over_time, layer)))
         yield [table for vocabulary in vocabularies for table in vocabulary.tables]
