@@ -24,9 +24,11 @@ def lengths(text):
     return {"length": tf.strings.length(text)}
 
 
-def saved(path, function=lengths, spec=STRINGS, key="serving_default", edit=None):
+def saved(path, function=lengths, spec=STRINGS, key="serving_default", edit=None, **attributes):
     """Writes a SavedModel of one signature; `edit` then changes its protocol buffer."""
     module = tf.Module()
+    for name, value in attributes.items():
+        setattr(module, name, value)
     tf.saved_model.save(module, str(path), signatures={key: tf.function(function, input_signature=[spec])})
     if edit:
         file = path / "saved_model.pb"
@@ -127,6 +129,10 @@ WRONG = {
     "default attributes": (
         edited(lambda graph: setattr(graph.meta_info_def, "stripped_default_attrs", False)), "must be stripped"
     ),
+    "slots of an optimizer": (
+        lambda path: saved(path, optimizer=[tf.Variable(1.0)]),
+        "not of its optimizer. Received: optimizer/0",
+    ),
     "a large constant": (
         of(lambda text: {"x": tf.gather(tf.constant(LARGE), tf.strings.length(text))}),
         "A constant must have at most",
@@ -168,6 +174,13 @@ def test_an_answer_that_is_not_the_models_is_refused_with_the_question(tmp_path)
     ):
         with pytest.raises(sm.InputError, match=message):
             check(path, [Case("serving_default", question, wrong)])
+
+
+def test_a_text_that_is_no_utf_8_is_refused(tmp_path):
+    path = saved(tmp_path / "1", lambda text: {"first": tf.strings.substr(tf.ensure_shape(text, [None]), 0, 1)})
+    question = {"text": np.array(["é".encode()], object)}
+    with pytest.raises(sm.InputError, match="first must be UTF-8"):
+        check(path, [Case("serving_default", question, {"first": np.array([b"\xc3"], object)})])
 
 
 def test_a_row_that_depends_on_those_beside_it_is_refused(tmp_path):

@@ -8,6 +8,7 @@ import functools
 import re
 from pathlib import Path
 
+import tensorflow as tf
 from tensorflow.core.framework.types_pb2 import DataType
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -190,9 +191,22 @@ def sizes(artifact):
             yield f"A constant must have at most {CONSTANT} bytes. Received: {constant} in {node.name}"
 
 
+def slots(artifact):
+    """A18."""
+    variables = artifact.path / "variables" / "variables"
+    kept = tf.train.load_checkpoint(str(variables)).get_variable_to_shape_map() if _exists(variables) else {}
+    for name in sorted(kept):
+        if re.search(r"(^|/)_?optimizer(/|$)|OPTIMIZER_SLOT", name):
+            yield f"Variables must be those of the model, not of its optimizer. Received: {name}"
+
+
+def _exists(variables):
+    return variables.with_name("variables.index").exists()
+
+
 CHECKS = (
     tags, default_signature, names, dense, batches, types, checked_first, operations, devices, randomness, versions,
-    sizes,
+    sizes, slots,
 )  # fmt: skip
 
 

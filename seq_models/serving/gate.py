@@ -20,6 +20,7 @@ from seq_models.serving.audit import audit
 from seq_models.serving.requests import read_answers, request, write_records
 
 REPLAY = Path(__file__).with_name("replay.py")  # importing it would forbid Keras
+MOST = 1000  # warm-up requests
 LIMIT = 600  # seconds of the process that answers
 ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the model
 
@@ -48,6 +49,8 @@ def check(path, cases=(), process=None):
     requests = [*recorded(path), *(request(case.signature, case.inputs) for case in cases)]
     with process or Process() as process:
         answers = process.answers(path, requests)
+    for message, answer in zip(requests, answers, strict=True):
+        check_text(message.model_spec.signature_name, answer)
     for case, answer in zip(cases, answers[len(answers) - len(cases) :], strict=True):
         compare(f"{case.signature} to {_shown(case.inputs)}", answer, case.answer)
     for signature in dict.fromkeys(case.signature for case in cases):
@@ -99,7 +102,21 @@ def recorded(path):
     if not file.exists():
         return []
     records = tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
-    return [PredictionLog.FromString(record).predict_log.request for record in records]
+    requests = [PredictionLog.FromString(record).predict_log.request for record in records]
+    if len(requests) > MOST:
+        raise ExportRefused(f"{file} must hold at most {MOST} requests. Received: {len(requests)}")
+    return requests
+
+
+def check_text(signature, answer):
+    """Raises ExportRefused if a text of an answer is no UTF-8, which would break the JSON that carries it."""
+    for name, array in answer.items():
+        if array.dtype == object and not name.endswith("_bytes"):
+            for value in array.ravel():
+                try:
+                    value.decode()
+                except UnicodeDecodeError:
+                    raise ExportRefused(f"{signature}: {name} must be UTF-8. Received: {_shown(value)}") from None
 
 
 def compare(question, answer, expected):
