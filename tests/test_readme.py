@@ -98,6 +98,7 @@ def test_the_table_of_real_text_is_what_was_measured():
         ("scaling", "scaling", "table"),
         ("long-memory", "long_memory", "table"),
         ("resume", "resume", "table"),
+        ("serving-table", "serving", "table"),
     ],
 )
 def test_the_tables_are_what_was_measured(name, script, table):

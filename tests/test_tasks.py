@@ -153,3 +153,12 @@ def test_each_task_learns_its_toy(task):
         assert scores["perplexity"] < 2
     else:
         assert scores["exact_match" if task == "encoder-decoder" else "accuracy"] == 1
+
+
+def test_a_model_that_is_asked_again_is_not_traced_again():
+    model = small("classifier")
+    first = model.predict_text(["a b", "c"])
+    assert model.predict_text(["a b", "c"]) == first
+    assert model._answer.experimental_get_tracing_count() == 1
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    assert model.predict_text(["a b", "c"]) != first

@@ -1,5 +1,6 @@
 """What the four tasks share: a network together with its text."""
 
+import functools
 import inspect
 
 import numpy as np
@@ -107,12 +108,16 @@ class Task(TokenTraining):
         """
         if isinstance(texts, str):
             raise ValueError(f"texts must be a list of strings. Received: texts={texts!r}")
-        respond = tf.function(self.respond, input_signature=[STRINGS])
         rows = []
         for start in range(0, len(texts), batch_size):
-            answer = respond(tf.constant(texts[start : start + batch_size], tf.string))
+            answer = self._answer(tf.constant(texts[start : start + batch_size], tf.string))
             rows += unbatch({name: tensor.numpy() for name, tensor in answer.items()})
         return rows
+
+    @functools.cached_property
+    def _answer(self):
+        """`respond`, traced once."""
+        return tf.function(self.respond, input_signature=[STRINGS])
 
     def signatures(self):
         """What an export answers to, a `Signature` by name; `serving_default` is `respond`."""
