@@ -1,7 +1,4 @@
-"""The gate before a server: what does not pass is not published.
-
-python -m seq_models.serving.gate MODEL …       any SavedModel: its files, and its warm-up requests
-"""
+"""The gate before a server: what does not pass is not published."""
 
 import json
 import subprocess
@@ -51,11 +48,12 @@ def check(path, cases=(), process=None):
         answers = process.answers(path, requests)
     for message, answer in zip(requests, answers, strict=True):
         check_text(message.model_spec.signature_name, answer)
+    by_signature = {}
     for case, answer in zip(cases, answers[len(answers) - len(cases) :], strict=True):
         compare(f"{case.signature} to {_shown(case.inputs)}", answer, case.answer)
-    for signature in dict.fromkeys(case.signature for case in cases):
-        check_rows(signature, [answer for case, answer in zip(cases, answers[-len(cases) :], strict=True)
-                               if case.signature == signature])  # fmt: skip
+        by_signature.setdefault(case.signature, []).append(answer)
+    for signature, answers_of_it in by_signature.items():
+        check_rows(signature, answers_of_it)
 
 
 class Process:
