@@ -7,7 +7,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from seq_models import decoding, models
 from seq_models.tasks.signature import Signature, array, strings
-from seq_models.tasks.task import Task
+from seq_models.tasks.task import Task, log_probability
 from seq_models.text.codec import dense, padded
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, without_control
@@ -68,10 +68,8 @@ class EncoderDecoder(Task, models.EncoderDecoder):
         """Sources and targets (B,) -> log_probability (B,) = log P(target | source), natural, the end token included,
         and lengths (B,), the tokens of the targets."""
         inputs, targets, weights = self.preprocessor.encode(source, target)
-        logits = tf.cast(self(padded(inputs), training=False), tf.float32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(dense(targets), logits)
-        log_probability = -tf.reduce_sum(losses * dense(weights), axis=-1)
-        return {"log_probability": log_probability, "lengths": tf.cast(targets.row_lengths(), tf.int32)}
+        log_p = log_probability(self(padded(inputs), training=False), targets, weights)
+        return {"log_probability": log_p, "lengths": tf.cast(targets.row_lengths(), tf.int32)}
 
     def attention_of_pairs(self, source, target):
         """Sources and targets (B,) -> attention (B, T, S): where the decoder looks as it is told the target, with

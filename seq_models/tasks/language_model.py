@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from seq_models import decoding, models
 from seq_models.tasks.signature import Signature, about, array, option, strings
-from seq_models.tasks.task import Task, unbatch
+from seq_models.tasks.task import Task, log_probability, unbatch
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, without_control
@@ -45,12 +45,10 @@ class LanguageModel(Task, models.LanguageModel):
         """Texts (B,) -> log_probability (B,) = Σ_t log P(w_t | w_<t), natural, the end token included; perplexity (B,)
         = exp(-log_probability / lengths); lengths (B,)."""
         inputs, targets, weights = self.preprocessor.encode(text)
-        logits = tf.cast(self(dense(inputs), training=False), tf.float32)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(dense(targets), logits)
-        log_probability = -tf.reduce_sum(losses * dense(weights), axis=-1)
+        log_p = log_probability(self(dense(inputs), training=False), targets, weights)
         lengths = tf.cast(targets.row_lengths(), tf.int32)
-        perplexity = tf.exp(-log_probability / tf.cast(lengths, tf.float32))
-        return {"log_probability": log_probability, "perplexity": perplexity, "lengths": lengths}
+        perplexity = tf.exp(-log_p / tf.cast(lengths, tf.float32))
+        return {"log_probability": log_p, "perplexity": perplexity, "lengths": lengths}
 
     def generate(self, prompts, max_length=40, temperature=1.0, seed=0):
         """Texts that go on from prompts.

@@ -162,6 +162,12 @@ class Task(TokenTraining):
         return cls(preprocessor, **config)
 
 
+def log_probability(logits, targets, weights):
+    """Σ_t w_t log P(y_t) of each row (B,), natural: logits (B, T, V), targets and weights ragged (B, None)."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(dense(targets), tf.cast(logits, tf.float32))
+    return -tf.reduce_sum(losses * dense(weights), axis=-1)
+
+
 def unbatch(answer):
     """A dictionary of arrays with a row an answer -> a list of dictionaries of plain values.
 
