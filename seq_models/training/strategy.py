@@ -58,4 +58,10 @@ def distribute(strategy, dataset):
 def of_every_replica(strategy, number):
     """What each replica gives for a number (an integer of 64 bits), a list; all workers must ask."""
     numbers = strategy.experimental_distribute_values_from_function(lambda _: tf.constant([number], tf.int64))
-    return strategy.gather(numbers, axis=0).numpy().tolist()
+    return _gatherer(strategy)(numbers).numpy().tolist()
+
+
+@functools.cache
+def _gatherer(strategy):
+    """Traced once: asked eagerly, a strategy would build a graph at each call, which takes longer than many steps."""
+    return tf.function(lambda numbers: strategy.gather(numbers, axis=0))
