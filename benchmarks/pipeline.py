@@ -3,7 +3,8 @@
     python benchmarks/pipeline.py [--only rate memory] [--share S] [--megabytes N] [--steps N] [--out FILE]
 
 rate    examples a second of the pipeline alone and of training on it, the four tasks on the built-in corpora with the
-        sizes of the demo: epochs of both by turns, the medians of all but the first.
+        sizes of the demo: epochs of both by turns, the medians of all but the first. Then the wait between epochs: from
+        the last step of one to the first of the next, less what a step takes; medians of several.
 memory  20 files of sentences of the built-in grammar, 2 GB in all; resident memory while a vocabulary is built, the
         files are checked, and a language model trains for some hundred steps.
 
@@ -26,6 +27,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 RESULTS = Path(__file__).resolve().parent / "results" / "pipeline.json"
 TURNS = 4  # the first is not counted
+WAITS = 4
+SHORT_EPOCH = 5  # seconds: of this the wait before it must be a small share
 FILES = 20
 SENTENCES = 100_000  # of the grammar, repeated from file to file in another order
 SAMPLE_SECONDS = 1.0
@@ -54,10 +57,15 @@ def main():
 def table(result):
     lines = []
     if "rate" in result:
-        lines += ["| examples a second | pipeline alone | training | pipeline / training |", "|---|---|---|---|"]
+        lines += [
+            "| examples a second | pipeline alone | training | pipeline / training | wait between epochs, ms | "
+            f"of an epoch of {SHORT_EPOCH} s |",
+            "|---|---|---|---|---|---|",
+        ]
         for task, record in result["rate"].items():
-            ratio = f"{record['pipeline / training']:.1f}"
-            lines.append(f"| {task} | {record['pipeline']:,} | {record['training']:,} | {ratio} |")
+            rates = f"{record['pipeline']:,} | {record['training']:,} | {record['pipeline / training']:.1f}"
+            seconds = record["wait"]
+            lines.append(f"| {task} | {rates} | {1000 * seconds:.0f} | {100 * seconds / SHORT_EPOCH:.1f} % |")
         lines.append("")
     if "memory" in result:
         record = result["memory"]
@@ -97,7 +105,28 @@ def rate(task, recipe, share):
     return {
         **{name: round(len(examples) / statistics.median(turn[name] for turn in seconds)) for name in jobs},
         "pipeline / training": round(statistics.median(turn["training"] / turn["pipeline"] for turn in seconds), 2),
+        "wait": round(wait(model, dataset), 4),
     }
+
+
+def wait(model, dataset):
+    """Seconds from the last step of an epoch to the first of the next, less what a step takes."""
+    ends = step_ends(model, dataset, epochs=1 + WAITS)
+    steps = statistics.median(b - a for epoch in ends for a, b in itertools.pairwise(epoch))
+    return statistics.median(after[0] - before[-1] for before, after in itertools.pairwise(ends)) - steps
+
+
+def step_ends(model, dataset, epochs):
+    """The times at which the steps of a training end, a list for each epoch."""
+    from keras.callbacks import LambdaCallback
+
+    ends = []
+    watch = LambdaCallback(
+        on_epoch_begin=lambda *_, **__: ends.append([]),
+        on_train_batch_end=lambda *_, **__: ends[-1].append(time.perf_counter()),
+    )
+    model.fit(dataset, epochs=epochs, callbacks=[watch], verbose=0)
+    return ends
 
 
 def seconds_of(job):
