@@ -98,6 +98,20 @@ def test_early_stopping_counts_on_over_an_interruption(tmp_path, interrupt):
     assert run(tmp_path / "broken", **options).read_metrics() == whole
 
 
+def test_the_wait_for_a_smaller_learning_rate_counts_on_over_an_interruption(tmp_path, interrupt):
+    # No epoch is better than the first, so the rate is halved after the fourth.
+    options = {"learning_rate": 1e-9, "epochs": 5, "patience": 9}
+    options |= {"schedule": "plateau", "plateau_patience": 3, "plateau_factor": 0.5}
+    interrupt(10_000)
+    whole = contents(run(tmp_path / "whole", **options))
+    assert any(np.array_equal(array, np.float32(0.5e-9)) for array in whole[1])
+    interrupt(7)  # in the third epoch
+    with pytest.raises(Interrupted):
+        run(tmp_path / "broken", **options)
+    interrupt(10_000)
+    assert_bit_equal(contents(run(tmp_path / "broken", **options)), whole)
+
+
 def test_a_damaged_newest_checkpoint_costs_a_few_batches_and_changes_nothing(tmp_path, interrupt, capsys):
     interrupt(10_000)
     whole = contents(run(tmp_path / "whole"))
