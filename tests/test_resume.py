@@ -112,6 +112,22 @@ def test_the_wait_for_a_smaller_learning_rate_counts_on_over_an_interruption(tmp
     assert_bit_equal(contents(run(tmp_path / "broken", **options)), whole)
 
 
+def test_a_signal_saves_where_the_training_is_and_not_only_where_it_was(tmp_path, monkeypatch):
+    plain = Resume.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, self.batches) == (1, 1):
+            self.termination.asked = signal.SIGTERM
+        plain(self, batch, logs)
+
+    monkeypatch.setattr(Resume, "on_train_batch_end", on_train_batch_end)
+    with pytest.raises(SystemExit) as ended:
+        run(tmp_path, checkpoint_seconds=1e6)
+    assert ended.value.code == 143
+    _, state = trainer.Checkpoints(RunDirectory(tmp_path).checkpoints).newest(pytest.fail)
+    assert (state["epoch"], state["batches"]) == (1, 2)
+
+
 def test_a_damaged_newest_checkpoint_costs_a_few_batches_and_changes_nothing(tmp_path, interrupt, capsys):
     interrupt(10_000)
     whole = contents(run(tmp_path / "whole"))
