@@ -15,7 +15,7 @@ import seq_models as sm
 from seq_models.tasks import TASKS
 from seq_models.training import trainer
 from seq_models.training.options import TrainingOptions
-from seq_models.training.resume import Resume
+from seq_models.training.resume import Resume, Termination
 from seq_models.training.run_directory import RunDirectory
 
 EPOCHS, BATCHES = 3, 3  # of 3 examples each, two in the last one
@@ -126,6 +126,21 @@ def test_a_signal_saves_where_the_training_is_and_not_only_where_it_was(tmp_path
     assert ended.value.code == 143
     _, state = trainer.Checkpoints(RunDirectory(tmp_path).checkpoints).newest(pytest.fail)
     assert (state["epoch"], state["batches"]) == (1, 2)
+
+
+def test_a_second_signal_does_what_it_did_before_the_training():
+    done = []
+    before = signal.signal(signal.SIGTERM, lambda *_: done.append("before"))
+    try:
+        with Termination() as termination:
+            signal.raise_signal(signal.SIGTERM)
+            assert (termination.asked, done) == (signal.SIGTERM, [])
+            signal.raise_signal(signal.SIGTERM)
+            assert done == ["before"]
+        signal.raise_signal(signal.SIGTERM)
+        assert done == ["before"] * 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_damaged_newest_checkpoint_costs_a_few_batches_and_changes_nothing(tmp_path, interrupt, capsys):
