@@ -62,8 +62,9 @@ def table(results):
         records = [*results["equal"][task].values(), results["killed"][task]]
         cells = [f"{record['weights']:.0e}, {record['scores']:.0e}" for record in records]
         lines.append(f"| {task} | {' | '.join(cells)} |")
-    lines += ["", "| one replica a core, tokens a second | of those of one replica on all cores |", "|---|---|"]
-    lines += [f"| {task} | {record['mirrored / one']:.2f} |" for task, record in results["cores"].items()]
+    if "cores" in results:
+        lines += ["", "| one replica a core, tokens a second | of those of one replica on all cores |", "|---|---|"]
+        lines += [f"| {task} | {record['mirrored / one']:.2f} |" for task, record in results["cores"].items()]
     return "\n".join(lines) + "\n"
 
 

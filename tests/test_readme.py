@@ -98,6 +98,8 @@ def test_the_table_of_real_text_is_what_was_measured():
         ("scaling", "scaling", "table"),
         ("long-memory", "long_memory", "table"),
         ("resume", "resume", "table"),
+        ("pipeline", "pipeline", "table"),
+        ("workers", "workers", "table"),
         ("serving-table", "serving", "table"),
     ],
 )
