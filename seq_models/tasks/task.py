@@ -84,11 +84,9 @@ class Task(TokenTraining):
         return self.preprocessor.dataset(examples, batch_size, shuffle, seed, **options)
 
     def batch(self, examples):
-        """A list of examples as one batch, in their order: (inputs, targets, weights), padded."""
-        fields = zip(*map(self.preprocessor.fields, examples), strict=True)
-        encoded = self.preprocessor.encode(*(tf.constant(field) for field in fields))
-        padded = tf.nest.map_structure(lambda rows: dense(rows) if isinstance(rows, tf.RaggedTensor) else rows, encoded)
-        return self.preprocessor.finish(*padded)
+        """A list of examples as one batch, in their order: (inputs, targets, weights), padded tensors."""
+        batch = self.preprocessor.stack(self.preprocessor.rows(examples))
+        return tf.nest.map_structure(tf.convert_to_tensor, batch)
 
     def texts(self, inputs):
         """The texts of a batch of inputs again, strings; of a pair the source. Unknown words are `<unk>`."""

@@ -1,22 +1,20 @@
-"""From the strings of examples to padded batches of examples of like length, so that little is padding.
+"""From rows, the encoded examples, to batches of rows of like length, so that little is padding.
 
-A batching has
+A row is a tuple of arrays: sequences, their first axis time, and numbers. A batching has
 
-    batches(epoch, width)   a dataset of the batches of an epoch; `epoch()` gives, when one begins, its examples as
-                            tuples of `width` strings, their order, and how many batches nobody will look at
-    batch(*strings)         one batch, of the strings of some examples
-    number(measure)         how many batches an epoch has
-    divided(count)          the batching that makes the count-th part of each batch
+    batches(examples, encode, order, left_out)  the rows of each batch of an epoch, a list; without the first `left_out`
+    number(measure)                             how many batches an epoch has
+    divided(count)                              the batching that makes the count-th part of each batch
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.text.codec import chunked, padded
-from seq_models.text.pipeline import WORKERS, columns, strings
+from seq_models.text.codec import chunked
 
 POOL = 32  # batches whose examples are sorted by length together
 GROWTH = 1.2  # of the longest length from one bucket to the next
@@ -27,47 +25,18 @@ class Rows:
     """Batches of `size` examples. A pool of examples is sorted by length and cut into batches.
 
     The pool's batches come in random order if the data is shuffled.
-
-    Args:
-        size: Examples in a batch.
-        encode: From strings (N,) to a nested structure of tensors, ragged or not, with a row an example.
-        lengths: `lengths(*examples)` gives the lengths (N,) to sort by.
-        finish: From a padded batch to the batch that is given out.
     """
 
     size: int
-    encode: object
-    lengths: object
-    finish: object
 
-    def batch(self, *strings):
-        return self.finish(*padded(self.encode(*strings)))
-
-    def batches(self, epoch, width):
-        def pools():
-            rows, order, left_out = epoch()
-            for number, pool in enumerate(chunked(rows, POOL * self.size)):
-                starts = order.permuted(range(0, len(pool), self.size))
-                needed = number >= left_out // POOL  # batches that are left out may as well be empty
-                yield starts, *columns(pool if needed else [], width)
-
-        def by_length(starts, *texts):
-            examples = self.encode(*texts)
-            return starts, (tf.argsort(self.lengths(*examples), stable=True), examples)
-
-        def each(starts, pool):
-            starts = tf.data.Dataset.from_tensor_slices(starts)
-            return tf.data.Dataset.zip(starts, tf.data.Dataset.from_tensors(pool).repeat())
-
-        def cut(start, pool):
-            shortest_first, examples = pool
-            rows = shortest_first[start : start + self.size]
-            return self.finish(*padded(tf.nest.map_structure(lambda values: tf.gather(values, rows), examples)))
-
-        signature = (tf.TensorSpec([None], tf.int32), *(tf.TensorSpec([None], tf.string),) * width)
-        pools = tf.data.Dataset.from_generator(pools, output_signature=signature)
-        pools = pools.map(by_length, num_parallel_calls=WORKERS)
-        return pools.flat_map(each).map(cut, num_parallel_calls=WORKERS)
+    def batches(self, examples, encode, order, left_out):
+        for pool in chunked(examples, POOL * self.size):
+            starts = order.permuted(range(0, len(pool), self.size))
+            if left_out < len(starts):
+                rows = sorted(encode(pool), key=lengths_of)
+                for start in starts[left_out:]:
+                    yield rows[start : start + self.size]
+            left_out = max(left_out - len(starts), 0)
 
     def number(self, count):
         """Batches of so many examples."""
@@ -92,30 +61,26 @@ class Tokens:
     Args:
         size: Rows of a batch times its longest sequence.
         longest: Length of the longest example.
-        encode, finish: See `Rows`.
     """
 
     size: int
     longest: int
-    encode: object
-    finish: object
 
-    def batch(self, *strings):
-        return self.finish(*padded(self.encode(*strings)))
+    def batches(self, examples, encode, order, left_out):
+        rows = itertools.chain.from_iterable(map(encode, chunked(examples)))
+        return itertools.islice(self._filled(rows), left_out, None)
 
-    def batches(self, epoch, width):
-        def length(*example):
-            return tf.reduce_max([tf.shape(rows)[0] for rows in tf.nest.flatten(example) if rows.shape.rank])
-
-        def chunks():
-            rows, _, _ = epoch()
-            return chunked(rows)
-
-        rows = strings(chunks, width).map(self.encode, num_parallel_calls=WORKERS).unbatch()
-        rows = rows.map(lambda *example: example)  # a row of a ragged tensor is a plain tensor from here on
+    def _filled(self, rows):
+        """The rows of each bucket when it is full; at the end those of the others, the shortest first."""
         longest, sizes = zip(*self._buckets(), strict=True)
-        batches = rows.bucket_by_sequence_length(length, [upper + 1 for upper in longest], [*sizes, 1])
-        return batches.map(self.finish)
+        buckets = [[] for _ in sizes]
+        for row in rows:
+            number = int(np.searchsorted(longest, max(lengths_of(row))))
+            buckets[number].append(row)
+            if len(buckets[number]) == sizes[number]:
+                yield buckets[number]
+                buckets[number] = []
+        yield from filter(None, buckets)
 
     def number(self, lengths):
         """Batches of examples of which `lengths[n]` have length n."""
@@ -143,7 +108,24 @@ class Tokens:
             longest = int(np.ceil(longest * GROWTH))
 
 
-def widths(*examples):
-    """The length of the longest sequence of each encoded example (N,)."""
-    ragged = [rows for rows in tf.nest.flatten(examples) if isinstance(rows, tf.RaggedTensor)]
-    return tf.reduce_max(tf.stack([rows.row_lengths() for rows in ragged]), axis=0)
+def lengths_of(row):
+    """Those of its sequences, of the last one first: of a pair by target, then by source."""
+    return tuple(len(array) for array in reversed(row) if array.ndim)
+
+
+def split(tensor):
+    """A tensor, ragged or not -> the array of each row."""
+    if not isinstance(tensor, tf.RaggedTensor):
+        return list(tensor.numpy())
+    values, ends = tensor.values.numpy(), tensor.row_splits.numpy().tolist()
+    return [values[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def stacked(arrays):
+    """The arrays of all rows as one; sequences are padded with zeros, and one step long at least."""
+    if not arrays[0].ndim:
+        return np.array(arrays)
+    sizes = np.array([len(array) for array in arrays])
+    padded = np.zeros((len(arrays), max(sizes.max(), 1), *arrays[0].shape[1:]), arrays[0].dtype)
+    padded[np.arange(padded.shape[1]) < sizes[:, None]] = np.concatenate(arrays)
+    return padded

@@ -3,18 +3,20 @@
 Weights are 1 on what counts for the loss and 0 elsewhere, padding included.
 """
 
+import functools
+import inspect
 from collections import Counter
 
 import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.text.batching import Rows, Tokens, widths
+from seq_models.text.batching import Rows, Tokens, lengths_of, split, stacked
 from seq_models.text.cache import remembered
 from seq_models.text.codec import Codec, append, chunked, dense, shifted
 from seq_models.text.labels import Labels
 from seq_models.text.order import Position
-from seq_models.text.pipeline import WORKERS, epochs, strings, width_of
+from seq_models.text.pipeline import epochs
 from seq_models.text.progress import watched
 from seq_models.text.vocabulary import Vocabulary
 
@@ -66,17 +68,17 @@ class Preprocessor:
         parts = getattr(examples, "parts", (examples,))
         counts = self.check(examples)
         by_files = 1 < workers <= len(parts)
-        rows = slice(None) if by_files else slice(index, None, workers)
+        own_rows = slice(None) if by_files else slice(index, None, workers)
 
-        def finish(*batch):
-            return tf.nest.map_structure(lambda tensor: tensor[rows], self.finish(*batch))
+        def stack(rows):
+            return tf.nest.map_structure(lambda array: array[own_rows], self.stack(rows))
 
         if batch_tokens is None:
-            measures, batching = counts, Rows(batch_size or 64, self.encode, self.lengths, finish)
+            measures, batching = counts, Rows(batch_size or 64)
             largest = min(sum(counts), batching.size)
         else:
             measures = self.count_lengths(examples)
-            batching = Tokens(batch_tokens, measures.shape[1] - 1, self.encode, finish)
+            batching = Tokens(batch_tokens, measures.shape[1] - 1)
             largest = sum(counts)
         if not by_files and largest < workers:
             raise InputError(
@@ -87,7 +89,8 @@ class Preprocessor:
         shares = [sum(measures[worker::workers]) for worker in range(workers)] if by_files else [sum(measures)]
         numbers = list(map(batching.number, shares))
         number, own = max(numbers), numbers[index if by_files else 0]
-        dataset = epochs(parts, self.fields, batching, number - own, seed if shuffle else None, position or Position())
+        sizes, seed = (own, number - own), seed if shuffle else None
+        dataset = epochs(parts, batching, self.rows, stack, self.spec, sizes, seed, position or Position())
         if position is None:  # an epoch that begins at a position may be shorter
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(number))
         dataset.batches_in_epoch = number
@@ -131,14 +134,10 @@ class Preprocessor:
         return counts
 
     def _count_lengths(self, part):
-        chunks = strings(lambda: chunked(map(self.fields, part)), width_of((part,), self.fields))
-        lengths = chunks.map(lambda *texts: widths(*self.encode(*texts)), num_parallel_calls=WORKERS)
-        counts = np.zeros(1, int)
-        for chunk in watched(lengths, "measuring examples"):
-            found = np.bincount(chunk.numpy(), minlength=len(counts))
-            found[: len(counts)] += counts
-            counts = found
-        return counts.tolist()
+        counts = Counter()
+        for chunk in watched(chunked(part), "measuring examples"):
+            counts.update(max(lengths_of(row)) for row in self.rows(chunk))
+        return [counts[length] for length in range(max(counts) + 1)]
 
     def problem(self, example):
         """What is wrong with an example, a sentence, or None."""
@@ -149,13 +148,37 @@ class Preprocessor:
         """The strings of an example, a tuple."""
         return example
 
-    def lengths(self, inputs, targets, weights):
-        """Lengths of encoded examples, to sort by."""
-        return inputs.row_lengths()
+    def rows(self, examples):
+        """A list of examples -> a list of rows, their encodings: tuples of arrays."""
+        fields = zip(*map(self.fields, examples), strict=True)
+        encoded = self._encode(*(tf.constant(field, tf.string) for field in fields))
+        return list(zip(*map(split, tf.nest.flatten(encoded)), strict=True))
+
+    def stack(self, rows):
+        """A list of rows -> a batch: (inputs, targets, weights), padded arrays."""
+        return self.finish(*tf.nest.pack_sequence_as(self.spec, list(map(stacked, zip(*rows, strict=True)))))
 
     def finish(self, inputs, targets, weights):
         """The last change to a padded batch."""
         return inputs, targets, weights
+
+    @functools.cached_property
+    def spec(self):
+        """The `TensorSpec`s of a batch."""
+        encoded = self._encode.get_concrete_function().structured_outputs
+        return tf.nest.map_structure(lambda rows: tf.TensorSpec([None] * rows.shape.rank, rows.dtype), encoded)
+
+    @functools.cached_property
+    def _encode(self):
+        """`encode`, traced once."""
+        strings = [tf.TensorSpec([None], tf.string)] * len(inspect.signature(self.encode).parameters)
+
+        @tf.function(input_signature=strings)
+        def encode(*texts):
+            with tf.device("CPU"):  # small operations on strings and ids; a GPU is left to the model
+                return self.encode(*texts)
+
+        return encode
 
 
 class LanguageModelPreprocessor(Preprocessor):
@@ -288,16 +311,12 @@ class SequenceLabelerPreprocessor(Preprocessor):
         spelled = self.characters.encode(words.flat_values).to_tensor(shape=[None, WORD_LENGTH])
         return ids, words.with_flat_values(spelled)
 
-    def lengths(self, inputs, targets, weights):
-        return targets.row_lengths()
-
     def finish(self, inputs, targets, weights):
         """Cuts off the columns that no word of the batch reaches."""
         if self.characters is None:
             return inputs, targets, weights
         ids, spelled = inputs
-        lengths = tf.reduce_sum(tf.cast(spelled > 0, tf.int32), axis=-1)
-        longest = tf.maximum(tf.reduce_max(lengths), 1)  # of no word at all the maximum is no length
+        longest = max(np.count_nonzero(spelled, axis=-1).max(), 1)
         return (ids, spelled[:, :, :longest]), targets, weights
 
     def inputs(self, text):
@@ -334,11 +353,6 @@ class EncoderDecoderPreprocessor(Preprocessor):
         targets = self.target.encode(target)
         inputs = self.source.encode(source), shifted(targets)
         return inputs, targets, tf.ones_like(targets, tf.float32)
-
-    def lengths(self, inputs, targets, weights):
-        """By target, then by source."""
-        source, target = (tf.minimum(side.row_lengths(), 1000) for side in inputs)
-        return 1001 * target + source
 
     def inputs(self, text):
         return dense(self.source.encode(text))
