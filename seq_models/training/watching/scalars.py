@@ -26,18 +26,18 @@ class Scalars(keras.callbacks.Callback):
         self.begun = False
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.steps = steps_of(self.model)
         if not self.begun:
-            self.log.go_on_from(steps_of(self.model), epoch)
+            self.log.go_on_from(self.steps, epoch)
         self.begun, self.epoch = True, epoch + 1
         self.first = self.before = self.last = None
 
     def on_train_batch_end(self, batch, logs=None):
         if self.first is None:
             self.first = self.before = self._progress()
-        step = steps_of(self.model)
-        if self.every.due(step):
+        if self.every.due(self.steps + batch + 1):
             now = self._progress()
-            self._log("steps", step, logs, self.before, now)
+            self._log("steps", steps_of(self.model), logs, self.before, now)
             self.before = now
 
     def on_test_begin(self, logs=None):
