@@ -5,8 +5,8 @@
 
 Each of the four tasks is asked one text at a time: the Keras model in a process of its own that has nothing else to do
 (`predict_text`, and the `tf.function` of its answer), the export by the bare v1 `Session`, and the server over gRPC and
-REST with 1, 8 and 32 clients. The clients are threads of one process on the same cores, so with many of them the
-figures are those of both sides together. Then the classifier by a server with `--enable_batching`.
+REST with 1, 8 and 32 clients, those of lean_clients.py: one process on the same cores. Then the classifier by a server
+with `--enable_batching` and one thread of TensorFlow.
 
 Writes benchmarks/results/serving.json and prints the table.
 """
@@ -24,12 +24,9 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "serving" / "clients"))
 
 import numpy as np  # noqa: E402
-from grpc_client import GrpcClient  # noqa: E402  the clients that users are given
-from load import measure  # noqa: E402
-from rest_client import RestClient  # noqa: E402
+from lean_clients import load  # noqa: E402
 from rich.progress import track  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parent / "results" / "serving.json"
@@ -44,6 +41,7 @@ BATCHING = """
 max_batch_size { value: 32 } batch_timeout_micros { value: 0 }
 max_enqueued_batches { value: 100 } num_batch_threads { value: 1 }
 """
+ONE_THREAD = ["--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=1"]
 START = 120  # seconds that a server may take to start
 CALLS = 300  # of the bare session and of Keras
 
@@ -62,11 +60,11 @@ def main():
             **in_fresh_process(keras_alone, options.demo / "runs" / task, TEXTS[task]),
             "session": in_fresh_process(session_alone, options.demo / "exports" / task, TEXTS[task]),
         }
-    with server(options.demo / "exports") as clients:
+    with server(options.demo / "exports") as addresses:
         for task in track(TEXTS, "load"):
-            result["tasks"][task].update(loaded(clients, task, options.seconds))
-    with server(options.demo / "exports", batching=True) as clients:
-        result["classifier with batching"] = loaded(clients, "classifier", options.seconds)
+            result["tasks"][task].update(loaded(addresses, task, options.seconds))
+    with server(options.demo / "exports", batching=True) as addresses:
+        result["classifier with batching"] = loaded(addresses, "classifier", options.seconds)
     options.out.parent.mkdir(exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(table(result))
@@ -123,37 +121,30 @@ def timed(call, count):
 
 @contextlib.contextmanager
 def server(base, batching=False):
-    """A development server in a process of its own; gives a client of each of its APIs."""
+    """A development server in a process of its own; gives the address of each of its APIs."""
     with tempfile.TemporaryDirectory() as directory:
         words = [sys.executable, "-m", "seq_models.cli", "serve", "--model_base", str(base)]
         words += ["--port", "0", "--rest_api_port", "0"]
         if batching:
             path = Path(directory) / "batching.config"
             path.write_text(BATCHING, "utf-8")
-            words += ["--enable_batching", "--batching_parameters_file", str(path)]
+            words += ["--enable_batching", "--batching_parameters_file", str(path), *ONE_THREAD]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             line = process.stdout.readline()  # "gRPC at HOST:PORT, REST at http://HOST:PORT/v1/models"
             grpc, rest = (part.split(" at ")[1] for part in line.split(", "))
-            yield {
-                "gRPC": GrpcClient(grpc, START),
-                "REST": RestClient(rest.strip().removesuffix("/v1/models"), START),
-            }
+            yield {"gRPC": grpc, "REST": rest.strip().removeprefix("http://").removesuffix("/v1/models")}
         finally:
             process.terminate()
             process.wait(START)
 
 
-def loaded(clients, task, seconds):
+def loaded(addresses, task, seconds):
     """p50, p95 and p99 in milliseconds and answers a second, by API and number of clients."""
     record = {}
-    for api, client in clients.items():
+    for api, address in addresses.items():
         for count in CLIENTS:
-            question = {"text": [TEXTS[task]]}
-            measure(lambda client=client, question=question: client.predict(task, question), count, min(seconds, 1))
-            found = measure(lambda client=client, question=question: client.predict(task, question), count, seconds)
-            if found["errors"]:
-                raise RuntimeError(f"{task} over {api}: {found['errors']} requests failed")
+            found = in_fresh_process(load, api, address, task, TEXTS[task], count, seconds)
             record[f"{api}, {count} clients"] = {name: round(value, 2) for name, value in found.items()}
     return record
 
@@ -168,13 +159,15 @@ def table(result):
         alone = " | ".join(f"{record[name]:.2f}" for name in ("predict_text", "tf.function", "session"))
         lines.append(f"| {task} | {alone} | {' | '.join(served(record))} |")
     batching = result["classifier with batching"]
-    lines.append(f"| classifier, batching | | | | {' | '.join(served(batching))} |")
-    plain = result["tasks"]["classifier"]
+    lines.append(f"| classifier, batching | | | | {' | '.join(served(batching))} |\n")
     for api in ("gRPC", "REST"):
-        one = plain[f"{api}, 1 clients"]["throughput"]
-        ratio = batching[f"{api}, 32 clients"]["throughput"] / one
-        lines.append(f"\n{api}, classifier: 32 clients with batching get {ratio:.1f} times the answers of one client.")
-    return "\n".join(lines) + "\n"
+        many, one = (batching[f"{api}, {count} clients"]["throughput"] for count in (32, 1))
+        overheads = [record[f"{api}, 1 clients"]["p50"] - record["session"] for record in result["tasks"].values()]
+        lines.append(
+            f"{api}: {min(overheads):.1f} to {max(overheads):.1f} ms more than the session; with batching 32 clients "
+            f"get {many / one:.1f} times the answers of one.\n"
+        )
+    return "\n".join(lines)
 
 
 def served(record):

@@ -1,6 +1,8 @@
 """The gRPC API answers as TensorFlow Serving does. The numbers of the checks are those of its written contract."""
 
+import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -350,59 +352,94 @@ class CountingServable:
         return [inputs["x"] * 2, -inputs["x"]]
 
 
-def ask_together(batcher, servable, arrays):
+def ask_together(servable, arrays, **parameters):
     """What each of several requests gets that come while another one runs: its outputs or its error."""
 
-    def one(array):
+    async def one(batcher, array):
         try:
-            return [output.tolist() for output in batcher.run(servable, "signature", {"x": array}, ["a", "b"])]
+            outputs = await batcher.run(servable, "signature", {"x": np.array(array)}, ["a", "b"])
+            return [output.tolist() for output in outputs]
         except RequestError as error:
             return error.message
 
-    with ThreadPoolExecutor(len(arrays)) as pool:
-        futures = [pool.submit(one, np.array(array)) for array in arrays]
-        threading.Timer(0.3, servable.may_run.set).start()
-        return [future.result(20) for future in futures]
+    async def all_of_them():
+        batcher = Batcher(**parameters)
+        requests = asyncio.gather(*(one(batcher, array) for array in arrays))
+        asyncio.get_running_loop().call_later(0.3, servable.may_run.set)
+        replies = await asyncio.wait_for(requests, 20)
+        batcher.stop()
+        return replies
+
+    return asyncio.run(all_of_them())
 
 
 def test_requests_that_come_together_run_together():
     servable = CountingServable()
-    batcher = Batcher(max_batch_size=8, batch_timeout_micros=100_000, num_batch_threads=1)
-    servable.may_run.set()
-    replies = ask_together(batcher, servable, [[1], [2, 3], [4]])
+    replies = ask_together(servable, [[1], [2, 3], [4]], max_batch_size=8, num_batch_threads=1)
     assert replies == [[[2], [-1]], [[4, 6], [-2, -3]], [[8], [-4]]]
-    assert sum(servable.sizes) == 4
-    assert len(servable.sizes) < 3
-    batcher.stop()
+    assert servable.sizes == [4]
 
 
-def test_a_full_batch_does_not_wait():
+def test_requests_that_come_while_a_batch_runs_wait_and_run_together():
+    servable = CountingServable()
+    arrays = [[1], [2], [3], [4], [5]]
+    replies = ask_together(servable, arrays, max_batch_size=2, num_batch_threads=1)
+    assert replies == [[[2 * x], [-x]] for [x] in arrays]
+    assert servable.sizes == [2, 2, 1]
+
+
+def test_a_full_batch_does_not_wait_and_another_one_does():
     servable = CountingServable()
     servable.may_run.set()
-    batcher = Batcher(max_batch_size=2, batch_timeout_micros=30_000_000, num_batch_threads=1)
-    assert ask_together(batcher, servable, [[1], [2]]) == [[[2], [-1]], [[4], [-2]]]
-    with pytest.raises(RequestError, match="larger than maximum input batch size 2"):
-        batcher.run(servable, "signature", {"x": np.array([1, 2, 3])}, ["a", "b"])
-    batcher.stop()
+    started = time.monotonic()
+    parameters = {"max_batch_size": 2, "num_batch_threads": 1}
+    assert ask_together(servable, [[1], [2]], **parameters, batch_timeout_micros=30_000_000) == [
+        [[2], [-1]],
+        [[4], [-2]],
+    ]
+    assert time.monotonic() - started < 10
+    ask_together(servable, [[1]], **parameters, batch_timeout_micros=300_000)
+    assert time.monotonic() - started > 0.3
+    [reply] = ask_together(servable, [[1, 2, 3]], **parameters)
+    assert "larger than maximum input batch size 2" in reply
+
+
+def test_an_error_of_a_batch_is_that_of_each_of_its_requests():
+    servable = CountingServable()
+    servable.may_run.set()
+    assert ask_together(servable, [[1], [-2]], num_batch_threads=1) == ["negative", "negative"]
+
+
+def test_a_request_that_waits_too_long_is_given_up_and_the_others_are_not():
+    servable = CountingServable()
+
+    async def ask():
+        batcher = Batcher(num_batch_threads=1)
+        patient = asyncio.ensure_future(batcher.run(servable, "signature", {"x": np.array([1])}, ["a"], 20_000))
+        with pytest.raises(RequestError, match="Timed out waiting for the batch"):
+            await batcher.run(servable, "signature", {"x": np.array([2])}, ["a"], 50)
+        servable.may_run.set()
+        assert [output.tolist() for output in await patient] == [[2], [-1]]
+        batcher.stop()
+
+    asyncio.run(ask())
 
 
 def test_inputs_of_other_shapes_are_not_joined():
     servable = CountingServable()
     servable.may_run.set()
-    batcher = Batcher(batch_timeout_micros=100_000, num_batch_threads=2)
-    assert ask_together(batcher, servable, [[[1, 2]], [[3]]]) == [[[[2, 4]], [[-1, -2]]], [[[6]], [[-3]]]]
+    replies = ask_together(servable, [[[1, 2]], [[3]]], num_batch_threads=2)
+    assert replies == [[[[2, 4]], [[-1, -2]]], [[[6]], [[-3]]]]
     assert servable.sizes == [1, 1]
-    batcher.stop()
 
 
 def test_more_batches_than_may_wait_are_refused():
     servable = CountingServable()
-    batcher = Batcher(max_batch_size=1, max_enqueued_batches=2, num_batch_threads=1)
-    replies = ask_together(batcher, servable, [[1], [1], [1], [1], [1], [1]])
+    parameters = {"max_batch_size": 1, "max_enqueued_batches": 2, "num_batch_threads": 1}
+    replies = ask_together(servable, [[1], [1], [1], [1], [1], [1]], **parameters)
     full = "The batch scheduling queue to which this task was submitted is full"
     assert set(map(str, replies)) == {full, "[[2], [-1]]"}
     assert 2 <= replies.count([[2], [-1]]) <= 3
-    batcher.stop()
 
 
 @pytest.mark.parametrize("parameters", [None, "max_batch_size { value: 4 } batch_timeout_micros { value: 20000 }"])

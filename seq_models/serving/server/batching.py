@@ -1,9 +1,10 @@
 """Requests that come together run together: one run of the graph costs little more than one of its rows."""
 
+import asyncio
+import itertools
 import os
-import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from grpc import StatusCode
@@ -24,7 +25,8 @@ class _Batch:
 class Batcher:
     """Joins requests for the same outputs of the same servable along their first dimension.
 
-    Inputs that differ in the other dimensions, or in type, are not joined.
+    Inputs that differ in the other dimensions, or in type, are not joined. To be used in one event loop; graphs run in
+    threads of its own.
 
     Args:
         max_batch_size: Rows of a batch at most; also of a request.
@@ -38,12 +40,10 @@ class Batcher:
         self._wait = batch_timeout_micros / 1e6
         self._most = max_enqueued_batches
         self._queues = {}  # what is joined -> batches that wait, in the order they came
-        self._changed = threading.Condition()
-        self._stopped = False
-        for _ in range(num_batch_threads or os.cpu_count() or 1):
-            threading.Thread(target=self._work, name="batches", daemon=True).start()
+        self._free = num_batch_threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._free, "batches")
 
-    def run(self, servable, signature, inputs, outputs, timeout_in_ms=0):
+    async def run(self, servable, signature, inputs, outputs, timeout_in_ms=0):
         """As `Servable.run`, together with other requests.
 
         Args:
@@ -56,62 +56,77 @@ class Batcher:
                 many wait.
         """
         size = _rows_of(inputs)
-        if size == 0:
-            return servable.run(signature, inputs, outputs, timeout_in_ms)
         if size > self._largest:
             raise invalid(f"Task size {size} is larger than maximum input batch size {self._largest}")
-        future = Future()
+        loop = asyncio.get_running_loop()
 
         def run(joined):
             return servable.run(signature, joined, outputs, timeout_in_ms)
 
+        if size == 0:
+            return await loop.run_in_executor(self._pool, run, inputs)
+        future = loop.create_future()
         kind = tuple((alias, array.dtype, array.shape[1:]) for alias, array in inputs.items())
         self._enqueue((id(servable), id(signature), tuple(outputs), timeout_in_ms, kind), run, size, (inputs, future))
         try:
-            return future.result(timeout_in_ms / 1000 or None)
+            async with asyncio.timeout(timeout_in_ms / 1000 or None):
+                return await future
         except TimeoutError as error:
             raise RequestError(StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for the batch") from error
 
     def _enqueue(self, key, run, size, task):
-        with self._changed:
-            queue = self._queues.setdefault(key, [])
-            if not queue or queue[-1].size + size > self._largest:
-                if len(queue) >= self._most:
-                    message = "The batch scheduling queue to which this task was submitted is full"
-                    raise RequestError(StatusCode.UNAVAILABLE, message)
-                queue.append(_Batch(run, time.monotonic() + self._wait))
-            queue[-1].tasks.append(task)
-            queue[-1].size += size
-            self._changed.notify()
+        queue = self._queues.setdefault(key, [])
+        if not queue or queue[-1].size + size > self._largest:
+            if len(queue) >= self._most:
+                message = "The batch scheduling queue to which this task was submitted is full"
+                raise RequestError(StatusCode.UNAVAILABLE, message)
+            queue.append(_Batch(run, time.monotonic() + self._wait))
+            # Later even if it is due now: the requests that have been read with this one come before.
+            asyncio.get_running_loop().call_later(self._wait, self._start)
+        queue[-1].tasks.append(task)
+        queue[-1].size += size
+        if self._is_full(queue):
+            self._start()
 
-    def _work(self):
-        while (batch := self._next()) is not None:
-            _run(batch)
+    def _start(self):
+        """Runs batches as long as a thread is free for one."""
+        while self._free and (batch := self._next()):
+            self._free -= 1
+            running = asyncio.get_running_loop().run_in_executor(self._pool, _run, batch)
+            running.add_done_callback(lambda done, batch=batch: self._end(batch, done))
 
     def _next(self):
-        """The batch that has waited longest of those that are full or due; waits for one. None once stopped."""
-        with self._changed:
-            while not self._stopped:
-                now = time.monotonic()
-                first = [(queue[0].due, key) for key, queue in self._queues.items()]
-                ready = [(due, key) for due, key in first if due <= now or self._is_full(self._queues[key])]
-                if ready:
-                    key = min(ready, key=lambda item: item[0])[1]
-                    batch = self._queues[key].pop(0)
-                    if not self._queues[key]:
-                        del self._queues[key]  # its servable may be gone before the next request
-                    return batch
-                self._changed.wait(min(due for due, _ in first) - now if first else None)
-        return None
+        """The batch that has waited longest of those that are full or due, or None."""
+        now = time.monotonic()
+        ready = [key for key, queue in self._queues.items() if queue[0].due <= now or self._is_full(queue)]
+        if not ready:
+            return None
+        key = min(ready, key=lambda key: self._queues[key][0].due)
+        batch = self._queues[key].pop(0)
+        if not self._queues[key]:
+            del self._queues[key]  # its servable may be gone before the next request
+        return batch
 
     def _is_full(self, queue):
         return len(queue) > 1 or queue[0].size >= self._largest
 
+    def _end(self, batch, done):
+        """Hands each request its rows, or the error of all."""
+        self._free += 1
+        error = done.exception()
+        replies = itertools.repeat(None) if error else done.result()
+        for (_, future), reply in zip(batch.tasks, replies, strict=not error):
+            if future.done():  # nobody waits for it any more
+                continue
+            if error:
+                future.set_exception(error)
+            else:
+                future.set_result(reply)
+        self._start()
+
     def stop(self):
         """Ends the threads; no request may be waiting."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        self._pool.shutdown()
 
 
 def _rows_of(inputs):
@@ -122,20 +137,11 @@ def _rows_of(inputs):
 
 
 def _run(batch):
-    sizes = [_rows_of(inputs) for inputs, _ in batch.tasks]
-    try:
-        joined = {alias: np.concatenate([inputs[alias] for inputs, _ in batch.tasks]) for alias in batch.tasks[0][0]}
-        parts = [_split(array, sizes) for array in batch.run(joined)]
-    except Exception as error:  # each of the clients is to hear of it
-        for _, future in batch.tasks:
-            future.set_exception(error)
-        return
-    for (_, future), *part in zip(batch.tasks, *parts, strict=True):
-        future.set_result(part)
-
-
-def _split(array, sizes):
-    if array.ndim == 0 or len(array) != sum(sizes):
+    """What each request of a batch gets: a list of arrays."""
+    ends = [0, *itertools.accumulate(_rows_of(inputs) for inputs, _ in batch.tasks)]
+    joined = {alias: np.concatenate([inputs[alias] for inputs, _ in batch.tasks]) for alias in batch.tasks[0][0]}
+    arrays = batch.run(joined)
+    if any(array.ndim == 0 or len(array) != ends[-1] for array in arrays):
         message = "Batched output tensor's 0th dimension does not equal the sum of those of the input tensors"
         raise RequestError(StatusCode.FAILED_PRECONDITION, message)
-    return np.split(array, np.cumsum(sizes)[:-1])
+    return [[array[start:end] for array in arrays] for start, end in itertools.pairwise(ends)]

@@ -1,7 +1,11 @@
 """The gRPC API: its two services, PredictionService and ModelService."""
 
+import asyncio
+import functools
 import logging
 
+import grpc
+from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -33,44 +37,46 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     Args:
         service: A `Service`.
+        pool: An executor, for the graphs.
     """
 
-    def __init__(self, service):
+    def __init__(self, service, pool):
         self._service = service
+        self._pool = pool
 
-    def Predict(self, request, context):
+    async def Predict(self, request, context):
         """Runs a signature on tensors."""
-        return _answer(context, self._infer, "Predict", predict, request)
+        return await _answered(context, self._infer("Predict", predict, request))
 
-    def Classify(self, request, context):
+    async def Classify(self, request, context):
         """Runs a signature on examples, for classes."""
-        return _answer(context, self._infer, "Classify", classify, request)
+        return await _answered(context, self._infer("Classify", classify, request))
 
-    def Regress(self, request, context):
+    async def Regress(self, request, context):
         """Runs a signature on examples, for numbers."""
-        return _answer(context, self._infer, "Regress", regress, request)
+        return await _answered(context, self._infer("Regress", regress, request))
 
-    def MultiInference(self, request, context):
+    async def MultiInference(self, request, context):
         """Runs several signatures on the same examples."""
-        return _answer(context, self._multi_inference, request)
+        return await _answered(context, self._multi_inference(request))
 
-    def GetModelMetadata(self, request, context):
+    async def GetModelMetadata(self, request, context):
         """The signatures of a model."""
-        return _answer(context, self._metadata, request)
+        return await _answered(context, self._metadata(request))
 
-    def _infer(self, api, function, request):
-        return self._run(api, function, request, _spec_of(request))
+    async def _infer(self, api, function, request):
+        return await self._run(api, function, request, _spec_of(request))
 
-    def _multi_inference(self, request):
+    async def _multi_inference(self, request):
         if not request.tasks:
             raise invalid("Inference request must have at least one task")
-        return self._run("MultiInference", multi_inference, request, _spec_of(request.tasks[0]))
+        return await self._run("MultiInference", multi_inference, request, _spec_of(request.tasks[0]))
 
-    def _run(self, api, function, request, spec):
+    async def _run(self, api, function, request, spec):
         with self._service.counted(spec.name, api, "GRPC"), self._use(spec) as servable:
-            return function(servable, request, self._service.runner(spec.name, api))
+            return await function(servable, request, self._service.runner(spec.name, api, self._pool))
 
-    def _metadata(self, request):
+    async def _metadata(self, request):
         spec = _spec_of(request)
         check_metadata_fields(request)
         with self._use(spec) as servable:
@@ -92,15 +98,15 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, models):
         self._models = models
 
-    def GetModelStatus(self, request, context):
+    async def GetModelStatus(self, request, context):
         """The states of a model's versions."""
-        return _answer(context, self._status, request)
+        return await _answered(context, self._status(request))
 
-    def HandleReloadConfigRequest(self, request, context):
+    async def HandleReloadConfigRequest(self, request, context):
         """Makes the models those of the request and no others."""
-        return _answer(context, self._reload, request)
+        return await _answered(context, asyncio.to_thread(self._reload, request))
 
-    def _status(self, request):
+    async def _status(self, request):
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         return self._models.status(request.model_spec.name, _which(request.model_spec)[0])
@@ -115,6 +121,30 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
             raise invalid(str(error)) from error
         self._models.set(configs)
         return model_management_pb2.ReloadConfigResponse(status={"error_code": 0})
+
+
+class Messages(grpc.aio.ServerInterceptor):
+    """Lets a request that is no message fail with INTERNAL, as TensorFlow Serving does; gRPC would say UNKNOWN here."""
+
+    async def intercept_service(self, continuation, handler_call_details):
+        """The handler of a call."""
+        handler = await continuation(handler_call_details)
+        return handler and _of_bytes(handler)
+
+
+@functools.cache
+def _of_bytes(handler):
+    if handler.unary_unary is None:  # the health service also streams
+        return handler
+
+    async def answer(content, context):
+        try:
+            request = handler.request_deserializer(content)
+        except DecodeError:
+            await context.abort(StatusCode.INTERNAL, "Exception deserializing request!")
+        return await handler.unary_unary(request, context)
+
+    return handler._replace(request_deserializer=None, unary_unary=answer)
 
 
 def _spec_of(request):
@@ -134,16 +164,16 @@ def _which(spec):
     )
 
 
-def _answer(context, function, *arguments):
-    """What a function returns; what it raises ends the call with a status."""
+async def _answered(context, answer):
+    """What is awaited; what that raises ends the call with a status."""
     try:
-        return function(*arguments)
+        return await answer
     except RequestError as error:
         problem = error
     except Exception:
         LOG.exception("a call failed")
         problem = RequestError(StatusCode.INTERNAL, "Internal error")
-    context.abort(problem.code, _cut(problem.message))
+    await context.abort(problem.code, _cut(problem.message))
 
 
 def _cut(message):

@@ -24,13 +24,13 @@ REGRESS = "tensorflow/serving/regress"
 METADATA = "signature_def"
 
 
-def predict(servable, request, run):
+async def predict(servable, request, run):
     """Answers a `PredictRequest`.
 
     Args:
         servable: The `Servable` that the request names.
         request: The request.
-        run: Called with (servable, signature, arrays by alias, output aliases); gives an array for each output.
+        run: Awaited with (servable, signature, arrays by alias, output aliases); gives an array for each output.
     Returns:
         A `PredictResponse`, its tensors in typed fields.
     Raises:
@@ -43,7 +43,8 @@ def predict(servable, request, run):
     inputs = _inputs(signature, request.inputs)
     outputs = _asked_outputs(signature, request.output_filter)
     response = predict_pb2.PredictResponse(model_spec=_spec(request.model_spec, servable, key))
-    for alias, array in zip(outputs, run(servable, signature, inputs, outputs), strict=True):
+    arrays = await run(servable, signature, inputs, outputs)
+    for alias, array in zip(outputs, arrays, strict=True):
         response.outputs[alias].CopyFrom(proto_from_array(array))
     return response
 
@@ -90,25 +91,25 @@ def _spec(asked, servable, signature_name):
     return spec
 
 
-def classify(servable, request, run):
+async def classify(servable, request, run):
     """Answers a `ClassificationRequest`; as `predict`, but for examples."""
     signature = _signature_of_method(servable, request.model_spec, "classification", CLASSIFY)
     examples = serialized_examples(request.input)
-    result = _classifications(servable, signature, examples, run)
+    result = await _classifications(servable, signature, examples, run)
     key = request.model_spec.signature_name or DEFAULT_SIGNATURE
     return classification_pb2.ClassificationResponse(model_spec=_spec(request.model_spec, servable, key), result=result)
 
 
-def regress(servable, request, run):
+async def regress(servable, request, run):
     """Answers a `RegressionRequest`; as `predict`, but for examples."""
     signature = _signature_of_method(servable, request.model_spec, "regression", REGRESS)
     examples = serialized_examples(request.input)
-    result = _regressions(servable, signature, examples, run)
+    result = await _regressions(servable, signature, examples, run)
     key = request.model_spec.signature_name or DEFAULT_SIGNATURE
     return regression_pb2.RegressionResponse(model_spec=_spec(request.model_spec, servable, key), result=result)
 
 
-def multi_inference(servable, request, run):
+async def multi_inference(servable, request, run):
     """Answers a `MultiInferenceRequest`: its tasks have one model and other signatures each."""
     response = inference_pb2.MultiInferenceResponse()
     examples = serialized_examples(request.input)
@@ -121,17 +122,17 @@ def multi_inference(servable, request, run):
             raise invalid(f"Duplicate evaluation of signature: {key}")
         seen.add(key)
         result = response.results.add(model_spec=_spec(task.model_spec, servable, key))
-        _infer(servable, task, result, examples, run)
+        await _infer(servable, task, result, examples, run)
     return response
 
 
-def _infer(servable, task, result, examples, run):
+async def _infer(servable, task, result, examples, run):
     if task.method_name == CLASSIFY:
         signature = _signature_of_method(servable, task.model_spec, "classification", CLASSIFY)
-        result.classification_result.CopyFrom(_classifications(servable, signature, examples, run))
+        result.classification_result.CopyFrom(await _classifications(servable, signature, examples, run))
     elif task.method_name == REGRESS:
         signature = _signature_of_method(servable, task.model_spec, "regression", REGRESS)
-        result.regression_result.CopyFrom(_regressions(servable, signature, examples, run))
+        result.regression_result.CopyFrom(await _regressions(servable, signature, examples, run))
     else:
         raise RequestError(StatusCode.UNIMPLEMENTED, f"Unsupported signature method_name: {task.method_name}")
 
@@ -171,9 +172,9 @@ def serialized_examples(given):
     return array
 
 
-def _classifications(servable, signature, examples, run):
+async def _classifications(servable, signature, examples, run):
     aliases = list(signature.outputs)
-    arrays = dict(zip(aliases, run(servable, signature, {"inputs": examples}, aliases), strict=True))
+    arrays = dict(zip(aliases, await run(servable, signature, {"inputs": examples}, aliases), strict=True))
     for alias, array in arrays.items():
         dtype = object if alias == "classes" else np.float32
         _check_output(array, len(examples), array.ndim == 2, "[batch_size num_classes]", dtype)
@@ -189,8 +190,8 @@ def _classifications(servable, signature, examples, run):
     return result
 
 
-def _regressions(servable, signature, examples, run):
-    (array,) = run(servable, signature, {"inputs": examples}, ["outputs"])
+async def _regressions(servable, signature, examples, run):
+    (array,) = await run(servable, signature, {"inputs": examples}, ["outputs"])
     fits = array.ndim == 1 or array.ndim == 2 and array.shape[1] == 1
     _check_output(array, len(examples), fits, "either [batch_size] or [batch_size, 1]", np.float32)
     result = regression_pb2.RegressionResult()

@@ -45,7 +45,7 @@ class RestApi:
 
     Args:
         service: A `Service`.
-        pool: An executor: graphs run in its threads, and the event loop goes on.
+        pool: An executor, for the graphs.
         options: The flags of the server.
         metrics_path: Where the metrics are, or None.
     """
@@ -70,7 +70,7 @@ class RestApi:
         except TimeoutError:
             response = self._error(RequestError(StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for the request"))
         else:
-            response = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, request, path, body)
+            response = await self._answer(request, path, body)
         await response(scope, receive, send)
 
     async def _read(self, request):
@@ -83,7 +83,7 @@ class RestApi:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _answer(self, request, path, body):
+    async def _answer(self, request, path, body):
         try:
             if path == self._metrics_path:
                 return Response(self._service.metrics.page(), media_type="text/plain")
@@ -94,7 +94,7 @@ class RestApi:
             body = self._unpack(request, body)
             if body is None:
                 return self._too_large()
-            return self._reply(self._route(request.method, path, body))
+            return self._reply(await self._route(request.method, path, body))
         except RequestError as error:
             return self._error(error)
         except Exception:
@@ -121,7 +121,7 @@ class RestApi:
         message = f"The request must be of at most {self._largest} bytes"
         return self._reply(json.dumps({"error": message}), TOO_LARGE)
 
-    def _route(self, method, path, body):
+    async def _route(self, method, path, body):
         """The text of a reply."""
         found = {"POST": ASK, "GET": LOOK}[method].fullmatch(path) if method in ("POST", "GET") else None
         if found is None:
@@ -133,7 +133,7 @@ class RestApi:
         if function is None:  # the pattern takes any case, the verbs are in this one
             raise invalid(f"Malformed request: {method} {path}")
         with self._service.counted(name, found["verb"].capitalize(), "REST"):
-            return function(name, number, label, parse_object(body))
+            return await function(name, number, label, parse_object(body))
 
     def _look(self, name, number, label, part):
         if name is None:
@@ -145,7 +145,7 @@ class RestApi:
                 return json.dumps({"model_spec": spec, "metadata": metadata}, indent=1)
         return json.dumps(_json_object(self._service.models.status(name, number)), indent=1)
 
-    def _predict(self, name, number, label, body):
+    async def _predict(self, name, number, label, body):
         key = _signature_name(body) or DEFAULT_SIGNATURE
         with self._service.models.use(name, number, label) as servable:
             if key not in servable.signatures:
@@ -155,25 +155,25 @@ class RestApi:
                 raise invalid(f"Failed to get input map for signature: {key}")
             inputs, by_row = inputs_from_json(body, signature.inputs)
             outputs = list(signature.outputs)
-            run = self._service.runner(name, "Predict", self._timeout_in_ms)
-            arrays = run(servable, signature, inputs, outputs)
+            run = self._service.runner(name, "Predict", self._pool, self._timeout_in_ms)
+            arrays = await run(servable, signature, inputs, outputs)
             return json_from_outputs(dict(zip(outputs, arrays, strict=True)), by_row)
 
-    def _classify(self, name, number, label, body):
-        response = self._infer(name, number, label, body, classify, classification_pb2.ClassificationRequest)
+    async def _classify(self, name, number, label, body):
+        response = await self._infer(name, number, label, body, classify, classification_pb2.ClassificationRequest)
         return json_from_classification(response.result)
 
-    def _regress(self, name, number, label, body):
-        response = self._infer(name, number, label, body, regress, regression_pb2.RegressionRequest)
+    async def _regress(self, name, number, label, body):
+        response = await self._infer(name, number, label, body, regress, regression_pb2.RegressionRequest)
         return json_from_regression(response.result)
 
-    def _infer(self, name, number, label, body, function, request_type):
+    async def _infer(self, name, number, label, body, function, request_type):
         request = request_type()
         request.model_spec.signature_name = _signature_name(body)
         request.input.CopyFrom(input_from_json(body))
-        run = self._service.runner(name, function.__name__.capitalize(), self._timeout_in_ms)
+        run = self._service.runner(name, function.__name__.capitalize(), self._pool, self._timeout_in_ms)
         with self._service.models.use(name, number, label) as servable:
-            return function(servable, request, run)
+            return await function(servable, request, run)
 
 
 def _which(found):

@@ -1,11 +1,12 @@
 """A server from its start to its end."""
 
+import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -19,7 +20,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from seq_models.errors import InputError
 from seq_models.serving.server.batching import Batcher
 from seq_models.serving.server.config import read_batching, read_models, read_monitoring
-from seq_models.serving.server.grpc_service import ModelService, PredictionService
+from seq_models.serving.server.grpc_service import Messages, ModelService, PredictionService
 from seq_models.serving.server.metrics import Metrics
 from seq_models.serving.server.models import Models
 from seq_models.serving.server.rest import RestApi
@@ -73,9 +74,7 @@ class Server:
         if options.port:  # to know now: to load models takes long
             self._claim("--port", options.port).close()
         models = self._load(configs)
-        service = Service(models, Metrics(), self._batcher())
-        self._start_grpc(service)
-        self._start_rest(service, rest_socket, metrics_path)
+        self._open(Service(models, Metrics(), self._batcher()), rest_socket, metrics_path)
 
     def _load(self, configs):
         options = self._options
@@ -132,52 +131,83 @@ class Server:
             ) from error
         return claimed
 
-    def _start_grpc(self, service):
+    def _open(self, service, rest_socket, metrics_path):
+        """Both APIs, in one event loop; returns when they answer."""
+        opened = Future()
+        apis = self._apis(service, rest_socket, metrics_path, opened)
+        thread = threading.Thread(target=asyncio.run, args=(apis,), name="apis", daemon=True)
+        thread.start()
+        self._ends.append(thread.join)
+        loop, ended = opened.result()
+        self._ends.append(lambda: loop.call_soon_threadsafe(ended.set))
+
+    async def _apis(self, service, rest_socket, metrics_path, opened):
+        ended = asyncio.Event()
+        try:
+            async with self._grpc(service), self._rest(service, rest_socket, metrics_path):
+                opened.set_result((asyncio.get_running_loop(), ended))
+                await ended.wait()
+        except BaseException as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
+
+    @contextlib.asynccontextmanager
+    async def _grpc(self, service):
         options = self._options
         limits = [("grpc.max_receive_message_length", options.max_request_bytes), ("grpc.so_reuseport", 0)]
+        server = grpc.aio.server(interceptors=[Messages()], options=[*limits, ("grpc.max_send_message_length", -1)])
         pool = ThreadPoolExecutor(options.grpc_max_threads, "grpc")
-        server = grpc.server(pool, options=[*limits, ("grpc.max_send_message_length", -1)])
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service), server)
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service, pool), server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service.models), server)
         if options.enable_grpc_healthcheck_service:
-            health_pb2_grpc.add_HealthServicer_to_server(_health(), server)
+            health_pb2_grpc.add_HealthServicer_to_server(await _health(), server)
         host = f"[{options.host}]" if ":" in options.host else options.host
         try:
             self.port = server.add_insecure_port(f"{host}:{options.port}")
         except RuntimeError as error:
             raise InputError(f"--port must be a free port. Received: {options.port}, {error}") from error
-        server.start()
-        self._ends.append(pool.shutdown)
-        self._ends.append(lambda: server.stop(GRACE).wait())
+        await server.start()
+        try:
+            yield
+        finally:
+            await server.stop(GRACE)
+            pool.shutdown()
 
-    def _start_rest(self, service, rest_socket, metrics_path):
+    @contextlib.asynccontextmanager
+    async def _rest(self, service, rest_socket, metrics_path):
         pool = ThreadPoolExecutor(self._options.rest_api_num_threads, "rest")
         config = uvicorn.Config(
             RestApi(service, pool, self._options, metrics_path),
             log_config=None,
             access_log=False,
             lifespan="off",
+            http="httptools",
             ws="none",
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE,
         )
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([rest_socket],), name="rest", daemon=True)
-        thread.start()
-        self._ends.append(pool.shutdown)
-        self._ends.append(thread.join)
-        self._ends.append(lambda: setattr(server, "should_exit", True))
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
+        serving = asyncio.create_task(server.serve([rest_socket]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
         if not server.started:  # another process listens since the port was claimed
-            raise InputError(f"--rest_api_port must be a free port. Received: {self._options.rest_api_port}")
+            problem = f"--rest_api_port must be a free port. Received: {self._options.rest_api_port}"
+            raise InputError(problem) from serving.exception()
         self.rest_api_port = rest_socket.getsockname()[1]
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+            pool.shutdown()
 
 
-def _health():
-    servicer = health.HealthServicer()
+async def _health():
+    servicer = health.aio.HealthServicer()
     for name in ("", "ModelService", "PredictionService"):
-        servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     return servicer
 
 

@@ -1,5 +1,6 @@
 """What REST and gRPC share: the models, how a graph is run, and what is counted."""
 
+import asyncio
 import time
 from contextlib import contextmanager
 
@@ -37,22 +38,24 @@ class Service:
             if self.models.has(model):
                 self.metrics.count(model, api, entrypoint, status, time.perf_counter() - start)
 
-    def runner(self, model, api, timeout_in_ms=0):
+    def runner(self, model, api, pool, timeout_in_ms=0):
         """A function that runs a graph, in a batch if there are batches.
 
         Args:
             model, api: As for `Metrics.count`.
+            pool: An executor: a graph that is in no batch runs in one of its threads.
             timeout_in_ms: As for `Servable.run`.
         Returns:
-            A function of (servable, signature, arrays by alias, output aliases): an array for each output.
+            A coroutine function of (servable, signature, arrays by alias, output aliases): an array for each output.
         """
 
-        def run(servable, signature, inputs, outputs):
+        async def run(servable, signature, inputs, outputs):
             start = time.perf_counter()
             if self._batcher:
-                arrays = self._batcher.run(servable, signature, inputs, outputs, timeout_in_ms)
+                arrays = await self._batcher.run(servable, signature, inputs, outputs, timeout_in_ms)
             else:
-                arrays = servable.run(signature, inputs, outputs, timeout_in_ms)
+                loop = asyncio.get_running_loop()
+                arrays = await loop.run_in_executor(pool, servable.run, signature, inputs, outputs, timeout_in_ms)
             self.metrics.count_run(model, api, time.perf_counter() - start)
             return arrays
 

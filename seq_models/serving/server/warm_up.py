@@ -1,5 +1,6 @@
 """The requests that a model brings with it, so that its first client need not wait."""
 
+import asyncio
 import itertools
 from pathlib import Path
 
@@ -48,10 +49,10 @@ def _replay(servable, record, timeout_in_ms):
     if kind not in FUNCTIONS:
         raise RequestError(StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
 
-    def run(servable, signature, inputs, outputs):
+    async def run(servable, signature, inputs, outputs):
         return servable.run(signature, inputs, outputs, timeout_in_ms)
 
-    FUNCTIONS[kind](servable, getattr(log, kind).request, run)
+    asyncio.run(FUNCTIONS[kind](servable, getattr(log, kind).request, run))
 
 
 def _records(path):
