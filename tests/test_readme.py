@@ -100,6 +100,7 @@ def test_the_table_of_real_text_is_what_was_measured():
         ("resume", "resume", "table"),
         ("pipeline", "pipeline", "table"),
         ("workers", "workers", "table"),
+        ("watching", "watching", "table"),
         ("serving-table", "serving", "table"),
     ],
 )
