@@ -14,6 +14,7 @@ It differs from TensorFlow Serving on purpose where a developer is better off:
 - A body that is no UTF-8 is refused; a text output that is none is mended, so that the reply stays JSON.
 - With `--enable_batching`, inputs that differ in their inner dimensions run in other batches and do not fail.
 - Requests for models that the server never had are not counted in the metrics.
+- Graphs run in many threads, but requests are read and replies written in one: a very large one keeps others waiting.
 
 It has not got: streaming, session run, TLS, Unix sockets, request logs, remote file
 systems, and of the batching parameters only `max_batch_size`, `batch_timeout_micros`, `max_enqueued_batches` and
