@@ -104,6 +104,14 @@ def test_a_position_reaches_the_data_of_a_model():
     assert same(arrays(model.dataset(examples, 2, shuffle=True, position=Position(0, 3))), whole[3:])
 
 
+def test_texts_are_encoded_by_a_graph_that_is_built_once():
+    preprocessor = make("labeler", make_examples("labeler", 9))
+    for sizes in ({"batch_size": 2}, {"batch_size": 4}, {"batch_tokens": 30}):
+        for _ in range(2):
+            arrays(preprocessor.dataset(make_examples("labeler", 9), **sizes))
+    assert preprocessor._encode.experimental_get_tracing_count() == 1
+
+
 def test_the_length_of_a_dataset_is_known_until_it_can_begin_anywhere():
     examples = make_examples("language-model", 9)
     preprocessor = make("language-model", examples)

@@ -398,6 +398,7 @@ def test_a_full_batch_does_not_wait_and_another_one_does():
         [[4], [-2]],
     ]
     assert time.monotonic() - started < 10
+    started = time.monotonic()
     ask_together(servable, [[1]], **parameters, batch_timeout_micros=300_000)
     assert time.monotonic() - started > 0.3
     [reply] = ask_together(servable, [[1, 2, 3]], **parameters)
@@ -423,6 +424,30 @@ def test_a_request_that_waits_too_long_is_given_up_and_the_others_are_not():
         batcher.stop()
 
     asyncio.run(ask())
+
+
+def test_a_request_whose_client_is_gone_takes_nothing_from_the_others_of_its_batch():
+    servable = CountingServable()
+
+    async def ask():
+        batcher = Batcher(num_batch_threads=1)
+        gone, patient = (
+            asyncio.ensure_future(batcher.run(servable, "signature", {"x": np.array([number])}, ["a"]))
+            for number in (1, 2)
+        )
+        while not servable.sizes:
+            await asyncio.sleep(0.01)
+        gone.cancel()
+        servable.may_run.set()
+        assert [output.tolist() for output in await asyncio.wait_for(patient, 20)] == [[4], [-2]]
+        assert [output.tolist() for output in await batcher.run(servable, "s", {"x": np.array([3])}, ["a"])] == [
+            [6],
+            [-3],
+        ]
+        batcher.stop()
+
+    asyncio.run(ask())
+    assert servable.sizes == [2, 1]
 
 
 def test_inputs_of_other_shapes_are_not_joined():

@@ -8,7 +8,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from seq_models import decoding, models
 from seq_models.tasks.signature import Signature, array, strings
 from seq_models.tasks.task import Task, log_probability
-from seq_models.text.codec import dense, padded
+from seq_models.text.codec import dense
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, without_control
 from seq_models.training.metrics import TokenAccuracy
@@ -68,7 +68,7 @@ class EncoderDecoder(Task, models.EncoderDecoder):
         """Sources and targets (B,) -> log_probability (B,) = log P(target | source), natural, the end token included,
         and lengths (B,), the tokens of the targets."""
         inputs, targets, weights = self.preprocessor.encode(source, target)
-        log_p = log_probability(self(padded(inputs), training=False), targets, weights)
+        log_p = log_probability(self(tf.nest.map_structure(dense, inputs), training=False), targets, weights)
         return {"log_probability": log_p, "lengths": tf.cast(targets.row_lengths(), tf.int32)}
 
     def attention_of_pairs(self, source, target):

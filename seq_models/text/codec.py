@@ -99,7 +99,7 @@ class Codec:
 
 def append(rows, token):
     """Ragged rows (B, None) with one more token at the end of each."""
-    # In a few operations, where tf.concat has a hundred: each costs time in every epoch and every request.
+    # In a few operations, where tf.concat has a hundred: each costs time in every request.
     count, number = tf.size(rows.values), tf.range(rows.nrows(tf.int32) + 1)
     splits = tf.cast(rows.row_splits, tf.int32) + number
     is_new = tf.scatter_nd(splits[1:, None] - 1, tf.ones_like(number[1:]), [count + number[-1]])
@@ -119,11 +119,6 @@ def dense(ids):
     padded = ids.to_tensor()
     missing = tf.maximum(1 - tf.shape(padded)[1], 0)
     return tf.pad(padded, [[0, 0], [0, missing]] + [[0, 0]] * (padded.shape.rank - 2))
-
-
-def padded(examples):
-    """A nested structure of tensors, the ragged ones made `dense`."""
-    return tf.nest.map_structure(lambda rows: dense(rows) if isinstance(rows, tf.RaggedTensor) else rows, examples)
 
 
 def chunked(items, size=CHUNK):

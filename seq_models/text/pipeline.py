@@ -44,4 +44,4 @@ def epochs(parts, batching, encode, stack, spec, sizes, seed, position):
 
 def without_rows(spec):
     """The array of no row at all; a sequence in it has one step."""
-    return np.zeros([0, *(size or 1 for size in spec.shape[1:])], spec.dtype.as_numpy_dtype)
+    return np.zeros([0] + [1] * (spec.shape.rank - 1), spec.dtype.as_numpy_dtype)

@@ -126,13 +126,15 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 class Messages(grpc.aio.ServerInterceptor):
     """Lets a request that is no message fail with INTERNAL, as TensorFlow Serving does; gRPC would say UNKNOWN here."""
 
+    def __init__(self):
+        self._of_bytes = functools.cache(_of_bytes)  # as long as the server lives: a handler holds all its models
+
     async def intercept_service(self, continuation, handler_call_details):
         """The handler of a call."""
         handler = await continuation(handler_call_details)
-        return handler and _of_bytes(handler)
+        return handler and self._of_bytes(handler)
 
 
-@functools.cache
 def _of_bytes(handler):
     if handler.unary_unary is None:  # the health service also streams
         return handler
