@@ -1,18 +1,20 @@
 """Latency and throughput of the development server with the models of the demo, and where the time goes.
 
     make demo
-    python benchmarks/serving.py [--demo demo] [--seconds 4] [--out FILE]
+    python benchmarks/serving.py [--demo demo] [--rounds 5] [--seconds 2] [--out FILE]
 
 Each of the four tasks is asked one text at a time: the Keras model in a process of its own that has nothing else to do
 (`predict_text`, and the `tf.function` of its answer), the export by the bare v1 `Session`, and the server over gRPC and
 REST with 1, 8 and 32 clients, those of lean_clients.py: one process on the same cores. Then the classifier by a server
-with `--enable_batching` and one thread of TensorFlow.
+with `--enable_batching` and one thread of TensorFlow. Session, interfaces and numbers of clients take turns. The
+figures are medians over the rounds, and so is what the server adds to the session and 32 clients to one.
 
 Writes benchmarks/results/serving.json and prints the table.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
@@ -49,30 +51,28 @@ CALLS = 300  # of the bare session and of Keras
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="what `make demo` wrote (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=4, help="of load for each figure (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=2, help="of load in a round (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     if not (options.demo / "exports").is_dir():
         parser.error(f"--demo must hold the exports of `make demo`. Received: {options.demo}")
     result = {"machine": f"{os.cpu_count()} CPU cores", "tasks": {}}
     for task in TEXTS:
-        result["tasks"][task] = {
-            **in_fresh_process(keras_alone, options.demo / "runs" / task, TEXTS[task]),
-            "session": in_fresh_process(session_alone, options.demo / "exports" / task, TEXTS[task]),
-        }
+        with fresh_process() as alone:
+            result["tasks"][task] = alone.apply(keras_alone, (options.demo / "runs" / task, TEXTS[task]))
     with server(options.demo / "exports") as addresses:
         for task in track(TEXTS, "load"):
-            result["tasks"][task].update(loaded(addresses, task, options.seconds))
+            result["tasks"][task].update(loaded(addresses, task, options))
     with server(options.demo / "exports", batching=True) as addresses:
-        result["classifier with batching"] = loaded(addresses, "classifier", options.seconds)
+        result["classifier with batching"] = loaded(addresses, "classifier", options)
     options.out.parent.mkdir(exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(table(result))
 
 
-def in_fresh_process(function, *arguments):
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+def fresh_process():
+    return multiprocessing.get_context("spawn").Pool(1)
 
 
 def keras_alone(run, text):
@@ -92,6 +92,12 @@ def keras_alone(run, text):
 
 def session_alone(base, text):
     """Milliseconds of a text by the newest export, with what TensorFlow Serving calls."""
+    question = np.array([text.encode()], object)
+    return timed(lambda: session_call(base)(question), CALLS)
+
+
+@functools.cache
+def session_call(base):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
     from tensorflow.core.protobuf.config_pb2 import CallableOptions
@@ -100,11 +106,9 @@ def session_alone(base, text):
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
         signature = tf.compat.v1.saved_model.load(session, ["serve"], str(newest)).signature_def["serving_default"]
-    call = session._make_callable_from_options(
+    return session._make_callable_from_options(
         CallableOptions(feed=[signature.inputs["text"].name], fetch=[i.name for i in signature.outputs.values()])
     )
-    question = np.array([text.encode()], object)
-    return timed(lambda: call(question), CALLS)
 
 
 def timed(call, count):
@@ -139,14 +143,33 @@ def server(base, batching=False):
             process.wait(START)
 
 
-def loaded(addresses, task, seconds):
-    """p50, p95 and p99 in milliseconds and answers a second, by API and number of clients."""
-    record = {}
-    for api, address in addresses.items():
-        for count in CLIENTS:
-            found = in_fresh_process(load, api, address, task, TEXTS[task], count, seconds)
-            record[f"{api}, {count} clients"] = {name: round(value, 2) for name, value in found.items()}
+def loaded(addresses, task, options):
+    """Milliseconds of the bare session and, by API and number of clients, p50, p95, p99 and answers a second.
+
+    Also what the server adds to the session, and how many times the answers of one client 32 get.
+    """
+    jobs = {f"{api}, {count} clients": (api, count) for api in addresses for count in CLIENTS}
+    rounds = []
+    with fresh_process() as clients, fresh_process() as alone:
+        for _ in range(options.rounds):
+            found = {"session": alone.apply(session_alone, (options.demo / "exports" / task, TEXTS[task]))}
+            for name, (api, count) in jobs.items():
+                found[name] = clients.apply(load, (api, addresses[api], task, TEXTS[task], count, options.seconds))
+            rounds.append(found)
+    record = {"session": median(found["session"] for found in rounds)}
+    for name in jobs:
+        record[name] = {figure: median(found[name][figure] for found in rounds) for figure in rounds[0][name]}
+    for api in addresses:
+        one, *_, many = (f"{api}, {count} clients" for count in CLIENTS)
+        record[f"{api}, more than the session"] = median(found[one]["p50"] - found["session"] for found in rounds)
+        record[f"{api}, times one client"] = median(
+            found[many]["throughput"] / found[one]["throughput"] for found in rounds
+        )
     return record
+
+
+def median(values):
+    return round(statistics.median(values), 2)
 
 
 def table(result):
@@ -161,11 +184,10 @@ def table(result):
     batching = result["classifier with batching"]
     lines.append(f"| classifier, batching | | | | {' | '.join(served(batching))} |\n")
     for api in ("gRPC", "REST"):
-        many, one = (batching[f"{api}, {count} clients"]["throughput"] for count in (32, 1))
-        overheads = [record[f"{api}, 1 clients"]["p50"] - record["session"] for record in result["tasks"].values()]
+        overheads = [record[f"{api}, more than the session"] for record in result["tasks"].values()]
         lines.append(
             f"{api}: {min(overheads):.1f} to {max(overheads):.1f} ms more than the session; with batching 32 clients "
-            f"get {many / one:.1f} times the answers of one.\n"
+            f"get {batching[f'{api}, times one client']:.1f} times the answers of one.\n"
         )
     return "\n".join(lines)
 

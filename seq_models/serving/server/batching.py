@@ -69,8 +69,7 @@ class Batcher:
         kind = tuple((alias, array.dtype, array.shape[1:]) for alias, array in inputs.items())
         self._enqueue((id(servable), id(signature), tuple(outputs), timeout_in_ms, kind), run, size, (inputs, future))
         try:
-            async with asyncio.timeout(timeout_in_ms / 1000 or None):
-                return await future
+            return await asyncio.wait_for(future, timeout_in_ms / 1000 or None)
         except TimeoutError as error:
             raise RequestError(StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for the batch") from error
 
