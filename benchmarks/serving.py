@@ -6,15 +6,14 @@
 Each of the four tasks is asked one text at a time: the Keras model in a process of its own that has nothing else to do
 (`predict_text`, and the `tf.function` of its answer), the export by the bare v1 `Session`, and the server over gRPC and
 REST with 1, 8 and 32 clients, those of lean_clients.py: one process on the same cores. Then the classifier by a server
-with `--enable_batching` and one thread of TensorFlow. Session, interfaces and numbers of clients take turns. The
-figures are medians over the rounds, and so is what the server adds to the session and 32 clients to one.
+with `--enable_batching` and one thread of TensorFlow. Servers and sessions are new in each round. The figures are
+medians over the rounds, and so is what the server adds to the session and 32 clients to one.
 
 Writes benchmarks/results/serving.json and prints the table.
 """
 
 import argparse
 import contextlib
-import functools
 import json
 import multiprocessing
 import os
@@ -38,7 +37,9 @@ TEXTS = {
     "classifier": "the library was not boring",
     "encoder-decoder": "the green witch who reads the old books sees the pilots and arrived",
 }
+APIS = ("gRPC", "REST")
 CLIENTS = (1, 8, 32)
+LOADS = {f"{api}, {count} clients": (api, count) for api in APIS for count in CLIENTS}
 BATCHING = """
 max_batch_size { value: 32 } batch_timeout_micros { value: 0 }
 max_enqueued_batches { value: 100 } num_batch_threads { value: 1 }
@@ -46,6 +47,7 @@ max_enqueued_batches { value: 100 } num_batch_threads { value: 1 }
 ONE_THREAD = ["--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=1"]
 START = 120  # seconds that a server may take to start
 CALLS = 300  # of the bare session and of Keras
+BATCHED = "classifier with batching"
 
 
 def main():
@@ -57,22 +59,21 @@ def main():
     options = parser.parse_args()
     if not (options.demo / "exports").is_dir():
         parser.error(f"--demo must hold the exports of `make demo`. Received: {options.demo}")
-    result = {"machine": f"{os.cpu_count()} CPU cores", "tasks": {}}
-    for task in TEXTS:
-        with fresh_process() as alone:
-            result["tasks"][task] = alone.apply(keras_alone, (options.demo / "runs" / task, TEXTS[task]))
-    with server(options.demo / "exports") as addresses:
-        for task in track(TEXTS, "load"):
-            result["tasks"][task].update(loaded(addresses, task, options))
-    with server(options.demo / "exports", batching=True) as addresses:
-        result["classifier with batching"] = loaded(addresses, "classifier", options)
+    alone = {task: in_fresh_process(keras_alone, options.demo / "runs" / task, TEXTS[task]) for task in TEXTS}
+    rounds = [one_round(options) for _ in track(range(options.rounds), "rounds")]
+    result = {
+        "machine": f"{os.cpu_count()} CPU cores",
+        "tasks": {task: {**alone[task], **over_rounds([found[task] for found in rounds])} for task in TEXTS},
+        BATCHED: over_rounds([found[BATCHED] for found in rounds]),
+    }
     options.out.parent.mkdir(exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     print(table(result))
 
 
-def fresh_process():
-    return multiprocessing.get_context("spawn").Pool(1)
+def in_fresh_process(function, *arguments):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
 
 
 def keras_alone(run, text):
@@ -92,12 +93,6 @@ def keras_alone(run, text):
 
 def session_alone(base, text):
     """Milliseconds of a text by the newest export, with what TensorFlow Serving calls."""
-    question = np.array([text.encode()], object)
-    return timed(lambda: session_call(base)(question), CALLS)
-
-
-@functools.cache
-def session_call(base):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
     from tensorflow.core.protobuf.config_pb2 import CallableOptions
@@ -106,9 +101,11 @@ def session_call(base):
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
         signature = tf.compat.v1.saved_model.load(session, ["serve"], str(newest)).signature_def["serving_default"]
-    return session._make_callable_from_options(
+    call = session._make_callable_from_options(
         CallableOptions(feed=[signature.inputs["text"].name], fetch=[i.name for i in signature.outputs.values()])
     )
+    question = np.array([text.encode()], object)
+    return timed(lambda: call(question), CALLS)
 
 
 def timed(call, count):
@@ -143,23 +140,30 @@ def server(base, batching=False):
             process.wait(START)
 
 
-def loaded(addresses, task, options):
-    """Milliseconds of the bare session and, by API and number of clients, p50, p95, p99 and answers a second.
+def one_round(options):
+    """What is measured of each task and of batching, with processes that are new: one may be slower than the next."""
+    exports = options.demo / "exports"
+    with server(exports) as addresses:
+        found = {task: measured(addresses, exports, task, options.seconds) for task in TEXTS}
+    with server(exports, batching=True) as addresses:
+        return {**found, BATCHED: measured(addresses, exports, "classifier", options.seconds)}
 
-    Also what the server adds to the session, and how many times the answers of one client 32 get.
-    """
-    jobs = {f"{api}, {count} clients": (api, count) for api in addresses for count in CLIENTS}
-    rounds = []
-    with fresh_process() as clients, fresh_process() as alone:
-        for _ in range(options.rounds):
-            found = {"session": alone.apply(session_alone, (options.demo / "exports" / task, TEXTS[task]))}
-            for name, (api, count) in jobs.items():
-                found[name] = clients.apply(load, (api, addresses[api], task, TEXTS[task], count, options.seconds))
-            rounds.append(found)
+
+def measured(addresses, exports, task, seconds):
+    """Milliseconds of the bare session and, by API and number of clients, p50, p95, p99 and answers a second."""
+    found = {"session": in_fresh_process(session_alone, exports / task, TEXTS[task])}
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        for name, (api, count) in LOADS.items():
+            found[name] = pool.apply(load, (api, addresses[api], task, TEXTS[task], count, seconds))
+    return found
+
+
+def over_rounds(rounds):
+    """Medians, also of what the server adds to the session and of how many times the answers of one client 32 get."""
     record = {"session": median(found["session"] for found in rounds)}
-    for name in jobs:
+    for name in LOADS:
         record[name] = {figure: median(found[name][figure] for found in rounds) for figure in rounds[0][name]}
-    for api in addresses:
+    for api in APIS:
         one, *_, many = (f"{api}, {count} clients" for count in CLIENTS)
         record[f"{api}, more than the session"] = median(found[one]["p50"] - found["session"] for found in rounds)
         record[f"{api}, times one client"] = median(
@@ -181,9 +185,9 @@ def table(result):
     for task, record in result["tasks"].items():
         alone = " | ".join(f"{record[name]:.2f}" for name in ("predict_text", "tf.function", "session"))
         lines.append(f"| {task} | {alone} | {' | '.join(served(record))} |")
-    batching = result["classifier with batching"]
+    batching = result[BATCHED]
     lines.append(f"| classifier, batching | | | | {' | '.join(served(batching))} |\n")
-    for api in ("gRPC", "REST"):
+    for api in APIS:
         overheads = [record[f"{api}, more than the session"] for record in result["tasks"].values()]
         lines.append(
             f"{api}: {min(overheads):.1f} to {max(overheads):.1f} ms more than the session; with batching 32 clients "
@@ -195,10 +199,10 @@ def table(result):
 def served(record):
     """The cells of a task's row that come from the server."""
     cells = []
-    for api in ("gRPC", "REST"):
+    for api in APIS:
         one = record[f"{api}, 1 clients"]
         cells.append(f"{one['p50']:.2f} / {one['p95']:.2f} / {one['p99']:.2f} ms")
-    return [*cells, *(f"{record[f'{api}, 32 clients']['throughput']:.0f}" for api in ("gRPC", "REST"))]
+    return [*cells, *(f"{record[f'{api}, 32 clients']['throughput']:.0f}" for api in APIS)]
 
 
 if __name__ == "__main__":
