@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import EXAMPLES, TEXTS, small
+from toy import EXAMPLES, TEXTS, dataset_of, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -115,7 +115,7 @@ def test_every_task_trains_in_mixed_precision_and_its_saved_model_answers(task, 
 def step(model, optimizer=None, **options):
     model.compile(optimizer or keras.optimizers.SGD(0.5), **options)
     [whole] = model.dataset(TEXTS, batch_size=len(TEXTS))
-    history = model.fit(tf.data.Dataset.from_tensors(whole), verbose=0).history
+    history = model.fit(dataset_of(whole), verbose=0).history
     return {name: values[0] for name, values in history.items()}, model.get_weights()
 
 

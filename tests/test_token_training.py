@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import EXAMPLES, TEXTS, small
+from toy import EXAMPLES, TEXTS, dataset_of, small
 
 from seq_models.tasks import TASKS
 from seq_models.training.strategy import make_strategy
@@ -20,7 +20,7 @@ def batch(model, task):
 def step(model, data, optimizer=None, **options):
     """Logs and weights after one step on a batch."""
     model.compile(optimizer or keras.optimizers.SGD(RATE), **options)
-    logs = model.fit(tf.data.Dataset.from_tensors(data), verbose=0).history
+    logs = model.fit(dataset_of(data), verbose=0).history
     return {name: values[0] for name, values in logs.items()}, model.get_weights()
 
 

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import EXAMPLES, TEXTS, small
+from tensorflow.python.data.ops.iterator_ops import OwnedIterator
+from toy import EXAMPLES, TEXTS, dataset_of, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -24,7 +25,7 @@ def batch(model, task):
 def step(model, data, **options):
     """Loss and weights after one step on a batch."""
     model.compile(keras.optimizers.SGD(0.5), **options)
-    logs = model.fit(tf.data.Dataset.from_tensors(data), verbose=0).history
+    logs = model.fit(dataset_of(data), verbose=0).history
     return logs["loss"][0], model.get_weights()
 
 
@@ -87,6 +88,26 @@ def test_a_replica_without_any_row_changes_nothing():
     with make_strategy("mirrored").scope():
         both = step(small("language-model"), single)
     assert_same(alone, both)
+
+
+@pytest.mark.parametrize("strategy", ["one", "mirrored"])
+def test_no_iterator_of_a_training_has_an_autotuner(strategy, monkeypatch):
+    """Its end would wait for the tuner's next wake-up, with two replicas as long as the epoch took."""
+    stock, tuned = OwnedIterator.__init__, []
+
+    def spy(self, dataset=None, *arguments, **more):
+        if dataset is not None:  # a new one, and not one that comes into a function
+            tuned.append(dataset.options().autotune.enabled)
+        stock(self, dataset, *arguments, **more)
+
+    monkeypatch.setattr(OwnedIterator, "__init__", spy)
+    with make_strategy(strategy).scope():
+        model = small("classifier")
+        model.compile(keras.optimizers.SGD(0.5))
+    data = model.dataset(EXAMPLES["classifier"], batch_size=4)
+    model.fit(data, validation_data=data, epochs=2, verbose=0)
+    replicas = 2 if strategy == "mirrored" else 1
+    assert tuned == [False] * 2 * 2 * replicas  # two epochs of training and of validation
 
 
 def test_evaluation_is_a_mean_over_tokens_whatever_the_batch_size():

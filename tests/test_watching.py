@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing import event_accumulator
-from toy import EXAMPLES, TEXTS, small
+from toy import EXAMPLES, TEXTS, dataset_of, small
 
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
@@ -160,7 +160,7 @@ def test_the_norms_by_layer_together_are_that_of_the_gradient_of_the_loss(task):
     assert norms.keys() == {name for name, layer in named_layers(model).items() if layer.trainable_weights}
     model.compile(keras.optimizers.SGD(1.0))  # the gradient is what one step takes away
     before = model.get_weights()
-    model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+    model.fit(dataset_of(batch), verbose=0)
     steps = {id(v): a - array(v) for v, a in zip(model.weights, before, strict=True)}
     for name, layer in named_layers(model).items():
         whole = math.sqrt(sum((steps[id(weight)] ** 2).sum() for weight in layer.trainable_weights))

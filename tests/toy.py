@@ -1,6 +1,7 @@
 """Toy examples of the four tasks, and untrained models of them."""
 
 import keras
+import tensorflow as tf
 
 from seq_models.tasks import TASKS
 
@@ -18,3 +19,10 @@ def small(task, **options):
     keras.utils.set_random_seed(3)
     options = {"tokenizer": "whitespace", "units": 5, "embedding_units": 4, "max_length": 12, **options}
     return TASKS[task].from_examples(EXAMPLES[task], **options)
+
+
+def dataset_of(batch):
+    """A dataset of one batch, without the autotuner: the end of an iterator waits for its next wake-up."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_tensors(batch).with_options(options)
