@@ -106,7 +106,7 @@ def keras_epoch(library, H):
     tokens, weights = random_start(H)
     optimizer = keras.optimizers.SGD(LEARNING_RATE)
     if library == "ours":
-        from seq_models.models import LanguageModel
+        from seq_models.networks import LanguageModel
         from seq_models.training.token_training import TokenTraining
 
         class Model(TokenTraining, LanguageModel):

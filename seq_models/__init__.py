@@ -2,11 +2,11 @@
 
 import importlib
 
-# Imported when first used: `layers`, `models` and `decoding` run where there is no TensorFlow.
+# Imported when first used: `layers`, `networks` and `decoding` run where there is no TensorFlow.
 _PLACES = {
     "decoding": "seq_models.decoding",
     "layers": "seq_models.layers",
-    "models": "seq_models.models",
+    "networks": "seq_models.networks",
     "InputError": "seq_models.errors",
     "read_examples": "seq_models.text.readers",
     "LanguageModel": "seq_models.tasks",
@@ -14,7 +14,7 @@ _PLACES = {
     "SequenceClassifier": "seq_models.tasks",
     "EncoderDecoder": "seq_models.tasks",
     "load_run": "seq_models.tasks",
-    "export": "seq_models.serving",
+    "export": "seq_models.exports",
     "plot_gradient_flow": "seq_models.plots",
 }
 __all__ = list(_PLACES)

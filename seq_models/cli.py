@@ -230,7 +230,7 @@ def _generate(options):
 
 
 def _gate(options):
-    from seq_models.serving.gate import check
+    from seq_models.exports.gate import check
 
     for path in options.models:
         check(path)
@@ -238,8 +238,8 @@ def _gate(options):
 
 
 def _export(options):
-    from seq_models.serving import export
-    from seq_models.serving.server_config import check_name, write_server_config
+    from seq_models.exports import export
+    from seq_models.exports.server_config import check_name, write_server_config
     from seq_models.tasks import load_run
 
     check_name(options.name)
@@ -249,7 +249,7 @@ def _export(options):
 
 
 def _serve(options):
-    from seq_models.serving.server import parse_flags, serve
+    from seq_models.server import parse_flags, serve
 
     serve(parse_flags(options.flags))
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from seq_models.serving import export
+from seq_models.exports import export
 from seq_models.tasks import TASKS
 from seq_models.tasks.task import unbatch
 from seq_models.text import corpora

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_text
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from seq_models.serving.server import Server, parse_flags
+from seq_models.server import Server, parse_flags
 
 
 class HalfPlusTwo(tf.Module):

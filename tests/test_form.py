@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import seq_models as sm
+from seq_models.exports.form import lstm_over_time, serving_form
 from seq_models.layers.recurrent import Recurrent
-from seq_models.serving.form import lstm_over_time, serving_form
 
 EXAMPLES = [(["a", "b", "a", "c", "b"], ["A", "B", "A", "C", "B"]), (["c"], ["C"])]
 SMALL = {"units": 4, "embedding_units": 3, "characters": False}

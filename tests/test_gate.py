@@ -10,10 +10,10 @@ from toy import small
 
 import seq_models as sm
 from seq_models import cli
-from seq_models.serving.audit import audit
-from seq_models.serving.cases import Case, cases_of
-from seq_models.serving.gate import check
-from seq_models.serving.operations import allowed
+from seq_models.exports.audit import audit
+from seq_models.exports.cases import Case, cases_of
+from seq_models.exports.gate import check
+from seq_models.exports.operations import allowed
 
 STRINGS = tf.TensorSpec([None], tf.string, name="text")
 
@@ -198,7 +198,7 @@ def test_a_row_that_depends_on_those_beside_it_is_refused(tmp_path):
 
 
 def test_a_warm_up_request_that_fails_is_refused(tmp_path):
-    from seq_models.serving.warmup import write
+    from seq_models.exports.warmup import write
 
     path = saved(tmp_path / "1")
     write(small("encoder-decoder"), path)  # it asks for signatures that are not there
@@ -211,7 +211,7 @@ def test_nothing_is_published_that_does_not_pass(tmp_path, monkeypatch):
         first, *rest = cases_of(model)
         return [first._replace(answer={**first.answer, "score": first.answer["score"] + 0.01}), *rest]
 
-    monkeypatch.setattr(importlib.import_module("seq_models.serving.export"), "cases_of", other_answers)
+    monkeypatch.setattr(importlib.import_module("seq_models.exports.export"), "cases_of", other_answers)
     with pytest.raises(sm.InputError, match="score must be"):
         sm.export(small("classifier"), tmp_path / "mood")
     assert list((tmp_path / "mood").iterdir()) == []

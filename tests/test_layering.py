@@ -1,7 +1,7 @@
 """Which folder may import which, and what no file may hold: read from the source, nothing is imported.
 
-layers, models, decoding need only `keras`. text stands alone; training knows of it the position in the data only.
-tasks join all of these; serving knows tasks; the command line and the demo, on top, know everything.
+layers, networks, decoding need only `keras`. text stands alone; training knows of it the position in the data only.
+tasks join all of these; exports know tasks; the command line and the demo, on top, know everything.
 """
 
 import ast
@@ -15,18 +15,19 @@ MAY_IMPORT = {
     "errors": set(),
     "plots": set(),
     "layers": set(),
-    "models": {"layers"},
-    "decoding": {"layers", "models"},
+    "networks": {"layers"},
+    "decoding": {"layers", "networks"},
     "files": {"errors"},
     "text": {"errors", "files"},
     "training": {"errors", "files", "layers", "plots", "text"},
-    "tasks": {"errors", "models", "decoding", "text", "training"},
-    "serving": {"errors", "files", "layers", "models", "decoding", "text", "training", "tasks"},
-    "cli": {"errors", "layers", "models", "decoding", "text", "training", "tasks", "serving", "demo"},
-    "demo": {"errors", "layers", "models", "decoding", "text", "training", "tasks", "serving"},
+    "tasks": {"errors", "networks", "decoding", "text", "training"},
+    "exports": {"errors", "files", "layers", "networks", "decoding", "text", "training", "tasks"},
+    "server": {"errors", "exports"},
+    "cli": {"errors", "layers", "networks", "decoding", "text", "training", "tasks", "exports", "server", "demo"},
+    "demo": {"errors", "layers", "networks", "decoding", "text", "training", "tasks", "exports"},
     "__init__": set(),
 }
-ONLY_KERAS = ("layers", "models", "decoding")
+ONLY_KERAS = ("layers", "networks", "decoding")
 FILES = sorted(PACKAGE.rglob("*.py"))
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
 
@@ -41,14 +42,14 @@ def folder_of(file):
 
 
 def imported(file):
-    """Dotted names that a file imports, anywhere in it: "keras", "seq_models.models", …"""
+    """Dotted names that a file imports, anywhere in it: "keras", "seq_models.networks", …"""
     names = set()
     for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
             start = "." * node.level + (node.module or "")
-            # `from seq_models import models`: what is imported from the top is a folder or a public name.
+            # `from seq_models import networks`: what is imported from the top is a folder or a public name.
             names |= {f"{start}.{alias.name}" for alias in node.names} if start == "seq_models" else {start}
     return names
 

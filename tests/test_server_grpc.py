@@ -24,9 +24,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from seq_models.serving.server.batching import Batcher
-from seq_models.serving.server.proto_tensors import array_from_proto, proto_from_array
-from seq_models.serving.server.status import RequestError
+from seq_models.server.batching import Batcher
+from seq_models.server.proto_tensors import array_from_proto, proto_from_array
+from seq_models.server.status import RequestError
 
 
 @pytest.fixture(scope="module")

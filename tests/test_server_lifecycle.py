@@ -20,12 +20,12 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
 from seq_models import cli
 from seq_models.errors import InputError
-from seq_models.serving.server import Server, parse_flags
-from seq_models.serving.server.config import read_batching, read_models, read_monitoring
-from seq_models.serving.server.models import Models, State
-from seq_models.serving.server.servable import Servable
-from seq_models.serving.server.status import RequestError
-from seq_models.serving.server.versions import versions_in
+from seq_models.server import Server, parse_flags
+from seq_models.server.config import read_batching, read_models, read_monitoring
+from seq_models.server.models import Models, State
+from seq_models.server.servable import Servable
+from seq_models.server.status import RequestError
+from seq_models.server.versions import versions_in
 
 
 def add_version(base, number, factor):

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from seq_models.serving import versions
-from seq_models.serving.versions import publish, versions_of
+from seq_models.exports import versions
+from seq_models.exports.versions import publish, versions_of
 
 FILES = {f"part-{number}": bytes([number]) * 20_000 for number in range(20)}
 

@@ -7,7 +7,7 @@ from keras import ops
 from measuring import array, assert_close, normal
 
 from seq_models.decoding import generate, greedy, sampler
-from seq_models.models import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
+from seq_models.networks import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
 
 B, T, S, V, C, LABELS, UNITS, END = 6, 5, 7, 11, 7, 3, 8, 3
 SMALL = {"units": UNITS, "layers": 2, "dropout": 0.1}

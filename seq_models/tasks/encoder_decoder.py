@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from sacrebleu.metrics import BLEU, CHRF
 
-from seq_models import decoding, models
+from seq_models import decoding, networks
 from seq_models.tasks.signature import Signature, array, strings
 from seq_models.tasks.task import Task, log_probability
 from seq_models.text.codec import dense
@@ -17,7 +17,7 @@ SAMPLE = 50  # tokens of a sample's answer
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class EncoderDecoder(Task, models.EncoderDecoder):
+class EncoderDecoder(Task, networks.EncoderDecoder):
     """Writes a text for a text. Examples: (source, target). Options: see `Task.from_examples`.
 
     Example:
@@ -28,7 +28,7 @@ class EncoderDecoder(Task, models.EncoderDecoder):
 
     task_name = "encoder-decoder"
     preprocessor_class = EncoderDecoderPreprocessor
-    network_class = models.EncoderDecoder
+    network_class = networks.EncoderDecoder
     derived = ("source_vocabulary_size", "target_vocabulary_size")
     monitor, mode = "val_perplexity", "min"
 

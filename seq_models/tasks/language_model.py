@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq_models import decoding, models
+from seq_models import decoding, networks
 from seq_models.tasks.signature import Signature, about, array, option, strings
 from seq_models.tasks.task import Task, log_probability, unbatch
 from seq_models.text.codec import dense
@@ -17,7 +17,7 @@ NEXT = 10  # words that are offered as the next one
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class LanguageModel(Task, models.LanguageModel):
+class LanguageModel(Task, networks.LanguageModel):
     """Gives a text a probability, and goes on with it. Examples: texts. Options: see `Task.from_examples`.
 
     Example:
@@ -28,7 +28,7 @@ class LanguageModel(Task, models.LanguageModel):
 
     task_name = "language-model"
     preprocessor_class = LanguageModelPreprocessor
-    network_class = models.LanguageModel
+    network_class = networks.LanguageModel
     derived = ("vocabulary_size",)
     monitor, mode = "val_perplexity", "min"
 

@@ -5,14 +5,14 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
-from seq_models import models
+from seq_models import networks
 from seq_models.tasks.task import Task, unbatch
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
 from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class SequenceClassifier(Task, models.SequenceClassifier):
+class SequenceClassifier(Task, networks.SequenceClassifier):
     """Gives a text one label. Examples: (text, label). Options: see `Task.from_examples`.
 
     Example:
@@ -26,7 +26,7 @@ class SequenceClassifier(Task, models.SequenceClassifier):
 
     task_name = "classifier"
     preprocessor_class = SequenceClassifierPreprocessor
-    network_class = models.SequenceClassifier
+    network_class = networks.SequenceClassifier
     derived = ("vocabulary_size", "labels")
 
     @staticmethod

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from seqeval.metrics import f1_score
 
-from seq_models import models
+from seq_models import networks
 from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
@@ -13,7 +13,7 @@ from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class SequenceLabeler(Task, models.SequenceLabeler):
+class SequenceLabeler(Task, networks.SequenceLabeler):
     """Gives every token a label. Examples: (tokens, labels). Options: see `Task.from_examples`.
 
     With `characters` (the default) words are also read character by character, by `character_units` each way.
@@ -27,7 +27,7 @@ class SequenceLabeler(Task, models.SequenceLabeler):
 
     task_name = "labeler"
     preprocessor_class = SequenceLabelerPreprocessor
-    network_class = models.SequenceLabeler
+    network_class = networks.SequenceLabeler
     derived = ("vocabulary_size", "labels", "character_vocabulary_size")
 
     @staticmethod

@@ -15,7 +15,7 @@ STRINGS = strings("text")
 
 
 class Task(TokenTraining):
-    """A network of `seq_models.models` together with the preprocessor of its texts: strings in, strings out.
+    """A network of `seq_models.networks` together with the preprocessor of its texts: strings in, strings out.
 
     A task class adds to its network
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from seq_models.serving.server.status import invalid
+from seq_models.server.status import invalid
 
 LONGEST_IN_A_MESSAGE = 256
 SPACE = " \t\n\r"

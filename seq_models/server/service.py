@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from grpc import StatusCode
 
-from seq_models.serving.server.status import RequestError
+from seq_models.server.status import RequestError
 
 
 class Service:

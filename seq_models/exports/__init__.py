@@ -1,5 +1,5 @@
 """Exports for TensorFlow Serving."""
 
-from seq_models.serving.export import export
+from seq_models.exports.export import export
 
 __all__ = ["export"]

@@ -9,8 +9,8 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode
 from tensorflow_serving.apis import prediction_log_pb2
 
-from seq_models.serving.server.inference import classify, multi_inference, predict, regress
-from seq_models.serving.server.status import RequestError, errors_of_tensorflow, invalid
+from seq_models.server.inference import classify, multi_inference, predict, regress
+from seq_models.server.status import RequestError, errors_of_tensorflow, invalid
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")
 MOST_RECORDS = 1000

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the operations that text models use
 from tensorflow.core.protobuf import config_pb2
 
-from seq_models.serving.server.status import errors_of_tensorflow, invalid
+from seq_models.server.status import errors_of_tensorflow, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
 

@@ -3,10 +3,10 @@
 import keras
 
 from seq_models.layers import CharacterEncoder
-from seq_models.models.stack import positive, recurrent_stack
+from seq_models.networks.stack import positive, recurrent_stack
 
 
-@keras.saving.register_keras_serializable(package="seq_models.models")
+@keras.saving.register_keras_serializable(package="seq_models.networks")
 class SequenceLabeler(keras.Model):
     """A recurrent sequence labeler: softmax over the labels at each step [1, section 8.3.1].
 

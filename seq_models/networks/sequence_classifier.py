@@ -3,12 +3,12 @@
 import keras
 
 from seq_models.layers import LastPooling, MaxPooling, MeanPooling
-from seq_models.models.stack import choose, positive, recurrent_stack
+from seq_models.networks.stack import choose, positive, recurrent_stack
 
 POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}
 
 
-@keras.saving.register_keras_serializable(package="seq_models.models")
+@keras.saving.register_keras_serializable(package="seq_models.networks")
 class SequenceClassifier(keras.Model):
     """A recurrent text classifier [1, section 8.3.2].
 

@@ -4,12 +4,12 @@ import keras
 from keras import ops
 
 from seq_models.layers import AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
-from seq_models.models.stack import cell_stack, choose, positive, recurrent_stack
+from seq_models.networks.stack import cell_stack, choose, positive, recurrent_stack
 
 ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, "dot": DotAttention}
 
 
-@keras.saving.register_keras_serializable(package="seq_models.models")
+@keras.saving.register_keras_serializable(package="seq_models.networks")
 class EncoderDecoder(keras.Model):
     """A recurrent encoder-decoder with attention [1, sections 8.7 and 8.8], [2].
 

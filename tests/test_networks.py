@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from seq_models.layers import CharacterEncoder
-from seq_models.models import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
+from seq_models.networks import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
 
 B, T, S, V, C, LABELS, UNITS, E = 4, 5, 6, 11, 7, 3, 8, 9
 LETTERS = 4  # the longest word

@@ -15,8 +15,8 @@ from tensorflow_serving.apis import (
 )
 
 from seq_models.errors import InputError
-from seq_models.serving.server.config import check_models
-from seq_models.serving.server.inference import (
+from seq_models.server.config import check_models
+from seq_models.server.inference import (
     METADATA,
     check_metadata_fields,
     classify,
@@ -26,7 +26,7 @@ from seq_models.serving.server.inference import (
     regress,
     signature_map,
 )
-from seq_models.serving.server.status import RequestError, invalid
+from seq_models.server.status import RequestError, invalid
 
 LONGEST_MESSAGE = 1024
 LOG = logging.getLogger(__name__)

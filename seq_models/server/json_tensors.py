@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from grpc import StatusCode
 
-from seq_models.serving.server.json_text import decimals, quote, shown, type_name
-from seq_models.serving.server.status import RequestError, invalid
+from seq_models.server.json_text import decimals, quote, shown, type_name
+from seq_models.server.status import RequestError, invalid
 
 HIGHEST_RANK = 64  # of NumPy
 INTEGERS = {  # the range that is checked, which is that of the field of the proto

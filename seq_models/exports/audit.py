@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.framework.types_pb2 import DataType
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from seq_models.serving.operations import FORBIDDEN, allowed
+from seq_models.exports.operations import FORBIDDEN, allowed
 
 LARGEST = 2**31 - 1  # bytes of a protocol buffer
 CONSTANT = 2**20  # bytes; larger ones belong in a variable or an asset

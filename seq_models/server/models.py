@@ -10,9 +10,9 @@ from grpc import StatusCode
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from seq_models.serving.server.servable import Servable
-from seq_models.serving.server.status import RequestError, invalid
-from seq_models.serving.server.versions import asked_versions, fingerprint
+from seq_models.server.servable import Servable
+from seq_models.server.status import RequestError, invalid
+from seq_models.server.versions import asked_versions, fingerprint
 
 State = get_model_status_pb2.ModelVersionStatus.State
 LOG = logging.getLogger(__name__)

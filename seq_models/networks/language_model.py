@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from seq_models.models.stack import positive, recurrent_stack
+from seq_models.networks.stack import positive, recurrent_stack
 
 
-@keras.saving.register_keras_serializable(package="seq_models.models")
+@keras.saving.register_keras_serializable(package="seq_models.networks")
 class LanguageModel(keras.Model):
     """A recurrent language model [1, section 8.2].
 

@@ -4,9 +4,9 @@ import numpy as np
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import input_pb2
 
-from seq_models.serving.server.json_tensors import decode_base64, is_base64
-from seq_models.serving.server.json_text import decimals, quote, shown, type_name
-from seq_models.serving.server.status import invalid
+from seq_models.server.json_tensors import decode_base64, is_base64
+from seq_models.server.json_text import decimals, quote, shown, type_name
+from seq_models.server.status import invalid
 
 LISTS = {"bytes": "bytes_list", "float": "float_list", "int64": "int64_list"}
 

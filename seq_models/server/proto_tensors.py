@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from seq_models.serving.server.status import invalid
+from seq_models.server.status import invalid
 
 MOST_ELEMENTS = 2**28  # a few bytes of a proto can ask for any number of equal values
 FIELDS = {

@@ -15,16 +15,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
-from seq_models.serving.server.inference import METADATA, classify, metadata_spec, regress, signature_map
-from seq_models.serving.server.json_examples import (
+from seq_models.server.inference import METADATA, classify, metadata_spec, regress, signature_map
+from seq_models.server.json_examples import (
     input_from_json,
     json_from_classification,
     json_from_regression,
 )
-from seq_models.serving.server.json_tensors import inputs_from_json, json_from_outputs
-from seq_models.serving.server.json_text import parse_object, shown
-from seq_models.serving.server.servable import DEFAULT_SIGNATURE
-from seq_models.serving.server.status import HTTP_STATUS, RequestError, invalid
+from seq_models.server.json_tensors import inputs_from_json, json_from_outputs
+from seq_models.server.json_text import parse_object, shown
+from seq_models.server.servable import DEFAULT_SIGNATURE
+from seq_models.server.status import HTTP_STATUS, RequestError, invalid
 
 _MODEL = r"/v1/models/(?P<name>[^/:]+)"
 _WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"

@@ -12,9 +12,9 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from seq_models.errors import ExportRefused
-from seq_models.serving import warmup
-from seq_models.serving.audit import audit
-from seq_models.serving.requests import read_answers, request, write_records
+from seq_models.exports import warmup
+from seq_models.exports.audit import audit
+from seq_models.exports.requests import read_answers, request, write_records
 
 REPLAY = Path(__file__).with_name("replay.py")  # importing it would forbid Keras
 MOST = 1000  # warm-up requests
@@ -31,7 +31,7 @@ def check(path, cases=(), process=None):
 
     Args:
         path: The directory of the SavedModel.
-        cases: A list of `seq_models.serving.cases.Case`; of each signature the first one is answered row by row by
+        cases: A list of `seq_models.exports.cases.Case`; of each signature the first one is answered row by row by
             those that follow it.
         process: The new process, if it was started already, see `Process`.
     Raises:

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from seq_models.serving import warmup
-from seq_models.serving.cases import cases_of
-from seq_models.serving.form import serving_form
-from seq_models.serving.gate import Process, check
-from seq_models.serving.manifest import manifest_of
-from seq_models.serving.versions import publish, versions_of
+from seq_models.exports import warmup
+from seq_models.exports.cases import cases_of
+from seq_models.exports.form import serving_form
+from seq_models.exports.gate import Process, check
+from seq_models.exports.manifest import manifest_of
+from seq_models.exports.versions import publish, versions_of
 
 
 def export(model, base, version=None):
     """Writes `base/<version>/`, which becomes visible when it is whole and has passed the gate.
 
     The signatures are those of `model.signatures()`. Nothing is published that a server could not load, or that does
-    not answer as the model does, see `seq_models.serving.gate.check`. What was checked, and with which questions and
+    not answer as the model does, see `seq_models.exports.gate.check`. What was checked, and with which questions and
     answers, is in `base/manifests/<version>.json`.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
-from seq_models.serving.requests import request, write_records
+from seq_models.exports.requests import request, write_records
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 SIZES = (1, 32)  # rows of a request

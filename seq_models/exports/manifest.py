@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 from tensorflow.core.framework.types_pb2 import DataType
 
-from seq_models.serving.audit import Artifact
-from seq_models.serving.operations import allowed
+from seq_models.exports.audit import Artifact
+from seq_models.exports.operations import allowed
 
 MINIMUM_SERVER = "2.20.0"  # of TensorFlow Serving: the first one with the operations of TensorFlow Text 2.20
 PACKAGES = ("seq_models", "tensorflow", "tensorflow-text", "keras")

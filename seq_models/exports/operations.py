@@ -1,6 +1,6 @@
 """The operations that TensorFlow Serving 2.20 has: those of TensorFlow 2.20 and of TensorFlow Text 2.20.
 
-    python -m seq_models.serving.operations      writes the list anew, from the packages that are installed
+    python -m seq_models.exports.operations      writes the list anew, from the packages that are installed
 
 The list is a file, so that an export made by a newer TensorFlow is held against the server and not against itself.
 """

@@ -15,9 +15,9 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from seq_models.serving.server.proto_tensors import array_from_proto, proto_from_array
-from seq_models.serving.server.servable import DEFAULT_SIGNATURE
-from seq_models.serving.server.status import RequestError, invalid
+from seq_models.server.proto_tensors import array_from_proto, proto_from_array
+from seq_models.server.servable import DEFAULT_SIGNATURE
+from seq_models.server.status import RequestError, invalid
 
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from grpc import StatusCode
 
-from seq_models.serving.server.status import RequestError, invalid
+from seq_models.server.status import RequestError, invalid
 
 
 class _Batch:

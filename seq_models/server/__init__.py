@@ -21,7 +21,7 @@ systems, and of the batching parameters only `max_batch_size`, `batch_timeout_mi
 `num_batch_threads`.
 """
 
-from seq_models.serving.server.flags import parse_flags
-from seq_models.serving.server.run import Server, serve
+from seq_models.server.flags import parse_flags
+from seq_models.server.run import Server, serve
 
 __all__ = ["Server", "parse_flags", "serve"]

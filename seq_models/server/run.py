@@ -18,17 +18,17 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from tensorflow_serving.config import model_server_config_pb2
 
 from seq_models.errors import InputError
-from seq_models.serving.server.batching import Batcher
-from seq_models.serving.server.config import read_batching, read_models, read_monitoring
-from seq_models.serving.server.grpc_service import Messages, ModelService, PredictionService
-from seq_models.serving.server.metrics import Metrics
-from seq_models.serving.server.models import Models
-from seq_models.serving.server.rest import RestApi
-from seq_models.serving.server.servable import Servable
-from seq_models.serving.server.service import Service
-from seq_models.serving.server.status import RequestError
-from seq_models.serving.server.versions import models_in, versions_in
-from seq_models.serving.server.warm_up import warm_up
+from seq_models.server.batching import Batcher
+from seq_models.server.config import read_batching, read_models, read_monitoring
+from seq_models.server.grpc_service import Messages, ModelService, PredictionService
+from seq_models.server.metrics import Metrics
+from seq_models.server.models import Models
+from seq_models.server.rest import RestApi
+from seq_models.server.servable import Servable
+from seq_models.server.service import Service
+from seq_models.server.status import RequestError
+from seq_models.server.versions import models_in, versions_in
+from seq_models.server.warm_up import warm_up
 
 GRACE = 5  # seconds that requests have to end when the server does
 LOG = logging.getLogger(__name__)
