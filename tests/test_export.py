@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from seq_models.exports.server_config import read_models, write_server_config
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from toy import TEXTS, small
 
 import seq_models as sm
 from seq_models.exports.audit import Artifact
+from seq_models.exports.server_config import read_models, write_server_config
 from seq_models.tasks import TASKS
 
 QUESTIONS = ["a b c", "", "e", "unseen words here", "   ", "b\x00c", "我 a", "a " * 50]
