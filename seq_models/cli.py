@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 WORKER_LOST = 138  # Kubernetes operators start a container again that ends with a code above 127
+TABLES = ("text", "network", "training")  # of options in a configuration file
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
 
 
@@ -51,7 +52,7 @@ def _parser():
     _add_data(train, "--valid", required=True)
     _add_columns(train)
     train.add_argument("--out", required=True, metavar="DIR", help="the run directory")
-    train.add_argument("--config", metavar="FILE", help="a TOML file with tables [training] and [model]")
+    train.add_argument("--config", metavar="FILE", help="a TOML file with tables [text], [network] and [training]")
     train.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="options, over those of the file")
     train.add_argument(
         "--strategy", choices=("one", "mirrored", "multi-worker"), help="where to train: TF_CONFIG has the workers"
@@ -160,10 +161,10 @@ def _config_file(path):
         tables = tomlkit.parse(Path(path).read_text("utf-8")).unwrap()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} must be a TOML file. Received: {error}") from error
-    unknown = [name for name in tables if name not in ("training", "model")]
+    unknown = [name for name in tables if name not in TABLES]
     if unknown:
-        raise InputError(f"{path} must hold the tables [training] and [model] only. Received: {unknown[0]}")
-    return {**tables.get("training", {}), **tables.get("model", {})}
+        raise InputError(f"{path} must hold the tables [text], [network] and [training] only. Received: {unknown[0]}")
+    return {key: value for name in TABLES for key, value in tables.get(name, {}).items()}
 
 
 def _setting(text):

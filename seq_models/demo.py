@@ -12,6 +12,7 @@ from seq_models.exports import export
 from seq_models.tasks import TASKS
 from seq_models.tasks.task import unbatch
 from seq_models.text import corpora
+from seq_models.training.trainer import SAMPLE_TEXTS
 
 RECIPES = {
     "language-model": {"size": 60_000, "epochs": 3, "model": {"units": 128, "embedding_units": 64}},
@@ -25,7 +26,6 @@ QUESTIONS = {
     "classifier": ["the library was not boring", "the doctor was kind , but the book was boring"],
     "encoder-decoder": ["the green witch arrived", "the old books were boring"],
 }
-GOLDEN = 8  # texts to try each export with
 # The score of the table: its name, how it is written, and what it is held against.
 SCORES = {
     "language-model": ("perplexity", "{:.3f}", "{:.3f} lowest possible"),
@@ -51,7 +51,7 @@ def demo(out, share=1.0):
         corpus = corpora.load(name, train_size=int(share * recipe["size"]))
         model = _train(task, corpus, recipe)
         scores = model.score(corpus.test)
-        model.golden = [model.text_of(example) for example in corpus.valid[:GOLDEN]]
+        model.sample_texts = [model.question(example) for example in corpus.valid[:SAMPLE_TEXTS]]
         model.save_run(out / "runs" / name)
         path = export(model, out / "exports" / name)
         _ask(console, model, path, QUESTIONS[name])
@@ -76,6 +76,6 @@ def _train(task, corpus, recipe):
 def _ask(console, model, path, questions):
     """Prints answers of the export, loaded anew; that they are those of the model, its gate has seen."""
     served = tf.saved_model.load(str(path)).signatures["serving_default"]
-    answers = unbatch({name: tensor.numpy() for name, tensor in served(text=tf.constant(questions)).items()})
+    answers = unbatch(served(text=tf.constant(questions)))
     for question, answer in zip(questions, answers, strict=True):
         console.print(f"  {question}  →  {model.line(answer)}", markup=False, highlight=False)

@@ -55,6 +55,10 @@ class Options:
         """The names of all options."""
         return tuple(item.name for item in fields(cls))
 
+    def written(self) -> dict[str, Any]:
+        """The values by name as a configuration file holds them: without those that are None."""
+        return {name: getattr(self, name) for name in self.names() if getattr(self, name) is not None}
+
     @classmethod
     def split(cls, values: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         """Values by name -> the options of this class, and the values that are none of it."""

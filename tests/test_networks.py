@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from seq_models.decoding import read_prompts
 from seq_models.layers import CharacterEncoder
 from seq_models.networks import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
 
@@ -146,7 +147,8 @@ OTHER = {
 
 @pytest.mark.parametrize("network_class", [LanguageModel, SequenceLabeler, SequenceClassifier, EncoderDecoder])
 def test_every_option_is_in_the_config_and_comes_back(network_class):
-    options = {option: OTHER[option] for option in inspect.signature(network_class).parameters if option != "kwargs"}
+    sizes = [name for name in inspect.signature(network_class).parameters if name not in ("name", "options")]
+    options = {name: OTHER[name] for name in (*sizes, *network_class.options_class.names())}
     before = network_class(**options, name="net")
     assert before.get_config() == {"name": "net", **options}
     after = network_class.from_config(before.get_config())
@@ -155,16 +157,19 @@ def test_every_option_is_in_the_config_and_comes_back(network_class):
 
 
 def test_embeddings_have_the_size_of_the_units_unless_told():
-    assert make("labeler", embedding_units=None, units=6).get_config()["embedding_units"] == 6
+    sizes = [
+        make("labeler", embedding_units=size, units=6).get_layer("embedding").embeddings.shape[1] for size in (None, 4)
+    ]
+    assert sizes == [6, 4]
 
 
 REFUSED = [
     ({"cell": "elman"}, r"cell must be one of simple_rnn, lstm, gru. Received: cell='elman'"),
-    ({"units": 0}, r"units must be a positive integer. Received: (embedding_)?units=0"),
-    ({"units": True}, r"units must be a positive integer. Received: (embedding_)?units=True"),
+    ({"units": 0}, r"units must be a positive integer. Received: units=0"),
+    ({"units": True}, r"units must be a positive integer. Received: units=True"),
     ({"layers": 1.0}, r"layers must be a positive integer. Received: layers=1.0"),
-    ({"embedding_units": -1, "units": -1}, r"embedding_units must be a positive integer. Received: embedding_units=-1"),
-    ({"dropout": 2}, r"0 and 1. Received: rate=2"),
+    ({"embedding_units": -1}, r"embedding_units must be a positive integer, or None. Received: embedding_units=-1"),
+    ({"dropout": 1}, r"dropout must be a number at least 0 and below 1. Received: dropout=1"),
 ]
 
 
@@ -283,7 +288,7 @@ def test_a_classifier_pools_one_direction_or_both(pooling, bidirectional, units)
 )
 def test_steps_over_the_tokens_give_the_logits_of_the_whole_sequence(name, cell):
     net, tokens = network(name, cell, layers=2), ids([T] * B, T)
-    states, logits = net.initial_states(B), []
+    states, logits = net.start(tokens), []
     for t in range(T):
         new, states = net.step(tokens[:, t], states)
         logits.append(array(new))
@@ -293,20 +298,37 @@ def test_steps_over_the_tokens_give_the_logits_of_the_whole_sequence(name, cell)
 @pytest.mark.parametrize("cell, compiled", [*((cell, False) for cell in CELLS), ("lstm", True)])
 def test_prompts_of_different_lengths_are_read_as_if_each_were_alone(cell, compiled):
     net, tokens = network("language-model", cell, layers=2 if compiled else 1), ids(LENGTHS, T)
-    read = net.read
+    read = functools.partial(read_prompts, net)
     if compiled:
-        read = tf.function(
-            read, input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
-        )
-    logits, states = read(tf.constant(tokens), tf.constant(LENGTHS))
+        read = tf.function(read, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    logits, states = read(tf.constant(tokens))
     for row, length in enumerate(LENGTHS):
-        alone, expected = tokens[row : row + 1, :length], net.initial_states(1)
+        alone = tokens[row : row + 1, :length]
+        expected = net.start(alone)
         for t in range(length):
             last, expected = net.step(alone[:, t], expected)
         assert_close(logits[row], last[0])
         assert_close(logits[row], array(net(alone))[0, -1])
-        for state, one in zip(states, expected, strict=True):
+        for state, one in zip(tf.nest.flatten(states), tf.nest.flatten(expected), strict=True):
             assert_close(state[row], one[0])
+
+
+@pytest.mark.parametrize("name", ["language-model", "language-model, tied", "encoder-decoder"])
+def test_many_tokens_at_once_are_the_steps_over_them_and_go_on_from_any_states(name):
+    """forward over a part, forward over the rest = step by step over all: hidden states and what is carried on."""
+    net, [*source, _] = network(name, layers=2), inputs_of(name)
+    tokens = ids([T] * B, T)
+    start = net.start(source[0] if source else tokens)
+    states, logits = start, []
+    for t in range(T):
+        new, states = net.step(tokens[:, t], states)
+        logits.append(array(new))
+    first, middle = net.forward(tokens[:, :2], start)
+    second, last = net.forward(tokens[:, 2:], middle)
+    assert_close(net.head(np.concatenate([array(first), array(second)], axis=1)), np.stack(logits, axis=1))
+    keras.tree.assert_same_structure(last, states)
+    for one, other in zip(tf.nest.flatten(last), tf.nest.flatten(states), strict=True):
+        assert_close(tf.cast(one, "float32"), tf.cast(other, "float32"))
 
 
 def test_tied_weights_share_one_matrix():
@@ -381,15 +403,17 @@ def test_a_character_encoder_survives_its_file(tmp_path):
 def test_steps_over_the_target_give_the_logits_of_teacher_forcing(cell, attention):
     net = network("encoder-decoder", cell, layers=2, attention=attention)
     source, target = inputs_of("encoder-decoder")
-    memory, states, mask = net.encode(source)
-    np.testing.assert_array_equal(array(mask), source > 0)
-    assert [tuple(state.shape) for state in states] == [(B, UNITS)] * len(net.decoder.state_sizes())
-    keys, logits = net.decoder.prepare(memory), []
+    states = net.start(source)
+    np.testing.assert_array_equal(array(states["mask"]), source > 0)
+    assert [tuple(state.shape) for state in states["recurrent"]] == [(B, UNITS)] * len(net.decoder.state_sizes())
+    logits, weights = [], []
     for t in range(T):
-        new, states, weights = net.step(target[:, t], states, memory, keys, mask)
-        assert (array(weights)[source == 0] == 0).all()
+        new, states = net.step(target[:, t], states)
+        assert (array(states["attention"])[source == 0] == 0).all()
         logits.append(array(new))
+        weights.append(array(states["attention"]))
     assert_close(np.stack(logits, axis=1), net((source, target)))
+    assert_close(np.stack(weights, axis=1), net.attend(source, target))
 
 
 def test_each_layer_of_the_decoder_starts_from_the_final_states_of_that_layer_of_the_encoder():

@@ -97,7 +97,7 @@ def test_there_may_be_more_parts_than_rows():
 def test_accumulating_counts_penalties_of_regularizers_once():
     def penalized():
         model = small("language-model")
-        model.stack[0].cell.kernel.regularizer = keras.regularizers.L2(1.0)
+        model.network.stack[0].cell.kernel.regularizer = keras.regularizers.L2(1.0)
         return model
 
     data = batch(penalized(), "language-model")
@@ -153,3 +153,28 @@ def test_several_steps_in_one_call_give_the_same_logs_and_weights():
         return {name: values[-1] for name, values in history.items()}, model.get_weights()
 
     assert_same(trained(1), trained(3))
+
+
+def test_data_without_weights_counts_every_token_once():
+    """The step in which the data ends must not count the weights, which then are a constant of the graph."""
+    model, task = small("classifier"), "classifier"
+    inputs, targets, _ = batch(model, task)
+    model.compile(keras.optimizers.SGD(0.0))
+    history = model.fit(dataset_of((inputs, targets)), validation_data=dataset_of((inputs, targets)), verbose=0).history
+    expected = float(tf.reduce_mean(model.compare(inputs, targets)[0]))
+    assert abs(history["loss"][0] - expected) < 1e-5 and abs(history["val_loss"][0] - expected) < 1e-5
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_clone_is_a_new_model_of_the_same_task_compiled_alike(task, compiled):
+    model = small(task)
+    if compiled:
+        model.compile(keras.optimizers.SGD(RATE), clip_value=0.5, accumulate=2)
+    clone = keras.models.clone_model(model)
+    assert type(clone) is type(model) and clone.get_config() == model.get_config()
+    assert clone.get_compile_config() == model.get_compile_config()
+    clone.set_weights(model.get_weights())
+    assert clone.predict_text(TEXTS) == model.predict_text(TEXTS)
+    clone.set_weights([0 * weight for weight in clone.get_weights()])
+    assert clone.predict_text(TEXTS) != model.predict_text(TEXTS)

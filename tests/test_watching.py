@@ -12,15 +12,15 @@ from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing import event_accumulator
 from toy import EXAMPLES, TEXTS, dataset_of, small
 
+from seq_models.layers.losses import cross_entropy
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
-from seq_models.training.losses import cross_entropy
 from seq_models.training.strategy import make_strategy
 from seq_models.training.watching import draw, one_text, watchers
-from seq_models.training.watching.forward import named_layers, named_weights
+from seq_models.training.watching.error_analysis import errors_of
 from seq_models.training.watching.gradients import gradient_norms
 from seq_models.training.watching.log import TrainingLog, markdown
-from seq_models.training.watching.review import review
+from seq_models.training.watching.names import named_layers, named_weights
 from seq_models.training.watching.through_time import through_time
 from seq_models.training.watching.watcher import Every, Watcher
 
@@ -134,7 +134,7 @@ def test_every_picture_and_text_that_a_task_has_is_there(trained):
 def test_the_histograms_hold_all_values_of_each_weight(trained):
     _, model, _, directory = trained
     found = events(directory / "logs" / "train")
-    for name, weight in named_weights(model).items():
+    for name, weight in named_weights(model.network).items():
         step, buckets = found[f"weights/{name}"][-1]
         assert buckets[:, 2].sum() == array(weight).size
         if step == 8:
@@ -157,12 +157,12 @@ def test_the_norms_by_layer_together_are_that_of_the_gradient_of_the_loss(task):
     model = small(task)
     batch = model.batch(EXAMPLES[task])
     norms = gradient_norms(model, *batch)
-    assert norms.keys() == {name for name, layer in named_layers(model).items() if layer.trainable_weights}
+    assert norms.keys() == {name for name, layer in named_layers(model.network).items() if layer.trainable_weights}
     model.compile(keras.optimizers.SGD(1.0))  # the gradient is what one step takes away
     before = model.get_weights()
     model.fit(dataset_of(batch), verbose=0)
     steps = {id(v): a - array(v) for v, a in zip(model.weights, before, strict=True)}
-    for name, layer in named_layers(model).items():
+    for name, layer in named_layers(model.network).items():
         whole = math.sqrt(sum((steps[id(weight)] ** 2).sum() for weight in layer.trainable_weights))
         assert float(norms[name]) == pytest.approx(whole, rel=1e-3, abs=1e-6), name
 
@@ -171,14 +171,14 @@ def test_the_gradient_by_distance_is_that_of_the_recurrence_written_out():
     model = small("language-model", cell="simple_rnn")
     inputs, targets, weights = model.batch(["a b c d e"])
     norms, gates = through_time(model, inputs, targets, weights)
-    cell = model.stack[0].cell
+    cell = model.network.stack[0].cell
     T, h, z = inputs.shape[1], tf.zeros((1, 5)), []
     with tf.GradientTape() as tape:
         for t in range(T):
-            z.append(model.embedding(inputs[:, t]) @ cell.kernel + h @ cell.recurrent_kernel + cell.bias)
+            z.append(model.network.embedding(inputs[:, t]) @ cell.kernel + h @ cell.recurrent_kernel + cell.bias)
             tape.watch(z[-1])
             h = tf.tanh(z[-1])
-        loss = cross_entropy(targets[:, -1], model.output_layer(h))
+        loss = cross_entropy(targets[:, -1], model.network.head(h))
     expected = [np.linalg.norm(dz) for dz in tape.gradient(loss, z)]
     np.testing.assert_allclose(norms["recurrent_1"], expected[::-1], rtol=1e-4)
     assert gates == {}
@@ -190,10 +190,10 @@ def test_the_gates_are_those_of_the_equations(cell, names):
     inputs, *rest = model.batch(["a b c d e"])
     _, gates = through_time(model, inputs, *rest)
     assert gates.keys() == {f"recurrent_1/{name}" for name in names.split()}
-    unit = model.stack[0].cell
+    unit = model.network.stack[0].cell
     W, U, b = (array(weight) for weight in unit.weights)
     state, blocks = [np.zeros(5)] * 2, len(names.split())
-    for t, x in enumerate(np.array(model.embedding(inputs))[0]):
+    for t, x in enumerate(np.array(model.network.embedding(inputs))[0]):
         z, a = x @ W + (b if cell == "lstm" else b[0]), state[0] @ U + (0 if cell == "lstm" else b[1])
         first, second, third, *fourth = zip(np.split(z, blocks), np.split(a, blocks), strict=True)
         if cell == "lstm":
@@ -217,7 +217,7 @@ def test_the_loss_of_an_example_is_the_mean_over_its_tokens_and_the_worst_come_f
     log_p = tf.nn.log_softmax(model(inputs)).numpy()
     picked = -np.take_along_axis(log_p, targets.numpy()[..., None], -1)[..., 0] * weights.numpy()
     expected = picked if task == "classifier" else picked.sum(axis=1) / weights.numpy().sum(axis=1)
-    losses, _, _ = review(model, inputs, targets, weights)
+    losses, _, _ = errors_of(model, inputs, targets, weights)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
     [text] = np.ravel(events(directory / "logs" / "train")["worst"][-1][1])
     shown = [float(line.split("|")[1]) for line in text.decode().splitlines()[2:]]
@@ -225,9 +225,9 @@ def test_the_loss_of_an_example_is_the_mean_over_its_tokens_and_the_worst_come_f
 
 
 @pytest.mark.parametrize("task", ["labeler", "classifier"])
-def test_targets_and_predictions_of_a_review_are_those_of_the_score(task):
+def test_targets_and_predictions_of_an_error_analysis_are_those_of_the_score(task):
     model = small(task)
-    _, targets, predicted = review(model, *model.batch(EXAMPLES[task]))
+    _, targets, predicted = errors_of(model, *model.batch(EXAMPLES[task]))
     counts = confusion_matrix(targets, predicted, labels=range(len(model.vocabularies()["labels"])))
     assert np.trace(counts) / counts.sum() == pytest.approx(model.score(EXAMPLES[task])["accuracy"])
     tokens = sum(len(text.split()) for text in TEXTS) if task == "labeler" else len(TEXTS)
@@ -272,12 +272,12 @@ def test_a_resumed_training_drops_the_lines_of_what_it_does_again(tmp_path):
         log.numbers(section, step, epoch, {"loss": step / 2})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 8, "epo')  # a kill cut it off
-    log.go_on_from(step=6, epoch=1)
+    log.drop_after(step=6, epoch=1)
     assert [line["step"] for line in lines(tmp_path)] == [2, 4, 4, 6]
-    log.go_on_from(step=4, epoch=0)  # saved after the last step of an epoch, before its end
+    log.drop_after(step=4, epoch=0)  # saved after the last step of an epoch, before its end
     assert [line["step"] for line in lines(tmp_path)] == [2, 4]
     assert all("epochs/loss" not in line for line in lines(tmp_path))
-    log.go_on_from(step=0, epoch=0)
+    log.drop_after(step=0, epoch=0)
     assert lines(tmp_path) == []
 
 

@@ -1,6 +1,6 @@
-"""Decoding over a function `step(tokens, states) -> (logits, states)`."""
+"""Decoding over the state protocol of the networks that write, see `seq_models.decoding.generation`."""
 
-from seq_models.decoding.generation import generate, greedy
+from seq_models.decoding.generation import forbid, generate, greedy, read_prompts
 from seq_models.decoding.sampling import sampler
 
-__all__ = ["generate", "greedy", "sampler"]
+__all__ = ["forbid", "generate", "greedy", "read_prompts", "sampler"]

@@ -1,19 +1,41 @@
-"""Generation one token at a time, by any function that chooses a token from logits."""
+"""Text one token at a time, over the state protocol of the networks that write.
 
-from keras import ops
+    start(inputs)            -> states before the first token
+    step(tokens, states)     -> logits of the next token (B, V), states            one token (B,)
+    forward(tokens, states)  -> hidden states (B, T, H), states                    many tokens (B, T) at once
+
+`states` is a nest of tensors whose first axis is the row: recurrent states, and whatever no step changes.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import keras
+from keras import KerasTensor, ops
+
+LOW = -1e9  # a logit that nothing chooses; finite, for 0 times infinity is none
 
 
-def generate(step, choose, first, states, end, max_length):
+def generate(
+    step: Callable[[KerasTensor, Any], tuple[KerasTensor, Any]],
+    choose: Callable[[KerasTensor, KerasTensor], KerasTensor],
+    first: KerasTensor,
+    states: Any,
+    end: int,
+    max_length: int | KerasTensor,
+    forbidden: Collection[int] = (),
+) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
     """Feeds each chosen token back until every row has chosen `end` [1, section 8.3.3].
 
     Args:
-        step: `step(tokens (B,), states) -> (logits (B, V), states)`.
+        step: As above.
         choose: `choose(logits, t) -> tokens (B,)`, t the number of tokens chosen so far.
         first: Logits of the first token (B, V).
-        states: A flat list of tensors.
+        states: The states before it.
         end: Id of the end token.
         max_length: The largest number of tokens, the end token included: an integer, or one for each row (B,). L is the
             largest of them.
+        forbidden: Ids that are never chosen and have no part in a probability.
     Returns:
         (tokens (B, L), 0 after the end; lengths (B,), the end token included; log probability of each row (B,)).
     References:
@@ -27,15 +49,16 @@ def generate(step, choose, first, states, end, max_length):
     def unfinished(t, finished, *_):
         return ops.logical_and(t < L, ops.logical_not(ops.all(finished)))
 
-    def advance(t, finished, logits, tokens, lengths, scores, *states):
+    def advance(t, finished, logits, tokens, lengths, scores, *flat):
+        logits = forbid(logits, forbidden)
         chosen = ops.where(finished, 0, ops.cast(choose(logits, t), "int32"))
         log_p = ops.take_along_axis(ops.log_softmax(ops.cast(logits, "float32")), chosen[:, None], axis=1)[:, 0]
         scores = scores + ops.where(finished, 0.0, log_p)
         tokens = ops.where(positions[None] == t, chosen[:, None], tokens)
         lengths = lengths + ops.cast(ops.logical_not(finished), "int32")
-        logits, states = step(chosen, list(states))
+        logits, after = step(chosen, keras.tree.pack_sequence_as(states, list(flat)))
         finished = ops.logical_or(finished, ops.logical_or(chosen == end, t + 1 >= limits))
-        return (t + 1, finished, logits, tokens, lengths, scores, *states)
+        return (t + 1, finished, logits, tokens, lengths, scores, *keras.tree.flatten(after))
 
     empty = (
         0,
@@ -44,12 +67,28 @@ def generate(step, choose, first, states, end, max_length):
         ops.zeros((B, L), dtype="int32"),
         ops.zeros((B,), dtype="int32"),
         ops.zeros((B,), dtype="float32"),
-        *states,
+        *keras.tree.flatten(states),
     )
     _, _, _, tokens, lengths, scores, *_ = ops.while_loop(unfinished, advance, empty)
     return tokens, lengths, scores
 
 
-def greedy(logits, t):  # noqa: ARG001
+def read_prompts(network: Any, tokens: KerasTensor) -> tuple[KerasTensor, Any]:
+    """Reads prompts through the engine: ids (B, T), 0 beyond a row's end -> logits of the next token (B, V), states."""
+    hidden, states = network.forward(tokens, network.start(tokens))  # (B, T, H)
+    lengths = ops.sum(ops.cast(tokens != 0, "int32"), axis=1)
+    is_last = ops.cast(ops.arange(ops.shape(tokens)[1]) == lengths[:, None] - 1, hidden.dtype)  # (B, T)
+    return network.head(ops.sum(hidden * is_last[:, :, None], axis=1)), states
+
+
+def greedy(logits: KerasTensor, t: KerasTensor) -> KerasTensor:  # noqa: ARG001
     """The most probable token."""
     return ops.argmax(logits, axis=-1)
+
+
+def forbid(logits: KerasTensor, tokens: Collection[int]) -> KerasTensor:
+    """Logits (B, V) without some tokens: ids that cannot be chosen."""
+    if not tokens:
+        return logits
+    mask = ops.max(ops.one_hot(list(tokens), logits.shape[-1], dtype="int32"), axis=0) > 0  # (V,)
+    return ops.where(mask, ops.cast(LOW, logits.dtype), logits)

@@ -52,7 +52,7 @@ def _is_plain(cell):
     return cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
 
 
-def lstm_over_time(layer, sequences, initial_state, mask, keep, training):  # noqa: ARG001  there is no dropout
+def lstm_over_time(layer, sequences, initial_state, mask, keep, training, last_states=True):  # noqa: ARG001  there is no dropout
     """`Recurrent.over_time` of an LSTM by one operation over all steps, for texts that are padded at their end.
 
     What stands on padded steps is no output of the layer: no model looks at it.

@@ -31,13 +31,12 @@ def write_list():
     """Writes the names of the operations of the TensorFlow that is installed, which must be 2.20."""
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers its own
-    from tensorflow.core.framework.op_def_pb2 import OpList
-    from tensorflow.python.client.pywrap_tf_session import TF_GetAllOpList, TF_GetBuffer
+
+    from seq_models.private_api import names_of_all_operations
 
     if not tf.__version__.startswith("2.20."):
         raise RuntimeError(f"The list must be written with TensorFlow 2.20. Received: {tf.__version__}")
-    names = sorted(op.name for op in OpList.FromString(TF_GetBuffer(TF_GetAllOpList())).op)
-    LIST.write_text("\n".join(names) + "\n", "utf-8")
+    LIST.write_text("\n".join(names_of_all_operations()) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

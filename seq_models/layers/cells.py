@@ -7,10 +7,10 @@ weights both ways.
 
 import keras
 from keras import ops
-from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell  # the dropout protocol that keras.layers.RNN drives
 
 from seq_models.layers import recurrence
 from seq_models.layers.recurrence import dropped
+from seq_models.private_api import DropoutRNNCell
 
 WEIGHTS = ("kernel", "recurrent", "bias")
 

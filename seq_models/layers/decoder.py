@@ -1,7 +1,7 @@
 """A recurrent decoder that looks at the encoder's states at every step."""
 
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -47,15 +47,23 @@ class AttentionDecoder(keras.layers.Layer):
             width = cell.units
         self.built = True
 
-    def state_sizes(self):
+    def state_sizes(self) -> list[int]:
         """Sizes of the flat list of states, a list of integers."""
         return [size for cell in self.cells for size in _as_list(cell.state_size)]
 
-    def prepare(self, memory):
+    def prepare(self, memory: KerasTensor) -> KerasTensor:
         """What no step changes: the keys of the memory."""
         return self.attention.keys(memory)
 
-    def step(self, y, states, memory, keys, memory_mask, training=False):
+    def step(
+        self,
+        y: KerasTensor,
+        states: list[KerasTensor],
+        memory: KerasTensor,
+        keys: KerasTensor,
+        memory_mask: KerasTensor | None,
+        training: bool = False,
+    ) -> tuple[KerasTensor, list[KerasTensor], KerasTensor]:
         """One step: y (B, D), states a flat list -> output (B, H + M), states, weights (B, S)."""
         states = self._by_cell(states)
         context, weights = self.attention(states[-1][0], memory, keys, memory_mask)
@@ -67,7 +75,19 @@ class AttentionDecoder(keras.layers.Layer):
         return ops.concatenate([h, context], axis=-1), after, weights
 
     def call(self, inputs, memory, states, memory_mask=None, training=False):
-        keys = self.prepare(memory)
+        outputs, _, weights = self.run(inputs, states, memory, self.prepare(memory), memory_mask, training)
+        return outputs, weights
+
+    def run(
+        self,
+        inputs: KerasTensor,
+        states: list[KerasTensor],
+        memory: KerasTensor,
+        keys: KerasTensor,
+        memory_mask: KerasTensor | None,
+        training: bool = False,
+    ) -> tuple[KerasTensor, list[KerasTensor], KerasTensor]:
+        """All steps: inputs (B, T, D) -> outputs (B, T, H + M), the last states, weights (B, T, S)."""
 
         def step(carry, y):
             output, states, weights = self.step(y, carry[1], memory, keys, memory_mask, training)
@@ -77,11 +97,11 @@ class AttentionDecoder(keras.layers.Layer):
         # and outside the loop it draws the dropout masks that all steps share.
         first = self.step(inputs[:, 0], states, memory, keys, memory_mask, training)
         nothing = ops.zeros_like(first[0]), list(states), ops.zeros_like(first[2])
-        _, (outputs, _, weights) = ops.scan(step, nothing, ops.transpose(inputs, (1, 0, 2)))
+        (_, last, _), (outputs, _, weights) = ops.scan(step, nothing, ops.transpose(inputs, (1, 0, 2)))
         for cell in self.cells:
             cell.reset_dropout_mask()
             cell.reset_recurrent_dropout_mask()
-        return ops.transpose(outputs, (1, 0, 2)), ops.transpose(weights, (1, 0, 2))
+        return ops.transpose(outputs, (1, 0, 2)), last, ops.transpose(weights, (1, 0, 2))
 
     def compute_output_spec(self, inputs, memory, states, memory_mask=None, training=False):
         B, T, S = inputs.shape[0], inputs.shape[1], memory.shape[1]

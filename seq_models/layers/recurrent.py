@@ -83,7 +83,7 @@ class Recurrent(keras.layers.RNN):
         super().build(sequences_shape, initial_state_shape)
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(self, sequences, initial_state, mask, training=False, last_states=False):
         mask = None if mask is None else ops.convert_to_tensor(mask)
         self._check_shapes(sequences, initial_state, mask)
         if self.unroll or not recurrence.supported(self.cell):
@@ -96,17 +96,24 @@ class Recurrent(keras.layers.RNN):
         parts = []
         for rows in self._parts(sequences):
             states = [state[rows] for state in initial_state]
-            parts.append(self.over_time(sequences[rows], states, _rows(mask, rows), _rows(keep, rows), training))
+            parts.append(
+                self.over_time(sequences[rows], states, _rows(mask, rows), _rows(keep, rows), training, last_states)
+            )
         return keras.tree.map_structure(lambda *part: ops.concatenate(part), *parts)
 
-    def over_time(self, sequences, initial_state, mask, keep, training):
+    def read(self, sequences, initial_state, mask=None):
+        """Sequences (B, T, D) and the states before them -> h of all steps (B, T, H), the last states. No dropout."""
+        _, outputs, states = self.inner_loop(sequences, initial_state, mask, last_states=True)
+        return outputs, states
+
+    def over_time(self, sequences, initial_state, mask, keep, training, last_states=False):
         """The recurrence over some rows -> (last output (B, H), outputs (B, T, H), last states).
 
         Arguments: as `recurrence.run`, but batch-major.
         """
         projected = self.cell.project(self._time_major(sequences))  # (T, B, G)
         live = None if mask is None else self._time_major(ops.cast(mask, "bool")[:, :, None])
-        wanted = self.return_state or self.stateful
+        wanted = self.return_state or self.stateful or last_states
         if self.differentiable:
             h, states = recurrence.run(self.cell, projected, initial_state, live, keep, training, wanted)
         else:

@@ -1,16 +1,29 @@
 """A text from a text of another length."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import keras
-from keras import ops
+from keras import KerasTensor, ops
 
 from seq_models.layers import AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
-from seq_models.networks.stack import cell_stack, choose, positive, recurrent_stack
+from seq_models.layers.heads import SoftmaxHead
+from seq_models.networks.network import Network, NetworkOptions
+from seq_models.networks.stack import cell_stack, positive, recurrent_stack
+from seq_models.options import option
 
 ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, "dot": DotAttention}
 
 
+@dataclass(frozen=True)
+class EncoderDecoderOptions(NetworkOptions):
+    """The options of an `EncoderDecoder`. Raises: see `Options`."""
+
+    attention: str = option("additive", "how the decoder scores a source step", choices=ATTENTIONS)
+
+
 @keras.saving.register_keras_serializable(package="seq_models.networks")
-class EncoderDecoder(keras.Model):
+class EncoderDecoder(Network):
     """A recurrent encoder-decoder with attention [1, sections 8.7 and 8.8], [2].
 
         e_1 … e_m = stack(E x_1 … E x_m), read both ways
@@ -19,15 +32,12 @@ class EncoderDecoder(keras.Model):
 
     Inputs: source ids (B, S) and target ids (B, T) that start with `<s>`, 0 is padding.
     Outputs: logits (B, T, V); those at t are of the token after t.
+    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H); `attention`, where the last step
+    looked, floats (B, S); and what no step changes: `memory` (B, S, M), `keys` (B, S, …), `mask` (B, S).
 
     Args:
         source_vocabulary_size, target_vocabulary_size: Sizes of the vocabularies.
-        cell: "simple_rnn", "lstm" or "gru".
-        units: H of each encoder direction and of the decoder.
-        layers: Number of stacked layers, on both sides.
-        attention: "additive", "bilinear" or "dot". Dot attention projects the memory to H first.
-        embedding_units: Size of an embedding; H by default.
-        dropout: Share of embeddings, of each layer's output and of what enters the softmax dropped in training.
+        options: See `EncoderDecoderOptions`. Dot attention projects the memory to H first.
     Raises:
         ValueError: If an argument is not of the kind above.
     References:
@@ -35,33 +45,29 @@ class EncoderDecoder(keras.Model):
         Luong et al. 2015, eq. 5, without its tanh, which saturates for good when the vocabulary is large.
     """
 
+    options_class = EncoderDecoderOptions
+
     def __init__(
-        self,
-        source_vocabulary_size,
-        target_vocabulary_size,
-        cell="lstm",
-        units=128,
-        layers=1,
-        attention="additive",
-        embedding_units=None,
-        dropout=0.0,
-        **kwargs,
+        self, source_vocabulary_size: int, target_vocabulary_size: int, name: str | None = None, **options: Any
     ):
-        embedding_units = units if embedding_units is None else embedding_units
-        positive(source_vocabulary_size=source_vocabulary_size, target_vocabulary_size=target_vocabulary_size)
-        positive(embedding_units=embedding_units)
-        attention_class = choose("attention", ATTENTIONS, attention)
+        options = EncoderDecoderOptions(**options)
+        sizes = {
+            "source_vocabulary_size": source_vocabulary_size,
+            "target_vocabulary_size": target_vocabulary_size,
+        }
+        positive(**sizes)
+        units, embedding_units = options.units, options.embedding_size
         # Layers
         source_embedding = keras.layers.Embedding(source_vocabulary_size, embedding_units, name="source_embedding")
         target_embedding = keras.layers.Embedding(target_vocabulary_size, embedding_units, name="target_embedding")
-        drop = keras.layers.Dropout(dropout)
-        encoder = recurrent_stack(cell, units, layers, bidirectional=True, return_state=True)
-        project = keras.layers.Dense(units, name="memory") if attention == "dot" else None
-        score = attention_class(units) if attention == "additive" else attention_class()
-        decoder = AttentionDecoder(cell_stack(cell, units, layers), score, name="decoder")
+        drop = keras.layers.Dropout(options.dropout)
+        encoder = recurrent_stack(options.cell, units, options.layers, bidirectional=True, return_state=True)
+        project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
+        score = ATTENTIONS[options.attention](*([units] if options.attention == "additive" else []))
+        decoder = AttentionDecoder(cell_stack(options.cell, units, options.layers), score, name="decoder")
         bridges = [keras.layers.Dense(units, "tanh", name=f"bridge_{k}") for k in range(len(decoder.state_sizes()))]
         readout = keras.layers.Dense(embedding_units, name="readout")
-        output = keras.layers.Dense(target_vocabulary_size, name="logits")
+        head = SoftmaxHead(target_vocabulary_size, name="logits")
 
         # Forward
         source = keras.Input((None,), dtype="int32", name="source")
@@ -81,32 +87,35 @@ class EncoderDecoder(keras.Model):
 
         memory, states, mask = encode(source)
         outputs, _ = decoder(drop(target_embedding(target)), memory, states, mask)  # (B, T, H + M)
-        logits = output(drop(readout(outputs)))  # (B, T, V)
-        super().__init__((source, target), logits, **kwargs)
-
-        # Config
+        super().__init__((source, target), drop(readout(outputs)), head, sizes, options, name)  # (B, T, V)
         self.encode = encode
-        self.target_embedding, self.decoder = target_embedding, decoder
-        self.readout, self.output_layer = readout, output
-        self.options = {
-            "source_vocabulary_size": source_vocabulary_size,
-            "target_vocabulary_size": target_vocabulary_size,
-            "cell": cell,
-            "units": units,
-            "layers": layers,
-            "attention": attention,
-            "embedding_units": embedding_units,
-            "dropout": dropout,
-        }
+        self.target_embedding, self.decoder, self.readout = target_embedding, decoder, readout
 
-    def step(self, tokens, states, memory, keys, mask):
-        """One target token (B,) -> logits of the next one (B, V), states, attention weights (B, S)."""
-        output, states, weights = self.decoder.step(self.target_embedding(tokens), states, memory, keys, mask)
-        return self.output_layer(self.readout(output)), states, weights
+    def start(self, source: KerasTensor) -> dict[str, Any]:
+        """The states before the first target token, of source ids (B, S)."""
+        memory, recurrent, mask = self.encode(source)
+        attention, keys = ops.zeros(ops.shape(source), memory.dtype), self.decoder.prepare(memory)
+        return {"recurrent": recurrent, "attention": attention, "memory": memory, "keys": keys, "mask": mask}
 
-    def get_config(self):
-        return {"name": self.name, **self.options}
+    def step(self, tokens: KerasTensor, states: dict) -> tuple[KerasTensor, dict]:
+        """One target token (B,) and the states before it -> logits of the next token (B, V), states."""
+        memory, keys, mask = states["memory"], states["keys"], states["mask"]
+        y, recurrent = self.target_embedding(tokens), states["recurrent"]
+        output, recurrent, attention = self.decoder.step(y, recurrent, memory, keys, mask)
+        return self.head(self.readout(output)), {**states, "recurrent": recurrent, "attention": attention}
 
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+    def forward(self, tokens: KerasTensor, states: dict) -> tuple[KerasTensor, dict]:
+        """Many target tokens (B, T) and the states before them -> hidden (B, T, E), states.
+
+        The head makes logits of as many hidden states as are wanted.
+        """
+        outputs, recurrent, attention = self._decode(tokens, states)
+        return self.readout(outputs), {**states, "recurrent": recurrent, "attention": attention[:, -1]}
+
+    def attend(self, source: KerasTensor, target: KerasTensor) -> KerasTensor:
+        """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target."""
+        return self._decode(target, self.start(source))[2]
+
+    def _decode(self, tokens, states):
+        memory, keys, mask = states["memory"], states["keys"], states["mask"]
+        return self.decoder.run(self.target_embedding(tokens), states["recurrent"], memory, keys, mask)

@@ -1,108 +1,95 @@
 """P(w_1 … w_n) = Π_t P(w_t | w_1 … w_{t-1}), each factor from a recurrent state."""
 
-import keras
-from keras import ops
+from dataclasses import dataclass
+from typing import Any
 
+import keras
+from keras import KerasTensor, ops
+
+from seq_models.layers.heads import SoftmaxHead, TiedSoftmaxHead
+from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import positive, recurrent_stack
+from seq_models.options import option
+
+
+@dataclass(frozen=True)
+class LanguageModelOptions(NetworkOptions):
+    """The options of a `LanguageModel`.
+
+    Raises:
+        ValueError: See `Options`; or if weights are tied and the sizes differ.
+    """
+
+    tie_weights: bool = option(False, "use the embedding as the output matrix; embedding_units must be units")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.tie_weights and self.embedding_size != self.units:
+            raise ValueError(
+                "tie_weights needs embedding_units equal to units. "
+                f"Received: embedding_units={self.embedding_units}, units={self.units}"
+            )
 
 
 @keras.saving.register_keras_serializable(package="seq_models.networks")
-class LanguageModel(keras.Model):
+class LanguageModel(Network):
     """A recurrent language model [1, section 8.2].
 
         e_t = E x_t      h_t = g(h_{t-1}, e_t)      logits_t = V h_t  (E' h_t with tied weights [2])
 
     Inputs: token ids (B, T) that start with `<s>`. Outputs: logits (B, T, V); those at t are of the token after t.
+    States: for each layer the list of its states, floats (B, H) each.
 
     Args:
         vocabulary_size: V.
-        cell: "simple_rnn", "lstm" or "gru".
-        units: H.
-        layers: Number of stacked layers.
-        embedding_units: Size of e_t; H by default.
-        dropout: Share of e_t and of each layer's output that is dropped in training.
-        tie_weights: Use the embedding as the output matrix; needs embedding_units equal to units.
+        options: See `LanguageModelOptions`.
     Raises:
         ValueError: If an argument is not of the kind above.
     References:
         [1] Jurafsky and Martin, chapter 8. [2] Press and Wolf 2017; Inan et al. 2017.
     """
 
-    def __init__(
-        self,
-        vocabulary_size,
-        cell="lstm",
-        units=128,
-        layers=1,
-        embedding_units=None,
-        dropout=0.0,
-        tie_weights=False,
-        **kwargs,
-    ):
-        embedding_units = units if embedding_units is None else embedding_units
-        positive(vocabulary_size=vocabulary_size, embedding_units=embedding_units)
-        if tie_weights and embedding_units != units:
-            raise ValueError(
-                "tie_weights needs embedding_units equal to units. "
-                f"Received: embedding_units={embedding_units}, units={units}"
-            )
+    options_class = LanguageModelOptions
+
+    def __init__(self, vocabulary_size: int, name: str | None = None, **options: Any):
+        options = LanguageModelOptions(**options)
+        positive(vocabulary_size=vocabulary_size)
         # Layers
-        embedding_class = keras.layers.ReversibleEmbedding if tie_weights else keras.layers.Embedding
-        embedding = embedding_class(vocabulary_size, embedding_units, name="embedding")
-        drop = keras.layers.Dropout(dropout)
-        stack = recurrent_stack(cell, units, layers)
-        output = keras.layers.Dense(vocabulary_size, name="logits")
+        embedding_class = keras.layers.ReversibleEmbedding if options.tie_weights else keras.layers.Embedding
+        embedding = embedding_class(vocabulary_size, options.embedding_size, name="embedding")
+        drop = keras.layers.Dropout(options.dropout)
+        stack = recurrent_stack(options.cell, options.units, options.layers)
+        tied = options.tie_weights
+        head = TiedSoftmaxHead(embedding, name="logits") if tied else SoftmaxHead(vocabulary_size, name="logits")
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         h = drop(embedding(tokens))  # (B, T, E)
         for layer in stack:
             h = drop(layer(h))  # (B, T, H)
-        logits = embedding(h, reverse=True) if tie_weights else output(h)  # (B, T, V)
-        super().__init__(tokens, logits, **kwargs)
+        super().__init__(tokens, h, head, {"vocabulary_size": vocabulary_size}, options, name)  # (B, T, V)
+        self.embedding, self.stack = embedding, stack
 
-        # Config
-        self.embedding, self.stack, self.output_layer = embedding, stack, None if tie_weights else output
-        self.options = {
-            "vocabulary_size": vocabulary_size,
-            "cell": cell,
-            "units": units,
-            "layers": layers,
-            "embedding_units": embedding_units,
-            "dropout": dropout,
-            "tie_weights": tie_weights,
-        }
+    def start(self, tokens: KerasTensor) -> list[list[KerasTensor]]:
+        """The states before the first token, for as many rows as `tokens` has."""
+        return [layer.get_initial_state(ops.shape(tokens)[0]) for layer in self.stack]
 
-    def initial_states(self, batch_size):
-        """The states before the first token, one flat list."""
-        return [state for layer in self.stack for state in layer.get_initial_state(batch_size)]
-
-    def step(self, tokens, states):
-        """One token (B,) and the flat list of states -> logits of the next token (B, V), states."""
+    def step(self, tokens: KerasTensor, states: list) -> tuple[KerasTensor, list]:
+        """One token (B,) and the states before it -> logits of the next token (B, V), states."""
         h, after = self.embedding(tokens), []
-        states = list(states)
-        for layer in self.stack:
-            h, new = layer.cell(h, [states.pop(0) for _ in layer.state_size])
-            after += new
-        return self.embedding(h, reverse=True) if self.output_layer is None else self.output_layer(h), after
+        for layer, state in zip(self.stack, states, strict=True):
+            h, state = layer.cell(h, state)
+            after.append(state)
+        return self.head(h), after
 
-    def read(self, tokens, lengths):
-        """Reads prompts (B, T) of `lengths` (B,) -> logits after the last token (B, V), states."""
-        B, T = ops.shape(tokens)
+    def forward(self, tokens: KerasTensor, states: list) -> tuple[KerasTensor, list]:
+        """Many tokens (B, T), 0 beyond a row's end, and the states before them -> hidden (B, T, H), states.
 
-        def step(t, logits, *states):
-            new_logits, new = self.step(tokens[:, t], states)
-            live = (t < lengths)[:, None]
-            kept = [ops.where(live, n, s) for n, s in zip([new_logits, *new], [logits, *states], strict=True)]
-            return (t + 1, *kept)
-
-        nothing = ops.zeros((B, self.options["vocabulary_size"]), self.compute_dtype)
-        _, logits, *states = ops.while_loop(lambda t, *_: t < T, step, (0, nothing, *self.initial_states(B)))
-        return logits, states
-
-    def get_config(self):
-        return {"name": self.name, **self.options}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+        The states are those after the last token of each row. The head makes logits of as many hidden states as are
+        wanted.
+        """
+        h, after, mask = self.embedding(tokens), [], ops.not_equal(tokens, 0)
+        for layer, state in zip(self.stack, states, strict=True):
+            h, state = layer.read(h, state, mask)
+            after.append(state)
+        return h, after

@@ -1,5 +1,9 @@
 """Texts to texts of another length."""
 
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,17 +11,19 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from seq_models import decoding, networks
 from seq_models.tasks.signature import Signature, array, strings
-from seq_models.tasks.task import Task, log_probability
+from seq_models.tasks.text_writer import TextWriter
 from seq_models.text.codec import dense
+from seq_models.text.datasets import check_examples
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
-from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, without_control
+from seq_models.text.vocabulary import SPECIAL_TOKENS, START
 from seq_models.training.metrics import TokenAccuracy
 
 SAMPLE = 50  # tokens of a sample's answer
+IDS = tf.TensorSpec([None, None], tf.int32)
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class EncoderDecoder(Task, networks.EncoderDecoder):
+class EncoderDecoder(TextWriter):
     """Writes a text for a text. Examples: (source, target). Options: see `Task.from_examples`.
 
     Example:
@@ -29,8 +35,6 @@ class EncoderDecoder(Task, networks.EncoderDecoder):
     task_name = "encoder-decoder"
     preprocessor_class = EncoderDecoderPreprocessor
     network_class = networks.EncoderDecoder
-    derived = ("source_vocabulary_size", "target_vocabulary_size")
-    monitor, mode = "val_perplexity", "min"
 
     @staticmethod
     def sizes(preprocessor):
@@ -42,41 +46,30 @@ class EncoderDecoder(Task, networks.EncoderDecoder):
     def make_metrics(self):
         return [TokenAccuracy()]
 
-    def get_metrics_result(self):
-        """The logs, with perplexity = exp(loss)."""
-        logs = super().get_metrics_result()
-        return {**logs, "perplexity": tf.exp(logs["loss"])}
-
-    def respond(self, text):
+    def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> translation (B,) by greedy search, score (B,): its log probability, lengths (B,) in tokens."""
         return self.translate(text, self.preprocessor.target.max_length)
 
-    def translate(self, text, max_length):
+    def translate(self, text: tf.Tensor, max_length: int) -> dict[str, tf.Tensor]:
         """`respond`, with at most `max_length` tokens."""
-        memory, states, mask = self.encode(self.preprocessor.inputs(text))
-        keys = self.decoder.prepare(memory)
-
-        def step(tokens, states):
-            logits, states, _ = self.step(tokens, states, memory, keys, mask)
-            return without_control(logits), states
-
-        first, states = step(tf.fill([tf.shape(text)[0]], START), states)
-        tokens, lengths, score = decoding.generate(step, decoding.greedy, first, states, END, max_length)
+        states = self.network.start(self.preprocessor.inputs(text))
+        first, states = self.network.step(tf.fill([tf.shape(text)[0]], START), states)
+        tokens, lengths, score = self.write(first, states, decoding.greedy, max_length)
         return {"translation": self.preprocessor.target.decode(tokens), "score": score, "lengths": lengths}
 
-    def score_pairs(self, source, target):
+    def score_pairs(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         """Sources and targets (B,) -> log_probability (B,) = log P(target | source), natural, the end token included,
         and lengths (B,), the tokens of the targets."""
         inputs, targets, weights = self.preprocessor.encode(source, target)
-        log_p = log_probability(self(tf.nest.map_structure(dense, inputs), training=False), targets, weights)
+        log_p = self.log_probability(tf.nest.map_structure(dense, inputs), dense(targets), dense(weights))
         return {"log_probability": log_p, "lengths": tf.cast(targets.row_lengths(), tf.int32)}
 
-    def attention_of_pairs(self, source, target):
+    def attention_of_pairs(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         """Sources and targets (B,) -> attention (B, T, S): where the decoder looks as it is told the target, with
         source_tokens (B, S), target_tokens (B, T) and their numbers, source_lengths and target_lengths (B,), all end
         tokens included; beyond these there are zeros and empty strings."""
         (sources, shifted), targets, _ = self.preprocessor.encode(source, target)
-        attention = tf.cast(self.attend(dense(sources), dense(shifted)), tf.float32)
+        attention = tf.cast(self.network.attend(dense(sources), dense(shifted)), tf.float32)
         lengths = {"source_lengths": sources, "target_lengths": targets}
         lengths = {name: tf.cast(ids.row_lengths(), tf.int32) for name, ids in lengths.items()}
         real = tf.sequence_mask(lengths["target_lengths"], tf.shape(attention)[1])
@@ -99,32 +92,27 @@ class EncoderDecoder(Task, networks.EncoderDecoder):
             "attention": Signature(self.attention_of_pairs, both, pairs),
         }
 
-    def samples(self, examples):
+    def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
         sources, targets = zip(*examples, strict=True)
         answers = self.translate(tf.constant(sources), SAMPLE)["translation"].numpy()
         rows = zip(sources, targets, answers, strict=True)
         return [{"source": source, "expected": target, "predicted": a.decode()} for source, target, a in rows]
 
+    @property
     def read_codec(self):
         return self.preprocessor.source
 
-    def attend(self, source, target):
-        """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target."""
-        memory, states, mask = self.encode(source)
-        return self.decoder(self.target_embedding(target), memory, states, mask)[1]
-
-    def attention(self, examples, attend=None):
+    def attention(self, examples: Sequence[tuple[str, str]]) -> list[tuple[np.ndarray, list[str], list[str]]]:
         """Where the decoder looks as it is told the target.
 
         Args:
             examples: A list of examples.
-            attend: `attend`, as a `tf.function` for one who asks often.
         Returns:
             A list of (weights (T, S), source tokens, target tokens), end tokens included.
         """
         (source, target), targets, weights = self.batch(examples)
-        attention = (attend or self.attend)(source, target)
+        attention = self._attend(source, target)
         vocabularies = [side.vocabulary.tokens for side in (self.preprocessor.source, self.preprocessor.target)]
         maps = []
         for alpha, x, y, seen, real in zip(
@@ -134,9 +122,14 @@ class EncoderDecoder(Task, networks.EncoderDecoder):
             maps.append((alpha[real][:, seen], *tokens))
         return maps
 
-    def score(self, examples):
+    @functools.cached_property
+    def _attend(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """The network's `attend`, traced once."""
+        return tf.function(self.network.attend, input_signature=[IDS, IDS])
+
+    def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
         """BLEU (sacrebleu's own tokenizer, cased) and chrF in [0, 100], and the share of exact answers in [0, 1]."""
-        self.preprocessor.check(examples)
+        check_examples(self.preprocessor, examples)
         sources, targets = zip(*examples, strict=True)
         answers = [answer["translation"] for answer in self.predict_text(list(sources))]
         exact = sum(answer == target for answer, target in zip(answers, targets, strict=True)) / len(targets)
@@ -148,6 +141,6 @@ class EncoderDecoder(Task, networks.EncoderDecoder):
         return {f"{side}_vocabulary": codec.vocabulary.tokens for side, codec in sides.items()}
 
     @staticmethod
-    def line(answer):
+    def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return answer["translation"]

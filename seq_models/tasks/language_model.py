@@ -1,23 +1,30 @@
 """Texts and their probability."""
 
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from seq_models import decoding, networks
-from seq_models.tasks.signature import Signature, about, array, option, strings
-from seq_models.tasks.task import Task, log_probability, unbatch
+from seq_models.tasks.signature import Signature, array, number, questions_of, strings
+from seq_models.tasks.task import unbatch
+from seq_models.tasks.text_writer import CONTROL, TextWriter
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
-from seq_models.text.vocabulary import END, SPECIAL_TOKENS, without_control
+from seq_models.text.vocabulary import SPECIAL_TOKENS
 
 PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
 LONGEST = 512  # tokens that are added to a prompt
 NEXT = 10  # words that are offered as the next one
+GENERATION = [strings("prompt"), number("seed", tf.int32), number("temperature", tf.float32)]
+GENERATION += [number("max_length", tf.int32)]
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class LanguageModel(Task, networks.LanguageModel):
+class LanguageModel(TextWriter):
     """Gives a text a probability, and goes on with it. Examples: texts. Options: see `Task.from_examples`.
 
     Example:
@@ -29,28 +36,23 @@ class LanguageModel(Task, networks.LanguageModel):
     task_name = "language-model"
     preprocessor_class = LanguageModelPreprocessor
     network_class = networks.LanguageModel
-    derived = ("vocabulary_size",)
-    monitor, mode = "val_perplexity", "min"
 
     @staticmethod
     def sizes(preprocessor):
         return {"vocabulary_size": len(preprocessor.codec.vocabulary)}
 
-    def get_metrics_result(self):
-        """The logs, with perplexity = exp(loss)."""
-        logs = super().get_metrics_result()
-        return {**logs, "perplexity": tf.exp(logs["loss"])}
-
-    def respond(self, text):
+    def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> log_probability (B,) = Σ_t log P(w_t | w_<t), natural, the end token included; perplexity (B,)
         = exp(-log_probability / lengths); lengths (B,)."""
         inputs, targets, weights = self.preprocessor.encode(text)
-        log_p = log_probability(self(dense(inputs), training=False), targets, weights)
+        log_p = self.log_probability(*map(dense, (inputs, targets, weights)))
         lengths = tf.cast(targets.row_lengths(), tf.int32)
         perplexity = tf.exp(-log_p / tf.cast(lengths, tf.float32))
         return {"log_probability": log_p, "perplexity": perplexity, "lengths": lengths}
 
-    def generate(self, prompts, max_length=40, temperature=1.0, seed=0):
+    def generate(
+        self, prompts: Sequence[str], max_length: int = 40, temperature: float = 1.0, seed: int = 0
+    ) -> list[dict[str, Any]]:
         """Texts that go on from prompts.
 
         Args:
@@ -67,15 +69,22 @@ class LanguageModel(Task, networks.LanguageModel):
         if not 1 <= max_length <= LONGEST:
             raise ValueError(f"max_length must be 1 to {LONGEST}. Received: max_length={max_length!r}")
         rows = range(len(prompts))
-        answer = tf.function(self.continued)(
+        answer = self._generate(
             tf.constant(prompts, tf.string),
             tf.constant([seed + row for row in rows], tf.int32),
             tf.constant([temperature for _ in rows], tf.float32),
             tf.constant([max_length for _ in rows], tf.int32),
         )
-        return unbatch({name: tensor.numpy() for name, tensor in answer.items() if name != "lengths"})
+        return unbatch({name: tensor for name, tensor in answer.items() if name != "lengths"})
 
-    def continued(self, prompt, seed, temperature, max_length):
+    @functools.cached_property
+    def _generate(self) -> Callable[..., dict[str, tf.Tensor]]:
+        """`generate_rows`, traced once."""
+        return tf.function(self.generate_rows, input_signature=GENERATION)
+
+    def generate_rows(
+        self, prompt: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, max_length: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """`generate` in the graph, each row with options of its own, all (B,) -> text, score, lengths, each (B,).
 
         What a row becomes does not depend on the rows beside it. `lengths` counts the tokens that were added.
@@ -96,29 +105,23 @@ class LanguageModel(Task, networks.LanguageModel):
         def choose(logits, t):
             return tf.where(temperature > 0, sampled(logits, t), tf.cast(decoding.greedy(logits, t), tf.int32))
 
-        return self.go_on(prompt, choose, max_length)
+        return self.extend(prompt, choose, max_length)
 
-    def go_on(self, prompt, choose, max_length):
+    def extend(self, prompt: tf.Tensor, choose: Callable, max_length: int | tf.Tensor) -> dict[str, tf.Tensor]:
         """Prompts (B,) -> text, score, lengths, each (B,), by a `choose` and a `max_length` of `decoding.generate`."""
-        ids = self.preprocessor.encode(prompt)[0]  # <s> and the prompt
-        first, states = self.read(ids.to_tensor(), tf.cast(ids.row_lengths(), tf.int32))
-
-        def step(tokens, states):
-            logits, states = self.step(tokens, states)
-            return without_control(logits), states
-
-        tokens, lengths, score = decoding.generate(step, choose, without_control(first), states, END, max_length)
-        text = self.preprocessor.codec.decode(tf.concat([ids.to_tensor(), tokens], axis=1))
+        ids = dense(self.preprocessor.encode(prompt)[0])  # <s> and the prompt
+        first, states = decoding.read_prompts(self.network, ids)
+        tokens, lengths, score = self.write(first, states, choose, max_length)
+        text = self.preprocessor.codec.decode(tf.concat([ids, tokens], axis=1))
         return {"text": text, "score": score, "lengths": lengths}
 
-    def next_words(self, text):
+    def next_words(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> words (B, K), the most probable next tokens, and probabilities (B, K).
 
         K is `NEXT`, or as many tokens as there are; `</s>` is the end of the text.
         """
-        ids = self.preprocessor.encode(text)[0]
-        logits, _ = self.read(dense(ids), tf.cast(ids.row_lengths(), tf.int32))
-        probabilities = tf.nn.softmax(tf.cast(without_control(logits), tf.float32))
+        logits, _ = decoding.read_prompts(self.network, dense(self.preprocessor.encode(text)[0]))
+        probabilities = tf.nn.softmax(tf.cast(decoding.forbid(logits, CONTROL), tf.float32))
         vocabulary = self.preprocessor.codec.vocabulary
         top, tokens = tf.math.top_k(probabilities, min(NEXT, len(vocabulary) - len(SPECIAL_TOKENS) + 1))
         return {"words": vocabulary.lookup(tokens), "probabilities": top}
@@ -133,28 +136,22 @@ class LanguageModel(Task, networks.LanguageModel):
                 "max_length": np.array([1 + row % 8 for row in rows], np.int32),
             }
 
-        options = [option("seed", tf.int32), option("temperature", tf.float32), option("max_length", tf.int32)]
         defaults = {"seed": np.int32([0]), "temperature": np.float32([1]), "max_length": np.int32([40])}
         return {
             **super().signatures(),
-            "generate": Signature(self.continued, [strings("prompt"), *options], prompts, defaults),
-            "next_words": Signature(self.next_words, [strings("text")], about("text")),
+            "generate": Signature(self.generate_rows, GENERATION, prompts, defaults),
+            "next_words": Signature(self.next_words, [strings("text")], questions_of("text")),
         }
 
-    @staticmethod
-    def text_of(example):
-        """The text of an example that the model is asked about."""
-        return example
-
-    def samples(self, examples):
+    def samples(self, examples: Sequence[str]) -> list[dict[str, str]]:
         """Texts, and how the model goes on after the first words of each: the most probable token each time."""
         first = dense(self.preprocessor.codec.encode(tf.constant(examples))[:, :PROMPT])
-        prompts = self.preprocessor.codec.decode(first)
-        texts = self.go_on(prompts, decoding.greedy, CONTINUATION)["text"].numpy()
-        rows = zip(examples, prompts.numpy(), texts, strict=True)
-        return [{"text": text, "prompt": p.decode(), "continued": c.decode()} for text, p, c in rows]
+        prompts = [prompt.decode() for prompt in self.preprocessor.codec.decode(first).numpy()]
+        texts = [answer["text"] for answer in self.generate(prompts, CONTINUATION, temperature=0)]
+        rows = zip(examples, prompts, texts, strict=True)
+        return [{"text": text, "prompt": prompt, "generated": generated} for text, prompt, generated in rows]
 
-    def score(self, examples):
+    def score(self, examples: Iterable[str]) -> dict[str, float]:
         """Perplexity over all tokens, end tokens included; unknown words count as `<unk>`."""
         if not self.compiled:
             self.compile()
@@ -162,6 +159,6 @@ class LanguageModel(Task, networks.LanguageModel):
         return {"perplexity": scores["perplexity"], "cross_entropy": scores["loss"]}
 
     @staticmethod
-    def line(answer):
+    def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return f"{answer['log_probability']:.4f}\t{answer['perplexity']:.4f}"

@@ -1,18 +1,21 @@
 """Texts to labels."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
 from seq_models import networks
-from seq_models.tasks.task import Task, unbatch
+from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
 from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class SequenceClassifier(Task, networks.SequenceClassifier):
+class SequenceClassifier(Task):
     """Gives a text one label. Examples: (text, label). Options: see `Task.from_examples`.
 
     Example:
@@ -27,7 +30,6 @@ class SequenceClassifier(Task, networks.SequenceClassifier):
     task_name = "classifier"
     preprocessor_class = SequenceClassifierPreprocessor
     network_class = networks.SequenceClassifier
-    derived = ("vocabulary_size", "labels")
 
     @staticmethod
     def sizes(preprocessor):
@@ -36,35 +38,34 @@ class SequenceClassifier(Task, networks.SequenceClassifier):
     def make_metrics(self):
         return [TokenAccuracy()]
 
-    def respond(self, text):
+    def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) in the order of the labels."""
-        probabilities = tf.nn.softmax(self(self.preprocessor.inputs(text), training=False))
+        probabilities = self.network.head.probabilities(self.hidden(self.preprocessor.inputs(text)))
         label = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
         return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
 
-    def samples(self, examples):
+    def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
         texts, labels = zip(*examples, strict=True)
-        answers = unbatch({name: tensor.numpy() for name, tensor in self.respond(tf.constant(texts)).items()})
         return [
             {"text": text, "expected": label, "predicted": f"{answer['label']} ({answer['score']:.2f})"}
-            for text, label, answer in zip(texts, labels, answers, strict=True)
+            for text, label, answer in zip(texts, labels, self.predict_text(texts), strict=True)
         ]
 
-    def score(self, examples):
+    def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
         """Accuracy and macro-averaged F1 in [0, 1] on labeled examples."""
-        gold, guess = [], []
+        expected, predicted = [], []
         for inputs, targets, _ in self.dataset(examples):
-            gold.append(targets.numpy())
-            guess.append(np.argmax(self.predict_on_batch(inputs), axis=-1))
-        gold, guess = np.concatenate(gold), np.concatenate(guess)
-        f1 = f1_score(gold, guess, average="macro", zero_division=0)
-        return {"accuracy": float(accuracy_score(gold, guess)), "f1": float(f1)}
+            expected.append(targets.numpy())
+            predicted.append(self.predict_targets(inputs))
+        expected, predicted = np.concatenate(expected), np.concatenate(predicted)
+        f1 = f1_score(expected, predicted, average="macro", zero_division=0)
+        return {"accuracy": float(accuracy_score(expected, predicted)), "f1": float(f1)}
 
     def vocabularies(self):
         return {**super().vocabularies(), "labels": self.preprocessor.labels.names}
 
     @staticmethod
-    def line(answer):
+    def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return f"{answer['label']}\t{answer['score']:.4f}"

@@ -1,5 +1,8 @@
 """Tokens to labels."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -13,7 +16,7 @@ from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class SequenceLabeler(Task, networks.SequenceLabeler):
+class SequenceLabeler(Task):
     """Gives every token a label. Examples: (tokens, labels). Options: see `Task.from_examples`.
 
     With `characters` (the default) words are also read character by character, by `character_units` each way.
@@ -28,7 +31,6 @@ class SequenceLabeler(Task, networks.SequenceLabeler):
     task_name = "labeler"
     preprocessor_class = SequenceLabelerPreprocessor
     network_class = networks.SequenceLabeler
-    derived = ("vocabulary_size", "labels", "character_vocabulary_size")
 
     @staticmethod
     def sizes(preprocessor):
@@ -40,24 +42,24 @@ class SequenceLabeler(Task, networks.SequenceLabeler):
     def make_metrics(self):
         return [TokenAccuracy()]
 
-    def respond(self, text):
+    def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).
 
         Beyond a row's length there are empty strings and zeros.
         """
         return self.label(self.preprocessor.codec.tokenize(text))
 
-    def respond_to_tokens(self, tokens):
+    def respond_to_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """`respond` for texts that are cut already: tokens (B, T), "" after the last one of a text."""
         tokens = tf.RaggedTensor.from_tensor(tokens, padding="")[:, : self.preprocessor.codec.max_length - 1]
         return self.label(tokens.with_values(self.preprocessor.codec.clean(tokens.values)))
 
-    def label(self, tokens):
+    def label(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """`respond` for tokens, ragged (B, None)."""
         lengths = tf.cast(tokens.row_lengths(), tf.int32)
-        logits = self(self.preprocessor.inputs_of_tokens(tokens), training=False)[:, :-1]  # but for the end token
-        probabilities = tf.nn.softmax(logits)
-        real = tf.sequence_mask(lengths, tf.shape(logits)[1])
+        hidden = self.hidden(self.preprocessor.inputs_of_tokens(tokens))
+        probabilities = self.network.head.probabilities(hidden)[:, :-1]  # but for the end token
+        real = tf.sequence_mask(lengths, tf.shape(probabilities)[1])
         tags = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
         return {
             "tokens": tokens.to_tensor(),
@@ -77,39 +79,37 @@ class SequenceLabeler(Task, networks.SequenceLabeler):
         tokens = tf.TensorSpec([None, None], tf.string, name="tokens")
         return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [tokens], cut)}
 
-    @staticmethod
-    def text_of(example):
-        """The text of an example that the model is asked about."""
-        return " ".join(example[0])
-
-    def samples(self, examples):
+    def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
-        names = np.array(self.preprocessor.labels.names)
         inputs, _, _ = self.batch(examples)
-        predicted = names[tf.argmax(self(inputs, training=False), axis=-1)]
-        lines = [
-            [self.line({"tokens": tokens[: len(row)], "tags": tags[: len(row)]}) for tags in (labels, row.tolist())]
-            for (tokens, labels), row in ((e, row[: len(e[0])]) for e, row in zip(examples, predicted, strict=True))
-        ]
-        return [{"expected": expected, "predicted": line} for expected, line in lines]
+        rows = np.array(self.preprocessor.labels.names)[self.predict_targets(inputs)]
+        shown = []
+        for (tokens, labels), row in zip(examples, rows, strict=True):
+            sides = {"expected": labels, "predicted": row[: len(tokens)].tolist()}
+            # A long example is read in part.
+            tokens = tokens[: len(sides["predicted"])]
+            shown.append(
+                {side: self.line({"tokens": tokens, "tags": tags[: len(tokens)]}) for side, tags in sides.items()}
+            )
+        return shown
 
-    def score(self, examples):
+    def score(self, examples: Iterable[tuple[list[str], list[str]]]) -> dict[str, float]:
         """Accuracy per token in [0, 1], and entity F1 [1] if the labels are BIO tags.
 
         References:
             [1] Tjong Kim Sang and De Meulder 2003, by seqeval: an entity counts if its span and its type are right.
         """
         names = np.array(self.preprocessor.labels.names)
-        gold, guess = [], []
+        expected, predicted = [], []
         for inputs, targets, weights in self.dataset(examples):
-            predicted = np.argmax(self.predict_on_batch(inputs), axis=-1)
-            for row, other, real in zip(targets.numpy(), predicted, weights.numpy() > 0, strict=True):
-                gold.append(names[row[real]].tolist())
-                guess.append(names[other[real]].tolist())
-        right = [a == b for row, other in zip(gold, guess, strict=True) for a, b in zip(row, other, strict=True)]
+            rows = targets.numpy(), self.predict_targets(inputs), weights.numpy() > 0
+            for target, prediction, real in zip(*rows, strict=True):
+                expected.append(names[target[real]].tolist())
+                predicted.append(names[prediction[real]].tolist())
+        right = [a == b for pair in zip(expected, predicted, strict=True) for a, b in zip(*pair, strict=True)]
         scores = {"accuracy": float(np.mean(right))}
         if all(name == "O" or name[:2] in ("B-", "I-") for name in names):
-            scores["entity_f1"] = float(f1_score(gold, guess, zero_division=0))
+            scores["entity_f1"] = float(f1_score(expected, predicted, zero_division=0))
         return scores
 
     def vocabularies(self):
@@ -118,6 +118,6 @@ class SequenceLabeler(Task, networks.SequenceLabeler):
         return {**super().vocabularies(), **spelled, "labels": self.preprocessor.labels.names}
 
     @staticmethod
-    def line(answer):
+    def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))

@@ -1,7 +1,7 @@
 """What an export answers to."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,27 +17,27 @@ class Signature(NamedTuple):
         defaults: Values of the last inputs, for requests that leave them out.
     """
 
-    function: Callable
-    inputs: list
-    questions: Callable
-    defaults: dict = {}  # noqa: RUF012
+    function: Callable[..., dict[str, tf.Tensor]]
+    inputs: Sequence[tf.TensorSpec]
+    questions: Callable[[Sequence[str | bytes]], dict[str, np.ndarray]]
+    defaults: Mapping[str, np.ndarray] = {}  # noqa: RUF012
 
 
-def strings(name):
+def strings(name: str) -> tf.TensorSpec:
     """The specification of an input of one string a row."""
     return tf.TensorSpec([None], tf.string, name=name)
 
 
-def option(name, dtype):
+def number(name: str, dtype: Any) -> tf.TensorSpec:
     """The specification of an input of one number a row."""
     return tf.TensorSpec([None], dtype, name=name)
 
 
-def array(texts):
-    """Texts, str or bytes -> an array of strings (N,)."""
+def array(texts: Sequence[str | bytes]) -> np.ndarray:
+    """Texts -> an array of bytes (N,)."""
     return np.array([text.encode() if isinstance(text, str) else text for text in texts], object)
 
 
-def about(name):
+def questions_of(name: str) -> Callable[[Sequence[str | bytes]], dict[str, np.ndarray]]:
     """The `questions` of a signature whose one input is a text."""
     return lambda texts: {name: array(texts)}

@@ -1,13 +1,24 @@
 """What the four tasks share: a network together with its text."""
 
+import dataclasses
 import functools
-import inspect
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from seq_models.tasks.signature import Signature, about, strings
-from seq_models.text.codec import dense
+from seq_models.errors import InputError
+from seq_models.networks import Network
+from seq_models.options import Options
+from seq_models.tasks.signature import Signature, questions_of, strings
+from seq_models.text.codec import Codec
+from seq_models.text.datasets import make_dataset
+from seq_models.text.options import TextOptions
+from seq_models.text.preprocessors import Preprocessor
+from seq_models.training.metrics import TokenMean
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -15,89 +26,115 @@ STRINGS = strings("text")
 
 
 class Task(TokenTraining):
-    """A network of `seq_models.networks` together with the preprocessor of its texts: strings in, strings out.
+    """A network of `seq_models.networks` with the preprocessor of its texts: strings in, strings out.
 
-    A task class adds to its network
+    A task fulfils the protocol `TextModel`. A task class adds
 
-        preprocessor_class, sizes(preprocessor)  what the network needs to know of the text
+        network_class, preprocessor_class        what `from_examples` makes
+        sizes(preprocessor)                      what the network needs to know of the text
         monitor, mode                            the validation score that decides which epoch is best
+        make_metrics()                           its metrics of (targets, predictions, weights)
         respond(text)                            the answer to strings (B,), in the graph: what is served
         score(examples)                          the scores of the task's field
         samples(examples)                        examples beside the model's answers, dictionaries of strings to show
 
     Args:
+        network: The network.
         preprocessor: A preprocessor of the task.
-        options: Arguments of the network, the sizes left out.
     """
 
-    preprocessor_class = None
+    task_name: ClassVar[str]
+    network_class: ClassVar[type[Network]]
+    preprocessor_class: ClassVar[type[Preprocessor]]
     monitor, mode = "val_accuracy", "max"
-    golden = ()  # texts to try an export with
+    sample_texts: Sequence[str] = ()
 
-    def __init__(self, preprocessor, **options):
-        super().__init__(**self.sizes(preprocessor), **options)
+    def __init__(self, network: Network, preprocessor: Preprocessor, name: str | None = None):
+        super().__init__(network, self.make_metrics(), name)
         self.preprocessor = preprocessor
-        self.task_options = options
 
     @classmethod
-    def from_examples(cls, examples, **options):
+    def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
         """A new model for examples: builds vocabularies and labels from them.
 
         Args:
             examples: An iterable that can be read again and again.
-            options: Those of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …) and
-                those of the network (`cell`, `units`, `layers`, …).
+            options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …)
+                and of the network (`cell`, `units`, `layers`, …).
         Raises:
             ValueError: If there is no such option or a value is not what it should be.
         """
-        known = cls.option_names()
-        for name in options:
-            if name not in known:
-                raise ValueError(f"The options of {cls.__name__} are {', '.join(known)}. Received: {name}")
-        text = {name: value for name, value in options.items() if name in cls.text_option_names()}
-        network = {name: value for name, value in options.items() if name not in text}
-        return cls(cls.preprocessor_class.learned(examples, **text), **network)
+        text, network = cls.split_options(options)
+        preprocessor = cls.preprocessor_class.learned(examples, text)
+        return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
 
     @classmethod
-    def text_option_names(cls):
-        """Names of the options of the text."""
-        shared = ("tokenizer", "vocabulary_size", "min_count", "lowercase", "max_length")
-        own = inspect.signature(cls.preprocessor_class.from_examples).parameters
-        return tuple(dict.fromkeys((*shared, *(n for n in own if n not in ("examples", "codec")))))
+    def split_options(cls, options: dict[str, Any]) -> tuple[TextOptions, Options]:
+        """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
+        text, rest = cls.preprocessor_class.options_class.split(options)
+        network, unknown = cls.network_class.options_class.split(rest)
+        for name in unknown:
+            known = (*text.names(), *network.names())
+            raise ValueError(f"The options of {cls.__name__} are {', '.join(known)}. Received: {name}")
+        return text, network
 
-    @classmethod
-    def option_names(cls):
-        """Names of all options of `from_examples`."""
-        network = inspect.signature(cls.network_class.__init__).parameters
-        text = cls.text_option_names()
-        return (*text, *(name for name in network if name not in ("self", "kwargs", *cls.derived, *text)))
+    @staticmethod
+    def sizes(preprocessor: Preprocessor) -> dict[str, int]:
+        """The arguments of the network that follow from the text."""
+        raise NotImplementedError
 
-    def compile(self, optimizer="adam", **kwargs):
-        """As `keras.Model.compile`; the task brings its loss and its metrics. Arguments: see `TokenTraining`."""
-        super().compile(optimizer, weighted_metrics=self.make_metrics(), **kwargs)
-
-    def make_metrics(self):
+    def make_metrics(self) -> list[TokenMean]:
+        """What validation reports beside the loss."""
         return []
 
-    def dataset(self, examples, batch_size=None, shuffle=False, seed=0, **options):
-        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `Preprocessor.dataset`."""
-        return self.preprocessor.dataset(examples, batch_size, shuffle, seed, **options)
+    def dataset(
+        self,
+        examples: Iterable[Any],
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        **options: Any,
+    ) -> tf.data.Dataset:
+        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`."""
+        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **options)
 
-    def batch(self, examples):
+    def batch(self, examples: Sequence[Any]) -> tuple:
         """A list of examples as one batch, in their order: (inputs, targets, weights), padded tensors."""
         batch = self.preprocessor.stack(self.preprocessor.rows(examples))
         return tf.nest.map_structure(tf.convert_to_tensor, batch)
 
-    def texts(self, inputs):
-        """The texts of a batch of inputs again, strings; of a pair the source. Unknown words are `<unk>`."""
+    def texts(self, inputs: Any) -> list[str]:
+        """The texts of a batch of inputs again; of a pair the source. Unknown words are `<unk>`."""
         ids, *_ = tf.nest.flatten(inputs)
-        return [text.decode() for text in self.read_codec().decode(ids).numpy()]
+        return [text.decode() for text in self.read_codec.decode(ids).numpy()]
 
-    def read_codec(self):
-        """That of the texts that the model reads."""
+    @classmethod
+    def question(cls, example: Any) -> str:
+        """The text of an example that the model is asked about."""
+        return cls.preprocessor_class.example_type.question(example)
+
+    @property
+    def read_codec(self) -> Codec:
+        """The codec of the texts that the model reads."""
         return self.preprocessor.codec
 
-    def predict_text(self, texts, batch_size=64):
+    def hidden(self, inputs: Any) -> tf.Tensor:
+        """The last hidden states, without dropout; the head says what they mean."""
+        return self.network.body(inputs, training=False)
+
+    def predict_targets(self, inputs: Any) -> np.ndarray:
+        """The prediction for each row or each token of inputs: integers (B,) or (B, T)."""
+        return self._predict_targets(inputs).numpy()
+
+    @functools.cached_property
+    def _predict_targets(self) -> Callable[[Any], tf.Tensor]:
+        return tf.function(lambda inputs: self.network.head.predict(self.hidden(inputs)), reduce_retracing=True)
+
+    def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Texts (B,) -> the answers."""
+        raise NotImplementedError
+
+    def predict_text(self, texts: Sequence[str], batch_size: int = 64) -> list[dict[str, Any]]:
         """Answers to texts, a list of dictionaries: what `respond` says of each.
 
         Args:
@@ -108,69 +145,63 @@ class Task(TokenTraining):
             raise ValueError(f"texts must be a list of strings. Received: texts={texts!r}")
         rows = []
         for start in range(0, len(texts), batch_size):
-            answer = self._answer(tf.constant(texts[start : start + batch_size], tf.string))
-            rows += unbatch({name: tensor.numpy() for name, tensor in answer.items()})
+            rows += unbatch(self._answer(tf.constant(texts[start : start + batch_size], tf.string)))
         return rows
 
     @functools.cached_property
-    def _answer(self):
+    def _answer(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """`respond`, traced once."""
         return tf.function(self.respond, input_signature=[STRINGS])
 
-    def signatures(self):
-        """What an export answers to, a `Signature` by name; `serving_default` is `respond`."""
-        return {"serving_default": Signature(self.respond, [STRINGS], about("text"))}
+    def signatures(self) -> dict[str, Signature]:
+        """What an export answers to, by name; `serving_default` is `respond`."""
+        return {"serving_default": Signature(self.respond, [STRINGS], questions_of("text"))}
 
-    @staticmethod
-    def text_of(example):
-        """The text of an example that the model is asked about."""
-        return example[0]
-
-    def vocabularies(self):
-        """The vocabularies and labels by name, lists of strings."""
+    def vocabularies(self) -> dict[str, list[str]]:
+        """The vocabularies and labels by name."""
         return {"vocabulary": self.preprocessor.codec.vocabulary.tokens}
 
-    def embeddings(self):
+    def embeddings(self) -> dict[str, tuple[list[str], np.ndarray]]:
         """The embedding of each vocabulary by the name of its layer: (tokens, floats (V, E))."""
         found = {}
         for name, tokens in self.vocabularies().items():
             if "vocabulary" in name:
                 layer = name.replace("vocabulary", "embedding")
-                found[layer] = tokens, tf.convert_to_tensor(self.get_layer(layer).embeddings).numpy()
+                found[layer] = tokens, tf.convert_to_tensor(self.network.get_layer(layer).embeddings).numpy()
         return found
 
-    def save_run(self, directory):
+    def save_run(self, directory: str | Path) -> None:
         """Saves the model as a run directory that the command line and `load_run` read.
 
         Raises:
             InputError: If the directory holds something else.
         """
         run = RunDirectory(directory)
-        run.start({"data": {"task": self.task_name}, "model": self.task_options})
+        run.start({"data": {"task": self.task_name}, "network": dataclasses.asdict(self.network.options)})
         run.write_vocabularies(self)
-        run.write_golden(self.golden)
+        run.write_sample_texts(self.sample_texts)
         self.save(run.model)
 
     def get_config(self):
-        return {"name": self.name, "preprocessor": self.preprocessor.get_config(), **self.task_options}
+        return {**super().get_config(), "preprocessor": self.preprocessor.get_config()}
 
     @classmethod
     def from_config(cls, config):
-        preprocessor = cls.preprocessor_class.from_config(config.pop("preprocessor"))
-        return cls(preprocessor, **config)
+        if "network" not in config:
+            raise InputError(
+                "A saved model must be of seq_models 0.2 or later; train it anew with the options in its config.toml. "
+                "Received: a model of 0.1"
+            )
+        network = keras.saving.deserialize_keras_object(config["network"])
+        return cls(network, cls.preprocessor_class.from_config(config["preprocessor"]), config["name"])
 
 
-def log_probability(logits, targets, weights):
-    """Σ_t w_t log P(y_t) of each row (B,), natural: logits (B, T, V), targets and weights ragged (B, None)."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(dense(targets), tf.cast(logits, tf.float32))
-    return -tf.reduce_sum(losses * dense(weights), axis=-1)
-
-
-def unbatch(answer):
-    """A dictionary of arrays with a row an answer -> a list of dictionaries of plain values.
+def unbatch(answer: dict[str, tf.Tensor]) -> list[dict[str, Any]]:
+    """A dictionary of tensors with a row an answer -> a list of dictionaries of plain values.
 
     Rows are cut to their `lengths` where the answer has these.
     """
+    answer = {name: np.asarray(tensor) for name, tensor in answer.items()}
     rows = []
     for index in range(len(next(iter(answer.values())))):
         row = {name: _plain(array[index]) for name, array in answer.items()}

@@ -18,11 +18,16 @@ class TokenMean(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable(package="seq_models")
 class TokenAccuracy(TokenMean):
-    """Share of the tokens whose most probable label is the right one."""
+    """Share of the tokens whose prediction is the target."""
 
     def __init__(self, name="accuracy", dtype=None):
         super().__init__(name, dtype)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        right = tf.equal(tf.argmax(y_pred, axis=-1, output_type=y_true.dtype), y_true)
+    def update_state(self, targets, predictions, sample_weight=None):
+        right = tf.equal(tf.cast(predictions, targets.dtype), targets)
         super().update_state(tf.cast(right, tf.float32), sample_weight)
+
+
+def mean_over_tokens(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Σ_i w_i v_i / Σ_i w_i, a scalar; 0 where nothing has a weight."""
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))

@@ -6,6 +6,7 @@ from keras import ops
 from seq_models.training.variables import steps_of
 
 SCHEDULES = ("constant", "cosine", "inverse_sqrt", "plateau")
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 1  # where they are left out
 
 
 def make_optimizer(options, steps):
@@ -104,9 +105,9 @@ def plateau_callbacks(options, monitor, mode):
     """
     if options.schedule != "plateau":
         return []
-    reduce = keras.callbacks.ReduceLROnPlateau(
-        monitor, options.plateau_factor, options.plateau_patience, mode=mode, min_delta=0.0
-    )
+    factor = PLATEAU_FACTOR if options.plateau_factor is None else options.plateau_factor
+    patience = PLATEAU_PATIENCE if options.plateau_patience is None else options.plateau_patience
+    reduce = keras.callbacks.ReduceLROnPlateau(monitor, factor, patience, mode=mode, min_delta=0.0)
     return [reduce, WarmUpToPlateau(options.learning_rate, options.warmup_steps)]
 
 

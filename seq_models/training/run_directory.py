@@ -1,8 +1,8 @@
 """A run directory: everything of one training in one place.
 
-config.toml     the task, its data and all options
+config.toml     the task and its data, and the options of text, network and training
 *.txt           vocabularies and labels, one a line, for people to read
-golden.json     texts of the validation data, to try exports with
+sample_texts.json  texts of the validation data, to try exports with
 model.keras     the best model so far, complete in itself
 checkpoints/    what a resumed training goes on from
 logs/           TensorBoard
@@ -11,7 +11,9 @@ metrics.json    the scores of every epoch, the best one, and whether training ha
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +21,8 @@ import tomlkit
 
 from seq_models.errors import InputError
 from seq_models.files import write_whole
+
+Config = dict[str, dict[str, Any]]  # tables of plain values
 
 
 class RunDirectory:
@@ -28,16 +32,16 @@ class RunDirectory:
         path: The directory; it need not exist.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         self.config = self.path / "config.toml"
         self.model = self.path / "model.keras"
         self.checkpoints = self.path / "checkpoints"
         self.logs = self.path / "logs"
         self.metrics = self.path / "metrics.json"
-        self.golden = self.path / "golden.json"
+        self.sample_texts = self.path / "sample_texts.json"
 
-    def check(self, config):
+    def check(self, config: Config) -> None:
         """Says what is wrong with training a configuration here, before anything is done.
 
         Args:
@@ -46,6 +50,8 @@ class RunDirectory:
             InputError: If the path holds something else or a run of another configuration; says what differs.
         """
         if self.config.exists():
+            if "model" in self.read_config():
+                raise InputError(f"{self.path} must be a run of seq_models 0.2 or later. Received: a run of 0.1")
             differences = _differences(self.read_config(), config)
             if differences:
                 raise InputError(
@@ -55,29 +61,29 @@ class RunDirectory:
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise InputError(f"{self.path} must be new, empty or a run directory. Received: neither")
 
-    def start(self, config):
+    def start(self, config: Config) -> None:
         """Makes the directory for a configuration, or finds it made for the same one. Arguments and errors: `check`."""
         self.check(config)
         if not self.config.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_config(config)
 
-    def read_config(self):
+    def read_config(self) -> Config:
         return tomlkit.parse(self.config.read_text("utf-8")).unwrap()
 
-    def write_config(self, config):
+    def write_config(self, config: Config) -> None:
         write_whole(self.config, tomlkit.dumps(config))
 
-    def read_metrics(self):
+    def read_metrics(self) -> dict[str, Any]:
         """The contents of metrics.json; of a run that has not ended an epoch, what it starts from."""
         if not self.metrics.exists():
             return {"epochs": [], "best": None, "finished": False}
         return json.loads(self.metrics.read_text("utf-8"))
 
-    def write_metrics(self, metrics):
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
         write_whole(self.metrics, json.dumps(metrics, indent=1) + "\n")
 
-    def load_model(self):
+    def load_model(self) -> Any:
         """The best model.
 
         Raises:
@@ -93,14 +99,14 @@ class RunDirectory:
         for weight in model.weights:
             if not np.isfinite(weight).all():
                 raise InputError(f"{self.model} must hold finite weights. Received: NaN or infinity in {weight.path}")
-        if self.golden.exists():
-            model.golden = json.loads(self.golden.read_text("utf-8"))
+        if self.sample_texts.exists():
+            model.sample_texts = json.loads(self.sample_texts.read_text("utf-8"))
         return model
 
-    def write_golden(self, texts):
-        write_whole(self.golden, json.dumps(list(texts), ensure_ascii=False, indent=1) + "\n")
+    def write_sample_texts(self, texts: Iterable[str]) -> None:
+        write_whole(self.sample_texts, json.dumps(list(texts), ensure_ascii=False, indent=1) + "\n")
 
-    def write_vocabularies(self, model):
+    def write_vocabularies(self, model: Any) -> None:
         for name, lines in model.vocabularies().items():
             write_whole(self.path / f"{name}.txt", _lines(lines))
 

@@ -1,30 +1,59 @@
-"""Training steps whose loss is a mean over the real tokens of the global batch.
+"""Training steps whose loss is a mean over the real tokens of the global batch."""
 
-Overrides of `keras.Model`, checked on Keras 3.15 with TensorFlow 2.20 and 2.21.
-"""
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from seq_models.networks import Network
+from seq_models.private_api import DistributedFit
 from seq_models.training.accumulation import sum_over_parts
-from seq_models.training.keras_fit import DistributedFit
-from seq_models.training.losses import cross_entropy
 from seq_models.training.metrics import TokenMean
 
 
+@keras.saving.register_keras_serializable(package="seq_models")
 class TokenTraining(DistributedFit):
-    """Mixed into a `keras.Model` of logits: training on (inputs, targets, weights).
+    """A network together with its training on (inputs, targets, weights).
 
-        loss = Σ_i w_i (-log softmax(logits_i)[target_i]) / Σ_i w_i
+        loss = Σ_i w_i loss_i / Σ_i w_i        loss_i as the network's head gives it for target i
 
     Both sums run over the whole global batch, so that padding, bucketing and the number of replicas change nothing:
     each replica divides its sum by the number of tokens on all replicas, and the gradients are summed. The `loss` in
     the logs is the mean over all tokens of an epoch. Penalties of regularizers are added to what is minimized.
     `gradient_norm` in the logs is the mean over the steps of an epoch of the norm of all gradients together, before
     they are clipped; with a dynamic loss scale a step that is not taken does not count.
+
+    Args:
+        network: A network of `seq_models.networks`, whose inputs and outputs are those of this model.
+        token_metrics: Metrics of (targets, predictions, weights).
     """
 
-    def compile(self, optimizer="adam", clip_norm=None, clip_value=None, accumulate=1, **kwargs):
+    def __init__(self, network: Network, token_metrics: list[TokenMean] = (), name: str | None = None):
+        super().__init__(name=name)
+        self.network = network
+        self.token_metrics = list(token_metrics)
+        self.token_loss = TokenMean(name="loss")
+        self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
+        self.built = True
+
+    def build(self, input_shape=None):
+        """Nothing: the network is built when it is made."""
+
+    def call(self, inputs, training=None):
+        return self.network(inputs, training=training)
+
+    def summary(self, *args, expand_nested=True, **kwargs):
+        """As `keras.Model.summary`, layer by layer."""
+        super().summary(*args, expand_nested=expand_nested, **kwargs)
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.compile`; the loss is the one above.
 
         Clipping acts on the gradients of the whole global batch; that of a Keras optimizer would act on the part of
@@ -36,7 +65,7 @@ class TokenTraining(DistributedFit):
             clip_value: Largest absolute value of a number in a gradient, or None; not together with `clip_norm`.
             accumulate: Parts in which a replica works through the rows of its batch, one after the other, before the
                 weights are updated: less memory for the same update.
-            kwargs: Other arguments of `keras.Model.compile`.
+            kwargs: Other arguments of `keras.Model.compile`; metrics are given logits.
         References:
             [1] Pascanu, Mikolov and Bengio 2013, algorithm 1.
         """
@@ -44,10 +73,8 @@ class TokenTraining(DistributedFit):
         if "loss" in kwargs:
             raise ValueError(f"The task brings its own loss. Received: loss={kwargs['loss']!r}")
         super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
-        self._loss_tracker = TokenMean(name="loss")
-        # Made once: a model keeps every metric that it was ever given.
-        self._gradient_norm = getattr(self, "_gradient_norm", None) or keras.metrics.Mean(name="gradient_norm")
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
+        self._metrics_of_logits = bool(kwargs.get("metrics") or kwargs.get("weighted_metrics"))
 
     def get_compile_config(self):
         if not self.compiled:
@@ -65,52 +92,63 @@ class TokenTraining(DistributedFit):
         """As `keras.Model.fit`, on a dataset that shuffles by itself."""
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
+    @property
+    def metrics(self):
+        """The loss above instead of the one of Keras, then all others."""
+        return [self.token_loss, *(metric for metric in super().metrics if metric.name != "loss")]
+
+    def compare(self, inputs: Any, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Losses and predictions for targets, without dropout: floats and integers of their shape."""
+        return self.network.head.compare(self.network.body(inputs, training=False), targets)
+
     def train_step(self, data):
         batch = _with_weights(data)
-        # The step in which the data ends must not count as one: what takes no data would not wait for it.
-        with tf.control_dependencies(tf.nest.flatten(batch)):
+        with _waiting_for(batch):
             gradients = self._clip(self._gradients(batch))
             self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
             return self.get_metrics_result()
 
     def _gradients(self, batch):
-        """Those of the loss of the global batch: this replica's summands."""
+        """The gradients of the loss of the global batch: this replica's summands."""
         tokens = _over_replicas(tf.reduce_sum(batch[2]))
         variables = [v.value for v in self.trainable_variables]
 
         def gradients_of(rows):
-            inputs, targets, weights = rows
             with tf.GradientTape() as tape:
-                logits = self(inputs, training=True)
-                loss = self._token_loss(targets, logits, weights, tokens) + self._penalties()
+                loss = tf.math.divide_no_nan(self._summed_loss(rows, training=True), tokens) + self._penalties()
                 loss = self.optimizer.scale_loss(loss)
-            self.compute_metrics(inputs, targets, logits, weights)
             return tape.gradient(loss, variables)
 
         return sum_over_parts(gradients_of, batch, self.accumulate, zeros=[tf.zeros_like(v) for v in variables])
 
     def test_step(self, data):
-        inputs, targets, weights = _with_weights(data)
-        logits = self(inputs, training=False)
-        self._token_loss(targets, logits, weights, tokens=1.0)
-        logs = self.compute_metrics(inputs, targets, logits, weights)
-        return {name: value for name, value in logs.items() if name != "gradient_norm"}
+        batch = _with_weights(data)
+        with _waiting_for(batch):
+            self._summed_loss(batch, training=False)
+            return {name: value for name, value in self.get_metrics_result().items() if name != "gradient_norm"}
 
     def get_metrics_result(self):
         """The logs; an evaluation has no `gradient_norm`."""
         logs = super().get_metrics_result()
-        if tf.executing_eagerly() and not tf.convert_to_tensor(self._gradient_norm.count):
+        if tf.executing_eagerly() and not tf.convert_to_tensor(self.gradient_norm.count):
             del logs["gradient_norm"]
         return logs
 
-    def _token_loss(self, targets, logits, weights, tokens):
-        """The share that some rows have in the loss of a global batch of so many tokens; the logs take note of it."""
-        losses = cross_entropy(targets, tf.cast(logits, tf.float32))  # (B,) or (B, T)
-        self._loss_tracker.update_state(losses, sample_weight=weights)
-        return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tokens)
+    def _summed_loss(self, batch, training):
+        """Σ_i w_i loss_i over the rows of a batch; the metrics take note of it."""
+        inputs, targets, weights = batch
+        hidden = self.network.body(inputs, training=training)
+        losses, predictions = self.network.head.compare(hidden, targets)
+        losses = tf.cast(losses, weights.dtype)
+        self.token_loss.update_state(losses, sample_weight=weights)
+        for metric in self.token_metrics:
+            metric.update_state(targets, predictions, sample_weight=weights)
+        if self._metrics_of_logits:
+            self.compute_metrics(inputs, targets, self.network.head(hidden), weights)
+        return tf.reduce_sum(losses * weights)
 
     def _penalties(self):
-        """Those of regularizers: the share of one part of a replica's rows."""
+        """The penalties of regularizers: the share of one part of a replica's rows."""
         return sum(self.losses) / (_replicas() * self.accumulate) if self.losses else 0.0
 
     def _clip(self, gradients):
@@ -132,13 +170,25 @@ class TokenTraining(DistributedFit):
         if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
             taken = tf.cast(tf.math.is_finite(norm), tf.float32)
             norm = tf.math.multiply_no_nan(norm, taken)
-        self._gradient_norm.update_state(norm, sample_weight=taken)
+        self.gradient_norm.update_state(norm, sample_weight=taken)
+
+    def get_config(self):
+        return {"name": self.name, "network": keras.saving.serialize_keras_object(self.network)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "network": keras.saving.deserialize_keras_object(config["network"])})
 
 
 def _with_weights(data):
     """(inputs, targets, weights); where the data has no weights, all tokens count as 1."""
     inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
     return inputs, targets, tf.ones_like(targets, tf.float32) if weights is None else weights
+
+
+def _waiting_for(batch):
+    """Within it, what takes no data waits for it too: the step in which the data ends must not count as one."""
+    return tf.control_dependencies(tf.nest.flatten(batch))
 
 
 def _replicas():

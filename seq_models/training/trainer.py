@@ -5,13 +5,12 @@ import hashlib
 import itertools
 import json
 import sys
-from dataclasses import asdict
 
 import keras
 import tensorflow as tf
 
 from seq_models.errors import InputError, WorkerLost, options_from_outside
-from seq_models.text.order import Position
+from seq_models.text.datasets import Position
 from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.callbacks import BestModel, MetricsFile
 from seq_models.training.checkpoint import Checkpoints
@@ -26,7 +25,7 @@ from seq_models.training.strategy import distribute, make_strategy, of_every_rep
 from seq_models.training.variables import value_of
 from seq_models.training.watching import watchers
 
-GOLDEN = 8  # texts to try an export with
+SAMPLE_TEXTS = 8  # to try an export with
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
@@ -36,7 +35,7 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
     Of several workers each calls it with the same arguments and the same, shared, directory; the chief alone writes.
 
     Args:
-        task: The class of the task's model.
+        task: The task's class.
         train_data, valid_data: Examples.
         directory: The run directory.
         options: `TrainingOptions`.
@@ -50,7 +49,10 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
         SystemExit: After SIGTERM or SIGINT, with code 128 + its number, once all that is needed to go on is saved.
     """
     run = RunDirectory(directory)
-    config = {"data": {"task": task.task_name, **data}, "training": asdict(options), "model": model_options}
+    with options_from_outside():
+        text, network = task.split_options(model_options)
+    written = {"text": text.written(), "network": network.written(), "training": options.written()}
+    config = {"data": {"task": task.task_name, **data}, **written}
     run.check(config)
     if run.read_metrics()["finished"]:
         return run
@@ -79,8 +81,8 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
         if cluster.chief:
             run.start(config)
             run.write_vocabularies(model)
-            run.write_golden(model.text_of(example) for example in itertools.islice(valid_data, GOLDEN))
-            table = {**asdict(options), **model_options}
+            run.write_sample_texts(map(task.question, itertools.islice(valid_data, SAMPLE_TEXTS)))
+            table = {**written["text"], **written["network"], **written["training"]}
             watching = watchers(run.path, model, valid_data, table, share=options.watch_share)
         model.fit(
             distribute(strategy, train_set),

@@ -5,11 +5,11 @@ import random
 import tensorflow as tf
 
 from seq_models.training.watching.attention import Attention
+from seq_models.training.watching.error_analysis import ErrorAnalysis
 from seq_models.training.watching.gradients import GradientNorms
 from seq_models.training.watching.hyperparameters import Hyperparameters
 from seq_models.training.watching.log import TrainingLog
 from seq_models.training.watching.projector import Projector
-from seq_models.training.watching.review import Review
 from seq_models.training.watching.samples import Samples
 from seq_models.training.watching.scalars import Scalars
 from seq_models.training.watching.through_time import ThroughTime
@@ -56,12 +56,12 @@ def _looks(log, model, valid_examples, every, each):
         Weights(log, each, every),
         GradientNorms(log, each, every, model.batch(examples[:BATCH])),
         ThroughTime(log, each, every, one_text(model, examples)),
-        Review(log, each, model, examples),
+        ErrorAnalysis(log, each, model, examples),
         Samples(log, each, shown),
         Projector(log, each),
     ]
     if hasattr(model, "attention"):
-        looks.append(Attention(log, each, model, shown))
+        looks.append(Attention(log, each, shown))
     return looks
 
 

@@ -1,8 +1,14 @@
 """How large the gradient is, layer by layer."""
 
+from typing import Any
+
 import tensorflow as tf
 
-from seq_models.training.watching.forward import logits_of, mean_loss, named_layers, trainable_values
+from seq_models.training.metrics import mean_over_tokens
+from seq_models.training.token_training import TokenTraining
+from seq_models.training.watching.forward import examine, trainable_values
+from seq_models.training.watching.log import TrainingLog
+from seq_models.training.watching.names import named_layers
 from seq_models.training.watching.watcher import Watcher
 
 
@@ -14,7 +20,7 @@ class GradientNorms(Watcher):
         batch: (inputs, targets, weights).
     """
 
-    def __init__(self, log, share, every, batch):
+    def __init__(self, log: TrainingLog, share: float, every: int, batch: tuple):
         super().__init__(log, share, every)
         self.batch, self.norms = batch, tf.function(gradient_norms)
 
@@ -25,17 +31,18 @@ class GradientNorms(Watcher):
         self.log.numbers("gradient_norm", step, epoch, self.norms(self.model, *self.batch))
 
 
-def gradient_norms(model, inputs, targets, weights):
+def gradient_norms(model: TokenTraining, inputs: Any, targets: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
     """‖∂loss/∂θ‖₂ for the trainable weights θ of each layer, without dropout: scalars by the layer's name."""
     values = trainable_values(model)
     with tf.GradientTape() as tape:
         tape.watch(values)
-        loss = mean_loss(targets, logits_of(model, inputs, values), weights)
+        losses, _ = examine(model, inputs, targets, values)
+        loss = mean_over_tokens(losses, weights)
     gradients = tape.gradient(loss, values, unconnected_gradients="zero")
     # Dense, because the norm of a sparse gradient counts a row that comes twice as two rows.
     by_weight = {id(v): tf.convert_to_tensor(g) for v, g in zip(model.trainable_variables, gradients, strict=True)}
     return {
         name: tf.linalg.global_norm([by_weight[id(weight)] for weight in layer.trainable_weights])
-        for name, layer in named_layers(model).items()
+        for name, layer in named_layers(model.network).items()
         if layer.trainable_weights
     }

@@ -35,7 +35,7 @@ class TrainingLog:
             for name in ("train", "validation")
         )
 
-    def go_on_from(self, step, epoch):
+    def drop_after(self, step, epoch):
         """Drops the lines of what a resumed training is about to do again.
 
         Args:

@@ -28,7 +28,7 @@ class Scalars(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.steps = steps_of(self.model)
         if not self.begun:
-            self.log.go_on_from(self.steps, epoch)
+            self.log.drop_after(self.steps, epoch)
         self.begun, self.epoch = True, epoch + 1
         self.first = self.before = self.last = None
 

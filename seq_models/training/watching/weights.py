@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from seq_models.training.watching.forward import named_weights
+from seq_models.training.watching.names import named_weights
 from seq_models.training.watching.watcher import Watcher
 
 
@@ -10,5 +10,5 @@ class Weights(Watcher):
     """The distribution of each weight, as `weights/LAYER/WEIGHT`."""
 
     def look(self, step, epoch):
-        for name, weight in named_weights(self.model).items():
+        for name, weight in named_weights(self.model.network).items():
             self.log.histogram(f"weights/{name}", step, tf.convert_to_tensor(weight).numpy())

@@ -1,0 +1,99 @@
+"""Heads: from the last hidden states h of a network to logits, and from h and the targets to losses and predictions.
+
+Everything that asks how wrong or how sure a model is (training, validation, scores, answers, exports) asks its head:
+
+    head(hidden)                    logits
+    head.compare(hidden, targets)   losses and predictions, a number each for every target
+    head.predict(hidden)            predictions alone
+    head.probabilities(hidden)      P(y = k | h)
+
+A head sees hidden states and not logits, so that it may go through them in pieces. Shapes: hidden (..., H), targets and
+what is said of each (...).
+"""
+
+from typing import Any
+
+import keras
+from keras import KerasTensor, ops
+
+from seq_models.layers.losses import cross_entropy
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class SoftmaxHead(keras.layers.Layer):
+    """One of K classes for each hidden state [1, section 8.3]:
+
+        logits = h W + b      P(y = k | h) = softmax(logits)_k      loss = -log P(y | h)      prediction = argmax_k
+
+    Weights: kernel W (H, K), bias b (K,).
+
+    Args:
+        classes: K, a positive integer.
+        kernel_initializer: How W starts.
+    Call arguments:
+        hidden: h, floats (..., H).
+    Returns:
+        Logits, floats (..., K).
+    References:
+        [1] Jurafsky and Martin, chapter 8.
+    """
+
+    def __init__(self, classes: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.classes = classes
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, hidden_shape):
+        shape = (hidden_shape[-1], self.classes)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
+        self.bias = self.add_weight(name="bias", shape=(self.classes,), initializer="zeros")
+
+    def call(self, hidden):
+        return ops.matmul(hidden, self.kernel) + self.bias
+
+    def compute_output_shape(self, hidden_shape):
+        return (*hidden_shape[:-1], self.classes)
+
+    def compare(self, hidden: KerasTensor, targets: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+        """Losses, floats of 32 bits, and predictions, integers: both of the shape of `targets`, integers (...)."""
+        logits = self._logits(hidden)
+        return cross_entropy(targets, logits), ops.argmax(logits, axis=-1)
+
+    def predict(self, hidden: KerasTensor) -> KerasTensor:
+        """The most probable class, integers (...)."""
+        return ops.argmax(self._logits(hidden), axis=-1)
+
+    def probabilities(self, hidden: KerasTensor) -> KerasTensor:
+        """The probability of each class, floats of 32 bits (..., K)."""
+        return ops.softmax(self._logits(hidden))
+
+    def _logits(self, hidden):
+        """As of a call, in 32 bits at least, whatever the network calculates with."""
+        logits = self(hidden)
+        return ops.cast(logits, keras.backend.result_type(logits.dtype, "float32"))
+
+    def get_config(self):
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "classes": self.classes, "kernel_initializer": initializer}
+
+
+class TiedSoftmaxHead(SoftmaxHead):
+    """`SoftmaxHead` whose W is the transposed matrix E of an embedding, without a bias [1, 2]: logits = h E'.
+
+    Args:
+        embedding: A `keras.layers.ReversibleEmbedding`; E is its weight and none of this layer.
+    References:
+        [1] Press and Wolf 2017, Using the Output Embedding to Improve Language Models. [2] Inan, Khosravi and Socher
+        2017, Tying Word Vectors and Word Classifiers.
+    """
+
+    def __init__(self, embedding: keras.layers.ReversibleEmbedding, **kwargs: Any):
+        super().__init__(embedding.input_dim, **kwargs)
+        self._tied = lambda hidden: embedding(hidden, reverse=True)  # a function, so that E has one owner
+
+    def build(self, hidden_shape):
+        pass
+
+    def call(self, hidden):
+        return self._tied(hidden)

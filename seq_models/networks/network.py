@@ -1,0 +1,70 @@
+"""What the networks share: token ids in, logits out."""
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import KerasTensor
+
+from seq_models.layers.heads import SoftmaxHead
+from seq_models.networks.stack import CELLS
+from seq_models.options import Options, option
+
+
+@dataclass(frozen=True)
+class NetworkOptions(Options):
+    """The options that every recurrent network has. Raises: see `Options`."""
+
+    cell: str = option("lstm", "the recurrent unit", choices=CELLS)
+    units: int = option(128, "size H of a state, in each direction", at_least=1)
+    layers: int = option(1, "number of stacked layers", at_least=1)
+    embedding_units: int | None = option(None, "size of an embedding; units if left out", at_least=1)
+    dropout: float = option(0.0, "share of what layers hand on that training drops", at_least=0, below=1)
+
+    @property
+    def embedding_size(self) -> int:
+        """`embedding_units`, or `units` if it is left out."""
+        return self.units if self.embedding_units is None else self.embedding_units
+
+
+class Network(keras.Model):
+    """A functional model with a head: `body` reads ids and gives hidden states, the head makes logits of them.
+
+        hidden = body(ids)      logits = head(hidden)
+
+    Args:
+        inputs: The inputs, token ids above all.
+        hidden: The last hidden states, made from the inputs.
+        head: The head, see `seq_models.layers.heads`.
+        sizes: The arguments of the class beside its options: what it needs to know of the text.
+        options: Its options.
+    """
+
+    options_class: type[NetworkOptions] = NetworkOptions
+
+    def __init__(
+        self,
+        inputs: Any,
+        hidden: KerasTensor,
+        head: SoftmaxHead,
+        sizes: dict[str, int],
+        options: NetworkOptions,
+        name: str | None = None,
+    ):
+        super().__init__(inputs, head(hidden), name=name)
+        self.hidden, self.head = hidden, head
+        self.sizes, self.options = sizes, options
+
+    @functools.cached_property
+    def body(self) -> keras.Model:
+        """From the inputs to the last hidden states."""
+        return keras.Model(self.input, self.hidden)
+
+    def get_config(self):
+        return {"name": self.name, **self.sizes, **dataclasses.asdict(self.options)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

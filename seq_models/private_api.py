@@ -1,0 +1,129 @@
+"""Every use of what Keras and TensorFlow keep private, in one file.
+
+Each says why it is needed and which public way was tried; `tests/test_private_api.py` fails when one of them changes.
+Checked on Keras 3.15 with TensorFlow 2.20 and 2.21. TensorFlow is imported where it is used: the layers, which need the
+first of them, run without it.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+
+# `keras.layers.RNN` hands its dropout masks to the cells that are instances of this class; no public class of Keras is
+# one without being a whole cell.
+__all__ = ["DistributedFit", "DropoutRNNCell", "callable_of_session", "names_of_all_operations"]
+
+
+class DistributedFit(keras.Model):
+    """A `keras.Model` whose `fit` and `evaluate` work under any strategy, several workers included, and after a resume.
+
+    Public ways tried: a loop of our own around `train_step` (then callbacks, progress bar and validation have to be
+    written anew), and `train_function` set from outside (Keras makes it anew in every `compile`).
+    """
+
+    def prepare(self) -> None:
+        """Makes all variables of a compiled model that `fit` would make in its first step."""
+        with self.distribute_strategy.scope():
+            if not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
+            if self._compile_metrics is not None and not self._compile_metrics.built:
+                logits = self.network.output
+                self._compile_metrics.build(keras.KerasTensor(logits.shape[:-1], "int32"), logits)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Stock Keras calls the model on the sum of the replicas' batches, which fails where their shapes differ."""
+        self.prepare()
+        if iterator is not None:
+            iterator.__class__ = _until_the_data_ends(type(iterator))
+
+    def _make_function(self, step_function):
+        """Stock Keras averages what the workers' steps return over an axis that a scalar does not have.
+
+        The metrics are the same on every replica, so they are read once, after the step.
+        """
+        import tensorflow as tf
+
+        if not isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return super()._make_function(step_function)
+
+        @tf.function(reduce_retracing=True)
+        def steps(iterator):
+            for _ in tf.range(self.steps_per_execution):
+                self.distribute_strategy.run(step_function, args=(next(iterator),))
+            return self.get_metrics_result()
+
+        return steps
+
+    def _get_metrics_result_or_logs(self, logs):
+        """Stock Keras reports the logs of the last step: nothing of an epoch whose steps were made before a resume."""
+        return self.get_metrics_result()
+
+
+@functools.cache
+def _until_the_data_ends(stock: type) -> type:
+    """The class of an epoch iterator of Keras that ends an epoch where its data ends.
+
+    Stock Keras cuts every epoch to the length of the first one, which is shorter when a training was resumed in its
+    middle, and warns; and where it knows the length it starts the data of each epoch twice. Public way tried:
+    `steps_per_epoch`, which is the same for every epoch.
+    """
+
+    class UntilTheDataEnds(stock):
+        _num_batches = property(lambda _: None, lambda *_: None)
+
+        def _get_iterator(self):
+            with _no_tuner_of_replicas():
+                return iter(self._distributed_dataset)
+
+        def _interrupted_warning(self):
+            pass
+
+        @property
+        def num_batches(self):
+            """For the progress bar."""
+            return self.data_adapter.num_batches
+
+    return UntilTheDataEnds
+
+
+@contextlib.contextmanager
+def _no_tuner_of_replicas() -> Iterator[None]:
+    """Iterators made within it have no autotuner.
+
+    A strategy prefetches for each replica by a dataset of its own, with the default options whatever those of the data
+    are. There is nothing to tune in it, but its end waits for the tuner's next wake-up, which comes after 10 ms, 20 ms,
+    40 ms, … up to a minute: after an epoch of 2.6 seconds the training would stand still for another 2.5. Public way
+    tried: the options of the data, which do not reach that dataset.
+    """
+    import tensorflow as tf
+    from tensorflow.python.data.ops import multi_device_iterator_ops as multi_device
+
+    stock = multi_device._create_device_dataset
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    multi_device._create_device_dataset = lambda *arguments: stock(*arguments).with_options(options)
+    try:
+        yield
+    finally:
+        multi_device._create_device_dataset = stock
+
+
+def callable_of_session(session: Any, options: Any) -> Callable[..., list]:
+    """A function that runs feeds to fetches in a session of TensorFlow 1, after its `CallableOptions`.
+
+    Public way tried: `session.run`, which checks in Python, with other sentences than those of the engine, and takes
+    longer than the small graphs do.
+    """
+    return session._make_callable_from_options(options)
+
+
+def names_of_all_operations() -> list[str]:
+    """The names of the operations that this TensorFlow has, sorted. There is no public way."""
+    from tensorflow.core.framework.op_def_pb2 import OpList
+    from tensorflow.python.client.pywrap_tf_session import TF_GetAllOpList, TF_GetBuffer
+
+    return sorted(op.name for op in OpList.FromString(TF_GetBuffer(TF_GetAllOpList())).op)
