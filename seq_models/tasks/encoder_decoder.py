@@ -9,6 +9,7 @@ from seq_models import decoding, networks
 from seq_models.tasks.signature import Signature, array, strings
 from seq_models.tasks.task import Task, log_probability
 from seq_models.text.codec import dense
+from seq_models.text.datasets import check_examples
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, without_control
 from seq_models.training.metrics import TokenAccuracy
@@ -136,7 +137,7 @@ class EncoderDecoder(Task, networks.EncoderDecoder):
 
     def score(self, examples):
         """BLEU (sacrebleu's own tokenizer, cased) and chrF in [0, 100], and the share of exact answers in [0, 1]."""
-        self.preprocessor.check(examples)
+        check_examples(self.preprocessor, examples)
         sources, targets = zip(*examples, strict=True)
         answers = [answer["translation"] for answer in self.predict_text(list(sources))]
         exact = sum(answer == target for answer, target in zip(answers, targets, strict=True)) / len(targets)

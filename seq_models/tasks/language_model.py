@@ -141,11 +141,6 @@ class LanguageModel(Task, networks.LanguageModel):
             "next_words": Signature(self.next_words, [strings("text")], about("text")),
         }
 
-    @staticmethod
-    def text_of(example):
-        """The text of an example that the model is asked about."""
-        return example
-
     def samples(self, examples):
         """Texts, and how the model goes on after the first words of each: the most probable token each time."""
         first = dense(self.preprocessor.codec.encode(tf.constant(examples))[:, :PROMPT])

@@ -77,11 +77,6 @@ class SequenceLabeler(Task, networks.SequenceLabeler):
         tokens = tf.TensorSpec([None, None], tf.string, name="tokens")
         return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [tokens], cut)}
 
-    @staticmethod
-    def text_of(example):
-        """The text of an example that the model is asked about."""
-        return " ".join(example[0])
-
     def samples(self, examples):
         """What the model says of examples, beside what is expected."""
         names = np.array(self.preprocessor.labels.names)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from seq_models.tasks.signature import Signature, about, strings
 from seq_models.text.codec import dense
+from seq_models.text.datasets import make_dataset
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -54,22 +55,14 @@ class Task(TokenTraining):
         for name in options:
             if name not in known:
                 raise ValueError(f"The options of {cls.__name__} are {', '.join(known)}. Received: {name}")
-        text = {name: value for name, value in options.items() if name in cls.text_option_names()}
-        network = {name: value for name, value in options.items() if name not in text}
-        return cls(cls.preprocessor_class.learned(examples, **text), **network)
-
-    @classmethod
-    def text_option_names(cls):
-        """Names of the options of the text."""
-        shared = ("tokenizer", "vocabulary_size", "min_count", "lowercase", "max_length")
-        own = inspect.signature(cls.preprocessor_class.from_examples).parameters
-        return tuple(dict.fromkeys((*shared, *(n for n in own if n not in ("examples", "codec")))))
+        text, network = cls.preprocessor_class.options_class.split(options)
+        return cls(cls.preprocessor_class.learned(examples, text), **network)
 
     @classmethod
     def option_names(cls):
         """Names of all options of `from_examples`."""
         network = inspect.signature(cls.network_class.__init__).parameters
-        text = cls.text_option_names()
+        text = cls.preprocessor_class.options_class.names()
         return (*text, *(name for name in network if name not in ("self", "kwargs", *cls.derived, *text)))
 
     def compile(self, optimizer="adam", **kwargs):
@@ -80,8 +73,8 @@ class Task(TokenTraining):
         return []
 
     def dataset(self, examples, batch_size=None, shuffle=False, seed=0, **options):
-        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `Preprocessor.dataset`."""
-        return self.preprocessor.dataset(examples, batch_size, shuffle, seed, **options)
+        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`."""
+        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **options)
 
     def batch(self, examples):
         """A list of examples as one batch, in their order: (inputs, targets, weights), padded tensors."""
@@ -121,10 +114,10 @@ class Task(TokenTraining):
         """What an export answers to, a `Signature` by name; `serving_default` is `respond`."""
         return {"serving_default": Signature(self.respond, [STRINGS], about("text"))}
 
-    @staticmethod
-    def text_of(example):
+    @classmethod
+    def text_of(cls, example):
         """The text of an example that the model is asked about."""
-        return example[0]
+        return cls.preprocessor_class.example_type.question(example)
 
     def vocabularies(self):
         """The vocabularies and labels by name, lists of strings."""

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from seq_models.errors import InputError, WorkerLost, options_from_outside
-from seq_models.text.order import Position
+from seq_models.text.datasets import Position
 from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.callbacks import BestModel, MetricsFile
 from seq_models.training.checkpoint import Checkpoints
