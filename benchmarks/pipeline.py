@@ -138,14 +138,15 @@ def seconds_of(job):
 def memory(megabytes, steps):
     """Resident memory over time, in MB, with what was being done."""
     from seq_models.tasks import TASKS
-    from seq_models.text.readers import read_examples
+    from seq_models.text.examples import read_examples
 
     with tempfile.TemporaryDirectory() as directory, Samples() as samples:
         samples.phase = "writing"
         write_files(Path(directory), megabytes)
         examples = read_examples(Path(directory) / "*.txt", cache=Path(directory) / "cache")
         samples.phase = "vocabulary"
-        preprocessor = TASKS["language-model"].preprocessor_class.learned(examples, tokenizer=MODEL["tokenizer"])
+        kind = TASKS["language-model"].preprocessor_class
+        preprocessor = kind.learned(examples, kind.options_class(tokenizer=MODEL["tokenizer"]))
         model = TASKS["language-model"](preprocessor, units=MODEL["units"], embedding_units=MODEL["embedding_units"])
         model.compile(clip_norm=5.0)
         samples.phase = "check"

@@ -8,7 +8,7 @@ _PLACES = {
     "layers": "seq_models.layers",
     "networks": "seq_models.networks",
     "InputError": "seq_models.errors",
-    "read_examples": "seq_models.text.readers",
+    "read_examples": "seq_models.text.examples",
     "LanguageModel": "seq_models.tasks",
     "SequenceLabeler": "seq_models.tasks",
     "SequenceClassifier": "seq_models.tasks",

@@ -110,7 +110,7 @@ def _add_columns(parser):
 
 
 def _read(paths, columns):
-    from seq_models.text.readers import read_examples
+    from seq_models.text.examples import read_examples
 
     return read_examples(*paths, columns=columns, cache=_cache())
 

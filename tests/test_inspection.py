@@ -1,8 +1,8 @@
 import pytest
 
 from seq_models.errors import InputError
+from seq_models.text.examples import read_examples
 from seq_models.text.inspection import format_report, inspect_examples
-from seq_models.text.readers import read_examples
 
 TASKS = ("language-model", "labeler", "classifier", "encoder-decoder")
 

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from seq_models import InputError, SequenceLabeler
-from seq_models.text import cache, order, preprocessors
-from seq_models.text.order import Position
-from seq_models.text.readers import read_examples
+from seq_models.text import cache, preprocessors, shuffling
+from seq_models.text.datasets import Position, make_dataset
+from seq_models.text.examples import read_examples
+from seq_models.text.options import TextOptions
 
 KINDS = {
     "language-model": preprocessors.LanguageModelPreprocessor,
@@ -36,7 +37,7 @@ def make_examples(task, count=COUNT):
 
 
 def make(task, examples):
-    return KINDS[task].from_examples(examples, tokenizer="whitespace")
+    return KINDS[task].from_examples(examples, KINDS[task].options_class(tokenizer="whitespace"))
 
 
 def arrays(dataset):
@@ -53,11 +54,11 @@ def same(one, other):
 
 
 def rows(batches):
-    """The rows of all batches without their padding, sorted: the targets tell the examples apart."""
+    """What the rows of all batches hold, sorted; zeros are left out, for padding is zeros."""
     return sorted(
-        tuple(target[weight > 0].tolist())
-        for *_, targets, weights in batches
-        for target, weight in zip(targets, weights, strict=True)
+        tuple(tuple(array[array != 0].tolist()) for array in row)
+        for batch in batches
+        for row in zip(*batch, strict=True)
     )
 
 
@@ -81,7 +82,7 @@ def files(tmp_path):
 def test_an_epoch_that_begins_later_is_the_end_of_the_whole_epoch_byte_for_byte(task, sizes):
     examples = make_examples(task)
     preprocessor, position = make(task, examples), Position()
-    dataset = preprocessor.dataset(examples, shuffle=True, seed=4, position=position, **sizes)
+    dataset = make_dataset(preprocessor, examples, shuffle=True, seed=4, position=position, **sizes)
     epochs = [arrays(dataset), arrays(dataset)]
     assert not same(*epochs)
     assert (position.epoch, position.batches) == (2, 0)
@@ -91,10 +92,10 @@ def test_an_epoch_that_begins_later_is_the_end_of_the_whole_epoch_byte_for_byte(
         position.epoch, position.batches = epoch, batches
         assert same(arrays(dataset), epochs[epoch][batches:]), (epoch, batches)
         assert (position.epoch, position.batches) == (epoch + 1, 0)
-    again = preprocessor.dataset(examples, shuffle=True, seed=4, **sizes)
+    again = make_dataset(preprocessor, examples, shuffle=True, seed=4, **sizes)
     assert same(arrays(again), epochs[0])
     assert same(arrays(again), epochs[1])
-    assert not same(arrays(preprocessor.dataset(examples, shuffle=True, seed=5, **sizes)), epochs[0])
+    assert not same(arrays(make_dataset(preprocessor, examples, shuffle=True, seed=5, **sizes)), epochs[0])
 
 
 def test_a_position_reaches_the_data_of_a_model():
@@ -108,30 +109,30 @@ def test_texts_are_encoded_by_a_graph_that_is_built_once():
     preprocessor = make("labeler", make_examples("labeler", 9))
     for sizes in ({"batch_size": 2}, {"batch_size": 4}, {"batch_tokens": 30}):
         for _ in range(2):
-            arrays(preprocessor.dataset(make_examples("labeler", 9), **sizes))
+            arrays(make_dataset(preprocessor, make_examples("labeler", 9), **sizes))
     assert preprocessor._encode.experimental_get_tracing_count() == 1
 
 
 def test_the_length_of_a_dataset_is_known_until_it_can_begin_anywhere():
     examples = make_examples("language-model", 9)
     preprocessor = make("language-model", examples)
-    assert len(preprocessor.dataset(examples, 2)) == 5
-    dataset = preprocessor.dataset(examples, 2, position=Position())
+    assert len(make_dataset(preprocessor, examples, 2)) == 5
+    dataset = make_dataset(preprocessor, examples, 2, position=Position())
     assert dataset.cardinality() == tf.data.UNKNOWN_CARDINALITY
     assert dataset.batches_in_epoch == 5
 
 
 def test_a_corpus_larger_than_the_buffer_is_shuffled_through_it(monkeypatch):
-    monkeypatch.setattr(order, "SHUFFLE_BUFFER", 7)
-    monkeypatch.setattr(order, "CHUNK", 10)
-    found = list(order.Shuffled(0, 0).examples([range(100)]))
+    monkeypatch.setattr(shuffling, "SHUFFLE_BUFFER", 7)
+    monkeypatch.setattr(shuffling, "CHUNK", 10)
+    found = list(shuffling.Shuffled(0, 0).examples([range(100)]))
     assert sorted(found) == list(range(100))
     assert all(number <= place + 7 for place, number in enumerate(found))  # none comes before it is read
     assert sum(number != place for place, number in enumerate(found)) > 80
-    by_turns = list(order.Shuffled(0, 0).examples([range(100), range(100, 130)]))
+    by_turns = list(shuffling.Shuffled(0, 0).examples([range(100), range(100, 130)]))
     assert sorted(by_turns) == list(range(130))
     assert max(by_turns[:30]) >= 100 and min(by_turns[:30]) < 100
-    assert list(order.Shuffled(0, 1).examples([range(100)])) != found
+    assert list(shuffling.Shuffled(0, 1).examples([range(100)])) != found
 
 
 # Batches by tokens
@@ -141,10 +142,10 @@ def test_a_corpus_larger_than_the_buffer_is_shuffled_through_it(monkeypatch):
 def test_a_batch_has_so_many_tokens_at_most_and_an_epoch_every_example(task):
     examples = make_examples(task, 20 * COUNT)
     preprocessor = make(task, examples)
-    whole = arrays(preprocessor.dataset(examples, batch_size=COUNT))
+    whole = arrays(make_dataset(preprocessor, examples, batch_size=COUNT))
     for size, shuffle in ((100, True), (1000, False)):
-        batches = arrays(preprocessor.dataset(examples, batch_tokens=size, shuffle=shuffle))
-        assert rows(batches) == rows(whole) if task != "classifier" else sum(len(batch[-1]) for batch in batches)
+        batches = arrays(make_dataset(preprocessor, examples, batch_tokens=size, shuffle=shuffle))
+        assert rows(batches) == rows(whole)
         used = [max(array.shape[0] * array.shape[1] for array in batch if array.ndim > 1) for batch in batches]
         assert max(used) <= size
         assert np.median(used) > 0.7 * size
@@ -152,7 +153,7 @@ def test_a_batch_has_so_many_tokens_at_most_and_an_epoch_every_example(task):
 
 def test_an_example_longer_than_the_tokens_of_a_batch_is_a_batch_by_itself():
     examples = [" ".join("a" * 19), "a", "b", "c"]
-    dataset = make("language-model", examples).dataset(examples, batch_tokens=6)
+    dataset = make_dataset(make("language-model", examples), examples, batch_tokens=6)
     assert sorted(inputs.shape.as_list() for inputs, _, _ in dataset) == [[1, 20], [3, 2]]
 
 
@@ -161,7 +162,7 @@ def test_an_example_longer_than_the_tokens_of_a_batch_is_a_batch_by_itself():
 )
 def test_a_size_of_a_batch_or_a_share_that_makes_no_sense_is_refused(options):
     with pytest.raises(ValueError, match="Received"):
-        make("language-model", ["a", "b"]).dataset(["a", "b"], **options)
+        make_dataset(make("language-model", ["a", "b"]), ["a", "b"], **options)
 
 
 # Shares of workers
@@ -172,8 +173,10 @@ def test_a_size_of_a_batch_or_a_share_that_makes_no_sense_is_refused(options):
 def test_workers_share_the_rows_of_the_batches_of_one_process(task, sizes):
     examples = make_examples(task)
     preprocessor = make(task, examples)
-    whole = arrays(preprocessor.dataset(examples, shuffle=True, **sizes))
-    shares = [arrays(preprocessor.dataset(examples, shuffle=True, share=(index, 3), **sizes)) for index in range(3)]
+    whole = arrays(make_dataset(preprocessor, examples, shuffle=True, **sizes))
+    shares = [
+        arrays(make_dataset(preprocessor, examples, shuffle=True, share=(index, 3), **sizes)) for index in range(3)
+    ]
     for batch, *parts in zip(whole, *shares, strict=True):
         for array, *slices in zip(batch, *parts, strict=True):
             joined = np.zeros_like(array)
@@ -186,17 +189,17 @@ def test_workers_share_the_rows_of_the_batches_of_one_process(task, sizes):
 def test_workers_divide_files_among_them_and_make_the_same_number_of_batches(files, sizes):
     examples = read_examples(files)
     preprocessor = make("language-model", examples)
-    datasets = [preprocessor.dataset(examples, shuffle=True, share=(index, 2), **sizes) for index in range(2)]
+    datasets = [make_dataset(preprocessor, examples, shuffle=True, share=(index, 2), **sizes) for index in range(2)]
     for _ in range(2):
         shares = [arrays(dataset) for dataset in datasets]
         assert len(shares[0]) == len(shares[1]) == len(datasets[0])
         for index, share in enumerate(shares):
             texts = [text for part in examples.parts[index::2] for text in part]
-            assert rows(share) == rows(arrays(preprocessor.dataset(texts)))
+            assert rows(share) == rows(arrays(make_dataset(preprocessor, texts)))
             assert {array.shape[0] for array in share[-1]} <= {0, 1, 2} or "batch_tokens" in sizes
         for index, share in enumerate(shares):
             begin = len(share) - 1
-            late = preprocessor.dataset(examples, share=(index, 2), position=Position(0, begin), **sizes)
+            late = make_dataset(preprocessor, examples, share=(index, 2), position=Position(0, begin), **sizes)
             assert len(arrays(late)) == 1
     empty = next(batch for share in shares for batch in share if len(batch[0]) == 0)
     assert [array.shape for array in empty] == [(0, 1)] * 3
@@ -206,7 +209,7 @@ def test_workers_divide_files_among_them_and_make_the_same_number_of_batches(fil
 def test_an_empty_batch_has_the_form_of_every_batch(task):
     examples = make_examples(task, 3)
     preprocessor = make(task, examples)
-    dataset = preprocessor.dataset(examples, 2, share=(1, 2), position=Position(0, 1))
+    dataset = make_dataset(preprocessor, examples, 2, share=(1, 2), position=Position(0, 1))
     empty = next(iter(dataset))  # the last batch has one example, and that is the other worker's
     tf.nest.assert_same_structure(empty, dataset.element_spec)
     for array, spec in zip(tf.nest.flatten(empty), tf.nest.flatten(dataset.element_spec), strict=True):
@@ -219,27 +222,28 @@ def test_a_worker_without_any_example_is_refused():
     preprocessor = make("language-model", ["a", "b"])
     for options in ({"batch_size": 2}, {"batch_tokens": 9}):
         with pytest.raises(InputError, match="3 workers, 2 examples"):
-            preprocessor.dataset(["a", "b"], share=(0, 3), **options)
+            make_dataset(preprocessor, ["a", "b"], share=(0, 3), **options)
 
 
 def test_files_are_divided_only_where_the_batch_can_be(files):
     examples = read_examples(files)
     with pytest.raises(InputError, match="Received: batch_size=3"):
-        make("language-model", examples).dataset(examples, batch_size=3, share=(0, 2))
+        make_dataset(make("language-model", examples), examples, batch_size=3, share=(0, 2))
 
 
 # Many files
 
 
 def test_files_are_read_by_turns_in_an_order_of_each_epoch(files, monkeypatch):
-    monkeypatch.setattr("seq_models.text.order.CHUNK", 5)
+    monkeypatch.setattr("seq_models.text.shuffling.CHUNK", 5)
     examples = read_examples(files)
-    dataset = make("language-model", examples).dataset(examples, 4, shuffle=True)
+    preprocessor = make("language-model", examples)
+    dataset = make_dataset(preprocessor, examples, 4, shuffle=True)
     epochs = [arrays(dataset), arrays(dataset)]
-    assert rows(epochs[0]) == rows(epochs[1]) == rows(arrays(make("language-model", examples).dataset(list(examples))))
+    assert rows(epochs[0]) == rows(epochs[1]) == rows(arrays(make_dataset(preprocessor, list(examples))))
     assert not same(*epochs)
-    unshuffled = make("language-model", examples).dataset(examples, 4)
-    assert same(arrays(unshuffled), arrays(make("language-model", examples).dataset(list(examples), 4)))
+    unshuffled = make_dataset(preprocessor, examples, 4)
+    assert same(arrays(unshuffled), arrays(make_dataset(preprocessor, list(examples), 4)))
 
 
 # What is kept of a corpus
@@ -257,8 +261,8 @@ def passes(monkeypatch):
 def test_vocabularies_and_counts_are_found_once_for_the_same_files_and_options(files, tmp_path, passes):
     def run(**options):
         examples = read_examples(files, cache=tmp_path / "cache")
-        learned = KINDS["language-model"].learned(examples, tokenizer="whitespace", **options)
-        dataset = learned.dataset(examples, batch_tokens=50)
+        learned = KINDS["language-model"].learned(examples, TextOptions("whitespace", **options))
+        dataset = make_dataset(learned, examples, batch_tokens=50)
         return learned.get_config(), dataset.batches_in_epoch
 
     first = run()
@@ -278,7 +282,9 @@ def test_vocabularies_and_counts_are_found_once_for_the_same_files_and_options(f
 )
 def test_a_damaged_cache_is_made_anew(files, tmp_path, passes, damage):
     def learned():
-        return KINDS["language-model"].learned(read_examples(files, cache=tmp_path / "cache")).get_config()
+        return (
+            KINDS["language-model"].learned(read_examples(files, cache=tmp_path / "cache"), TextOptions()).get_config()
+        )
 
     first = learned()
     [path] = (tmp_path / "cache").iterdir()
@@ -293,7 +299,7 @@ def test_a_cache_that_cannot_be_written_is_named(files, tmp_path):
     (tmp_path / "file").write_text("")
     examples = read_examples(files, cache=tmp_path / "file")
     with pytest.raises(InputError, match="must be on a disk that can be written to"):
-        KINDS["language-model"].learned(examples)
+        KINDS["language-model"].learned(examples, TextOptions())
 
 
 def test_a_cache_keeps_no_sign_of_a_failure(tmp_path):
@@ -303,7 +309,7 @@ def test_a_cache_keeps_no_sign_of_a_failure(tmp_path):
     examples = read_examples(path, cache=tmp_path / "cache")
     for _ in range(2):
         with pytest.raises(InputError, match=r"a\.tsv:2: A label must be one of"):
-            preprocessor.dataset(examples)
+            make_dataset(preprocessor, examples)
     assert not (tmp_path / "cache").exists()
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from seq_models.errors import InputError
-from seq_models.text.readers import read_examples
+from seq_models.text.examples import read_examples
 
 
 @pytest.fixture

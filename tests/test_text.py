@@ -6,7 +6,9 @@ import tensorflow as tf
 
 from seq_models import InputError
 from seq_models.text.codec import Codec
+from seq_models.text.datasets import make_dataset
 from seq_models.text.labels import Labels
+from seq_models.text.options import LabelerTextOptions, TextOptions
 from seq_models.text.preprocessors import (
     EncoderDecoderPreprocessor,
     LanguageModelPreprocessor,
@@ -47,13 +49,13 @@ def test_characters_are_unicode_characters_and_white_space_runs_are_one_space():
 @pytest.mark.parametrize("tokenizer", ["words", "chars", "whitespace"])
 def test_decoding_what_was_encoded_gives_the_text_back(tokenizer):
     texts = ["The cat, which sat (there), isn't 3.5 kg!", "我爱编程。很好！"]
-    codec = Codec.train(texts, tokenizer)
+    codec = Codec.train(texts, TextOptions(tokenizer))
     assert [t.decode() for t in codec.decode(codec.encode(tf.constant(texts)).to_tensor()).numpy()] == texts
 
 
 def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words():
     texts = ["lower lowest newer newest wider widest"] * 30
-    codec = Codec.train(texts, "wordpiece", vocabulary_size=40)
+    codec = Codec.train(texts, TextOptions("wordpiece", vocabulary_size=40))
     assert tuple(codec.vocabulary.tokens[:4]) == SPECIAL_TOKENS
     [cut] = tokens(codec, ["wider lower"])
     assert "".join(cut).replace("##", "") == "widerlower"
@@ -62,13 +64,13 @@ def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words(
 
 
 def test_the_same_text_is_cut_alike_eagerly_and_in_a_graph():
-    codec = Codec.train(TEXTS, "words")
+    codec = Codec.train(TEXTS, TextOptions("words"))
     encode = tf.function(codec.encode, input_signature=[tf.TensorSpec([None], tf.string)])
     assert encode(tf.constant(TEXTS)).to_list() == codec.encode(tf.constant(TEXTS)).to_list()
 
 
 def test_every_encoded_text_ends_with_the_end_token_and_is_cut_to_max_length():
-    codec = Codec.train(["a b c d"], "whitespace", max_length=3)
+    codec = Codec.train(["a b c d"], TextOptions("whitespace", max_length=3))
     assert codec.encode(tf.constant(["a b c d", "a", ""])).to_list() == [[4, 5, 3], [4, 3], [3]]
 
 
@@ -111,14 +113,33 @@ def test_a_vocabulary_without_its_special_tokens_or_with_one_token_twice_is_refu
         Vocabulary(wrong)
 
 
-@pytest.mark.parametrize("options", [{"tokenizer": "word"}, {"tokenizer": "words", "max_length": 1}])
-def test_an_unknown_tokenizer_or_a_useless_length_is_refused(options):
-    with pytest.raises(ValueError, match="Received"):
-        Codec.train(["a"], **options)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"tokenizer": "word"},
+            "tokenizer must be one of whitespace, words, chars, wordpiece. Received: tokenizer='word'",
+        ),
+        ({"max_length": 1}, "max_length must be an integer at least 2. Received: max_length=1"),
+        ({"vocabulary_size": 3}, "vocabulary_size must be an integer at least 4, or None. Received: vocabulary_size=3"),
+        ({"min_count": 0}, "min_count must be a positive integer. Received: min_count=0"),
+        ({"lowercase": 1}, "lowercase must be True or False. Received: lowercase=1"),
+    ],
+)
+def test_an_option_out_of_its_bounds_is_refused(options, message):
+    for options_class in (TextOptions, LabelerTextOptions):
+        with pytest.raises(ValueError) as raised:
+            options_class(**options)
+        assert str(raised.value) == (message if options_class is TextOptions else message.replace(", wordpiece", ""))
+
+
+def test_a_labeler_has_no_word_pieces():
+    with pytest.raises(ValueError, match="whitespace, words, chars. Received: tokenizer='wordpiece'"):
+        LabelerTextOptions("wordpiece")
 
 
 def test_a_codec_survives_its_config():
-    codec = Codec.train(TEXTS, "words", lowercase=True, max_length=7)
+    codec = Codec.train(TEXTS, TextOptions("words", lowercase=True, max_length=7))
     again = Codec.from_config(codec.get_config())
     assert again.get_config() == codec.get_config()
     assert again.encode(tf.constant(TEXTS)).to_list() == codec.encode(tf.constant(TEXTS)).to_list()
@@ -148,8 +169,8 @@ def numbered(count):
 
 
 def test_a_language_models_targets_are_its_inputs_one_step_on():
-    preprocessor = LanguageModelPreprocessor.from_examples(["a b c", "a"], tokenizer="whitespace")
-    [(inputs, targets, weights)] = preprocessor.dataset(["a b c", "a"])
+    preprocessor = LanguageModelPreprocessor.from_examples(["a b c", "a"], TextOptions("whitespace"))
+    [(inputs, targets, weights)] = make_dataset(preprocessor, ["a b c", "a"])
     assert inputs.numpy().tolist() == [[2, 4, 0, 0], [2, 4, 5, 6]]
     assert targets.numpy().tolist() == [[4, 3, 0, 0], [4, 5, 6, 3]]
     assert weights.numpy().tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
@@ -157,18 +178,18 @@ def test_a_language_models_targets_are_its_inputs_one_step_on():
 
 def test_an_epoch_holds_every_example_once_whatever_the_batch_size():
     texts = numbered(501)
-    preprocessor = LanguageModelPreprocessor.from_examples(texts, tokenizer="whitespace")
+    preprocessor = LanguageModelPreprocessor.from_examples(texts, TextOptions("whitespace"))
     for options in ({"batch_size": 1}, {"batch_size": 7, "shuffle": True}, {"batch_size": 64}):
-        dataset = preprocessor.dataset(texts, **options)
+        dataset = make_dataset(preprocessor, texts, **options)
         batches = list(dataset)
         assert len(batches) == len(dataset) == -(-501 // options["batch_size"])
-        assert sorted(rows(dataset)) == sorted(rows(preprocessor.dataset(texts, batch_size=501)))
+        assert sorted(rows(dataset)) == sorted(rows(make_dataset(preprocessor, texts, batch_size=501)))
 
 
 def test_shuffling_changes_from_epoch_to_epoch_and_a_seed_repeats_it():
     texts = numbered(200)
-    preprocessor = LanguageModelPreprocessor.from_examples(texts, tokenizer="whitespace")
-    one, two = (preprocessor.dataset(texts, batch_size=8, shuffle=True, seed=5) for _ in range(2))
+    preprocessor = LanguageModelPreprocessor.from_examples(texts, TextOptions("whitespace"))
+    one, two = (make_dataset(preprocessor, texts, batch_size=8, shuffle=True, seed=5) for _ in range(2))
     epochs = [rows(one), rows(one)]
     assert epochs[0] != epochs[1]
     assert epochs == [rows(two), rows(two)]
@@ -176,16 +197,16 @@ def test_shuffling_changes_from_epoch_to_epoch_and_a_seed_repeats_it():
 
 def test_batches_hold_examples_of_like_length():
     texts = numbered(500)
-    preprocessor = LanguageModelPreprocessor.from_examples(texts, tokenizer="whitespace")
-    weights = [w.numpy() for _, _, w in preprocessor.dataset(texts, batch_size=10, shuffle=True)]
+    preprocessor = LanguageModelPreprocessor.from_examples(texts, TextOptions("whitespace"))
+    weights = [w.numpy() for _, _, w in make_dataset(preprocessor, texts, batch_size=10, shuffle=True)]
     padding = 1 - sum(w.sum() for w in weights) / sum(w.size for w in weights)
     assert padding < 0.05
 
 
 def test_a_labelers_end_token_is_read_but_not_labeled():
     examples = [(["I", "eat", "apple"], ["P", "V", "N"]), (["Apple"], ["N"])]
-    preprocessor = SequenceLabelerPreprocessor.from_examples(examples)
-    [((ids, characters), targets, weights)] = preprocessor.dataset(examples)
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples, LabelerTextOptions())
+    [((ids, characters), targets, weights)] = make_dataset(preprocessor, examples)
     assert targets.numpy().tolist() == [[0, 0, 0, 0], [1, 2, 0, 0]]
     assert weights.numpy().tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
     assert ids.numpy()[0].tolist()[1:] == [3, 0, 0]
@@ -195,14 +216,14 @@ def test_a_labelers_end_token_is_read_but_not_labeled():
 
 def test_tokens_with_spaces_and_separators_of_other_kinds_stay_whole():
     examples = [(["1 000", "我们"], ["NUM", "PRON"])]
-    preprocessor = SequenceLabelerPreprocessor.from_examples(examples, characters=False)
-    [(ids, _, _)] = preprocessor.dataset(examples)
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples, LabelerTextOptions(characters=False))
+    [(ids, _, _)] = make_dataset(preprocessor, examples)
     assert ids.numpy()[0].tolist() == [4, 5, 3]
 
 
 def test_an_encoder_decoder_reads_the_target_from_start_and_writes_it_to_end():
-    preprocessor = EncoderDecoderPreprocessor.from_examples([("x y", "b a")], tokenizer="whitespace")
-    [((source, before), targets, weights)] = preprocessor.dataset([("x y", "b a")])
+    preprocessor = EncoderDecoderPreprocessor.from_examples([("x y", "b a")], TextOptions("whitespace"))
+    [((source, before), targets, weights)] = make_dataset(preprocessor, [("x y", "b a")])
     assert source.numpy().tolist() == [[4, 5, 3]]
     assert before.numpy().tolist() == [[2, 5, 4]]
     assert targets.numpy().tolist() == [[5, 4, 3]]
@@ -211,9 +232,9 @@ def test_an_encoder_decoder_reads_the_target_from_start_and_writes_it_to_end():
 
 @pytest.mark.parametrize("kind", [LanguageModelPreprocessor, SequenceClassifierPreprocessor])
 def test_no_example_is_refused(kind):
-    preprocessor = kind.from_examples(["a"] if kind is LanguageModelPreprocessor else [("a", "b")])
+    preprocessor = kind.from_examples(["a"] if kind is LanguageModelPreprocessor else [("a", "b")], TextOptions())
     with pytest.raises(InputError, match="at least one example"):
-        preprocessor.dataset([])
+        make_dataset(preprocessor, [])
 
 
 @pytest.mark.parametrize(
@@ -229,11 +250,11 @@ def test_an_example_that_does_not_fit_is_refused_before_anything_runs(examples, 
     labeler = isinstance(examples[0][0], list)
     kind = SequenceLabelerPreprocessor if labeler else SequenceClassifierPreprocessor
     with pytest.raises(InputError, match="Received"):
-        kind.from_examples(examples).dataset([wrong])
+        make_dataset(kind.from_examples(examples, kind.options_class()), [wrong])
 
 
 def test_a_preprocessor_survives_its_config():
     examples = [(["I", "eat"], ["P", "V"])]
-    preprocessor = SequenceLabelerPreprocessor.from_examples(examples)
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples, LabelerTextOptions())
     again = SequenceLabelerPreprocessor.from_config(preprocessor.get_config())
     assert again.get_config() == preprocessor.get_config()

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from seq_models.layers import LSTM
 from seq_models.layers.recurrent import Recurrent
-from seq_models.text.vocabulary import Vocabulary
 
 
 @contextlib.contextmanager
@@ -23,7 +22,7 @@ def serving_form(model, directory):
         model: A task's model.
         directory: Where the files of vocabularies are written, a `pathlib.Path`.
     """
-    vocabularies = [part for part in model.preprocessor.parts() if isinstance(part, Vocabulary)]
+    vocabularies = model.preprocessor.vocabularies()
     with contextlib.ExitStack() as stack:
         for number, vocabulary in enumerate(vocabularies):
             stack.enter_context(vocabulary.kept_in(directory / f"vocabulary_{number}.txt"))

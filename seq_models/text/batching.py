@@ -1,27 +1,50 @@
 """From rows, the encoded examples, to batches of rows of like length, so that little is padding.
 
-A row is a tuple of arrays: sequences, their first axis time, and numbers. A batching has
-
-    batches(examples, encode, order, left_out)  the rows of each batch of an epoch, a list; without the first `left_out`
-    number(measure)                             how many batches an epoch has
-    divided(count)                              the batching that makes the count-th part of each batch
+A row is a tuple of arrays: sequences, their first axis time, and numbers.
 """
 
 import dataclasses
 import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, Self
 
 import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
 from seq_models.text.codec import chunked
+from seq_models.text.example_types import Example
+from seq_models.text.shuffling import Order
 
 POOL = 32  # batches whose examples are sorted by length together
 GROWTH = 1.2  # of the longest length from one bucket to the next
 
 
+Row = tuple[np.ndarray, ...]
+Encode = Callable[[list[Example]], list[Row]]
+
+
+class Batching(Protocol):
+    """A way to make batches of the examples of an epoch.
+
+    Its measure of examples is what it takes to say how many batches there are; measures can be added.
+    """
+
+    def batches(self, examples: Iterable[Example], encode: Encode, order: Order, left_out: int) -> Iterator[list[Row]]:
+        """The rows of each batch of an epoch, without the first `left_out` batches."""
+
+    def number(self, measure: Any) -> int:
+        """How many batches an epoch has."""
+
+    def largest(self, measure: Any) -> int:
+        """How many examples the largest batch may have."""
+
+    def divided(self, count: int) -> Self:
+        """The batching that makes the count-th part of each batch."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Rows:
+class RowBatching:
     """Batches of `size` examples. A pool of examples is sorted by length and cut into batches.
 
     The pool's batches come in random order if the data is shuffled.
@@ -29,7 +52,7 @@ class Rows:
 
     size: int
 
-    def batches(self, examples, encode, order, left_out):
+    def batches(self, examples: Iterable[Example], encode: Encode, order: Order, left_out: int) -> Iterator[list[Row]]:
         for pool in chunked(examples, POOL * self.size):
             starts = order.permuted(range(0, len(pool), self.size))
             if left_out < len(starts):
@@ -38,11 +61,13 @@ class Rows:
                     yield rows[start : start + self.size]
             left_out = max(left_out - len(starts), 0)
 
-    def number(self, count):
-        """Batches of so many examples."""
-        return int(-(-count // self.size))
+    def number(self, count: int) -> int:
+        return -(-count // self.size)
 
-    def divided(self, count):
+    def largest(self, count: int) -> int:
+        return min(count, self.size)
+
+    def divided(self, count: int) -> Self:
         if self.size % count:
             raise InputError(
                 f"batch_size must be a multiple of the number of workers, {count}, where whole files are divided among "
@@ -52,7 +77,7 @@ class Rows:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tokens:
+class TokenBatching:
     """Batches of at most `size` tokens, padding included, or of one example that is longer.
 
     Examples of like length are gathered in a bucket until they are a batch. How many batches an epoch has depends on
@@ -66,11 +91,11 @@ class Tokens:
     size: int
     longest: int
 
-    def batches(self, examples, encode, order, left_out):
+    def batches(self, examples: Iterable[Example], encode: Encode, order: Order, left_out: int) -> Iterator[list[Row]]:
         rows = itertools.chain.from_iterable(map(encode, chunked(examples)))
         return itertools.islice(self._filled(rows), left_out, None)
 
-    def _filled(self, rows):
+    def _filled(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
         """The rows of each bucket when it is full; at the end those of the others, the shortest first."""
         longest, sizes = zip(*self._buckets(), strict=True)
         buckets = [[] for _ in sizes]
@@ -82,22 +107,25 @@ class Tokens:
                 buckets[number] = []
         yield from filter(None, buckets)
 
-    def number(self, lengths):
-        """Batches of examples of which `lengths[n]` have length n."""
+    def number(self, lengths: np.ndarray) -> int:
+        """How many batches there are of examples of which `lengths[n]` have length n."""
         found, above = 0, 0
         for longest, rows in self._buckets():
             found += -(-int(np.sum(lengths[above : longest + 1])) // rows)
             above = longest + 1
         return found
 
-    def divided(self, count):
+    def largest(self, lengths: np.ndarray) -> int:
+        return int(np.sum(lengths))
+
+    def divided(self, count: int) -> Self:
         if self.size < count:
             raise InputError(
                 f"batch_tokens must be at least the number of workers, {count}. Received: batch_tokens={self.size}"
             )
         return dataclasses.replace(self, size=self.size // count)
 
-    def _buckets(self):
+    def _buckets(self) -> list[tuple[int, int]]:
         """(longest length, rows of a batch) of each bucket."""
         longest, buckets = 1, []
         while True:
@@ -108,12 +136,12 @@ class Tokens:
             longest = int(np.ceil(longest * GROWTH))
 
 
-def lengths_of(row):
-    """Those of its sequences, of the last one first: of a pair by target, then by source."""
+def lengths_of(row: Row) -> tuple[int, ...]:
+    """The lengths of the sequences of a row, of the last one first: of a pair by target, then by source."""
     return tuple(len(array) for array in reversed(row) if array.ndim)
 
 
-def split(tensor):
+def unstacked(tensor: tf.Tensor | tf.RaggedTensor) -> list[np.ndarray]:
     """A tensor, ragged or not -> the array of each row."""
     if not isinstance(tensor, tf.RaggedTensor):
         return list(tensor.numpy())
@@ -121,7 +149,7 @@ def split(tensor):
     return [values[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def stacked(arrays):
+def stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """The arrays of all rows as one; sequences are padded with zeros, and one step long at least."""
     if not arrays[0].ndim:
         return np.array(arrays)

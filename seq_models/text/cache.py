@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from seq_models.files import write_whole
+from seq_models.text.example_types import Example
 
 VERSION = 2  # of what is computed: another one makes all that is kept outdated
 
 
-def remembered(examples, question, compute):
+def remembered(examples: Iterable[Example], question: list, compute: Callable[[], Any]) -> Any:
     """`compute()`, or what it gave when the same question was asked of the same files.
 
     A file is the same if its path, size and time of the last change are: reading 2 GB for a hash of its contents would
@@ -34,8 +37,8 @@ def remembered(examples, question, compute):
     return kept[0]
 
 
-def _read(path):
-    """What is kept in a file, a list of one; None if there is no file or it is damaged."""
+def _read(path: Path) -> list | None:
+    """The contents of a file, a list of one; None if there is no file or it is damaged."""
     try:
         digest, _, text = path.read_text("utf-8").partition("\n")
     except (OSError, UnicodeDecodeError):
@@ -43,9 +46,9 @@ def _read(path):
     return json.loads(text) if digest == _digest(text) else None
 
 
-def _write(path, text):
+def _write(path: Path, text: str) -> None:
     write_whole(path, f"{_digest(text)}\n{text}")
 
 
-def _digest(text):
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

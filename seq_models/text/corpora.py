@@ -5,17 +5,10 @@ import math
 from typing import NamedTuple
 
 from seq_models.text import grammar
+from seq_models.text.example_types import EXAMPLE_TYPES, Example
 from seq_models.text.grammar import Sentence, log_probability, sample
 
 __all__ = ["Corpus", "Sentence", "load", "log_probability", "sample"]
-
-# What an example of each task is.
-EXAMPLES = {
-    "language-model": lambda sentence: sentence.text,
-    "labeler": lambda sentence: (sentence.text.split(), sentence.tags),
-    "classifier": lambda sentence: (sentence.text, sentence.sentiment),
-    "encoder-decoder": lambda sentence: (sentence.text, sentence.translation),
-}
 
 
 class Corpus(NamedTuple):
@@ -36,11 +29,24 @@ def load(task: str, train_size: int = 12_000, held_out_size: int = 1_000, seed: 
 
     Raises ValueError for another task.
     """
-    if task not in EXAMPLES:
-        raise ValueError(f"Expected one of {', '.join(map(repr, EXAMPLES))} for the task. Received: task={task!r}")
+    if task not in EXAMPLE_TYPES:
+        raise ValueError(f"Expected one of {', '.join(map(repr, EXAMPLE_TYPES))} for the task. Received: task={task!r}")
     splits = draw_splits({"train": train_size, "valid": held_out_size, "test": held_out_size}, seed)
-    examples = {name: [EXAMPLES[task](sentence) for sentence in sentences] for name, sentences in splits.items()}
+    examples = {name: [example_of(sentence, task) for sentence in sentences] for name, sentences in splits.items()}
     return Corpus(**examples, lowest_perplexity=perplexity(splits["test"]) if task == "language-model" else None)
+
+
+def example_of(sentence: Sentence, task: str) -> Example:
+    """A sentence of the grammar as an example of a task."""
+    values = {
+        "text": sentence.text,
+        "label": sentence.sentiment,
+        "tokens": sentence.text.split(),
+        "tags": sentence.tags,
+        "source": sentence.text,
+        "target": sentence.translation,
+    }
+    return EXAMPLE_TYPES[task].from_fields(values)
 
 
 def draw_splits(sizes: dict[str, int], seed: int) -> dict[str, list[Sentence]]:

@@ -1,6 +1,6 @@
 """What is wrong with this data, before a model is trained on it.
 
-Every check is a function from the items of a corpus to the warnings it has, each one sentence; `_TASKS` says which
+Every check is a function from the items of a corpus to the warnings it has, each one sentence; `_CHECKS` says which
 checks a task has. Reading stops at what no reader can make sense of; a check warns of what trains, but badly.
 """
 
@@ -11,7 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 from seq_models.errors import InputError
-from seq_models.text.readers import Example
+from seq_models.text.example_types import EXAMPLE_TYPES, Example, Text
+from seq_models.text.examples import located
 
 RARE_LABEL = 5  # a label with fewer examples is rare
 DOMINANT_SHARE = 0.95
@@ -36,15 +37,12 @@ class Report(NamedTuple):
         return format_report(self)
 
 
-Text = str | tuple[str, ...]  # a text that came as tokens stays tokens
-
-
 class _Item(NamedTuple):
     """An example as the checks see it: one or two texts, and labels if the task has them."""
 
     place: str
     texts: tuple[Text, ...]
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...]
 
 
 Check = Callable[[list[_Item]], Iterator[str]]
@@ -71,14 +69,18 @@ def inspect_examples(examples: Iterable[Example], task: str) -> Report:
         >>> report.warnings[0]
         '1 example repeats an earlier one (example 3).'
     """
-    if task not in _TASKS:
-        raise ValueError(f"task: expected one of {', '.join(_TASKS)}. Received: {task!r}")
-    kind = _TASKS[task]
-    items = [_item(kind, example, place) for example, place in _located(examples)]
+    if task not in EXAMPLE_TYPES:
+        raise ValueError(f"task: expected one of {', '.join(EXAMPLE_TYPES)}. Received: {task!r}")
+    kind = EXAMPLE_TYPES[task]
+    items = []
+    for example, place in located(examples):
+        if problem := kind.problem(example):
+            raise InputError(f"{place}: {problem}")
+        items.append(_Item(place, kind.texts(example), kind.labels(example)))
     if not items:
         raise InputError(f"examples: expected at least one example. Received: {examples!r}")
     labels = _label_counts(items) if kind.has_labels else None
-    warnings = [warning for check in kind.checks for warning in check(items)]
+    warnings = [warning for check in _CHECKS[task] for warning in check(items)]
     return Report(_counts(items), labels, warnings)
 
 
@@ -109,49 +111,6 @@ def _label_lines(labels: Counter[str]) -> Iterator[str]:
         yield f"  {label:<13} {number:>12,} {number / total:>7.1%}"
     if len(labels) > _SHOWN_LABELS:
         yield f"  and {len(labels) - _SHOWN_LABELS:,} more"
-
-
-# From examples to items
-
-
-def _located(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
-    if hasattr(examples, "located"):
-        yield from examples.located()
-    else:
-        for number, example in enumerate(examples, start=1):
-            yield example, f"example {number}"
-
-
-def _item(kind: "_Task", example: Example, place: str) -> _Item:
-    item = kind.item(example, place)
-    if item is None:
-        raise InputError(f"{place}: expected {kind.form}. Received: {repr(example)[:60]}")
-    return item
-
-
-def _is_text_pair(example: Example) -> bool:
-    return isinstance(example, tuple) and len(example) == 2 and all(isinstance(part, str) for part in example)
-
-
-def _sentence(example: Example, place: str) -> _Item | None:
-    return _Item(place, (example,)) if isinstance(example, str) else None
-
-
-def _labelled_text(example: Example, place: str) -> _Item | None:
-    return _Item(place, (example[0],), (example[1],)) if _is_text_pair(example) else None
-
-
-def _translation(example: Example, place: str) -> _Item | None:
-    return _Item(place, example) if _is_text_pair(example) else None
-
-
-def _labelled_tokens(example: Example, place: str) -> _Item | None:
-    if not isinstance(example, tuple) or len(example) != 2:
-        return None
-    if not all(isinstance(part, list | tuple) for part in example) or len(example[0]) != len(example[1]):
-        return None
-    tokens, tags = map(tuple, example)
-    return _Item(place, (tokens,), tags)
 
 
 # Counts
@@ -342,37 +301,12 @@ def _no_whitespace(items: list[_Item]) -> Iterator[str]:
             yield f'Most {name}s have no whitespace inside: use the tokenizer "words" or "chars" {places}.'
 
 
-# Tasks
-
-
-class _Task(NamedTuple):
-    form: str
-    item: Callable[[Example, str], _Item | None]
-    has_labels: bool
-    checks: tuple[Check, ...]
-
-
 _TEXT_CHECKS: tuple[Check, ...] = (_duplicates, _long_examples, _control_characters, _replacement_characters)
 _LABEL_CHECKS: tuple[Check, ...] = (_contradictions, _rare_labels, _dominant_label)
 
-_TASKS = {
-    "language-model": _Task("a sentence, a string", _sentence, False, (*_TEXT_CHECKS, _no_whitespace)),
-    "labeler": _Task(
-        "a list of tokens and a list of as many tags",
-        _labelled_tokens,
-        True,
-        (*_TEXT_CHECKS, *_LABEL_CHECKS, _invalid_bio),
-    ),
-    "classifier": _Task(
-        "a text and a label, two strings",
-        _labelled_text,
-        True,
-        (*_TEXT_CHECKS, *_LABEL_CHECKS, _too_many_labels, _no_whitespace),
-    ),
-    "encoder-decoder": _Task(
-        "a source and a target, two strings",
-        _translation,
-        False,
-        (*_TEXT_CHECKS, _copies, _length_ratios, _no_whitespace),
-    ),
+_CHECKS = {
+    "language-model": (*_TEXT_CHECKS, _no_whitespace),
+    "labeler": (*_TEXT_CHECKS, *_LABEL_CHECKS, _invalid_bio),
+    "classifier": (*_TEXT_CHECKS, *_LABEL_CHECKS, _too_many_labels, _no_whitespace),
+    "encoder-decoder": (*_TEXT_CHECKS, _copies, _length_ratios, _no_whitespace),
 }

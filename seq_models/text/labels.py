@@ -1,5 +1,7 @@
 """Labels and their numbers."""
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 
 
@@ -10,17 +12,17 @@ class Labels:
         names: The labels, none twice.
     """
 
-    def __init__(self, names):
+    def __init__(self, names: Iterable[str]):
         self.names = list(names)
         self._known = set(self.names)
         with tf.init_scope():  # outside of any graph that may be under construction
             keys, numbers = tf.constant(self.names, tf.string), tf.range(len(self.names))
             self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, numbers), -1)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def problem(self, names):
+    def problem(self, names: Iterable[str]) -> str | None:
         """What is wrong with labels of an example, a sentence, or None."""
         for name in names:
             if name not in self._known:
@@ -28,10 +30,10 @@ class Labels:
                 return f"A label must be one of those seen in training: {known}. Received: {name!r}"
         return None
 
-    def ids(self, names):
+    def ids(self, names: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
         """Numbers of a tensor of strings."""
         return self.table.lookup(names)
 
-    def lookup(self, ids):
+    def lookup(self, ids: tf.Tensor) -> tf.Tensor:
         """Labels of a tensor of numbers."""
         return tf.gather(tf.constant(self.names), ids)

@@ -2,7 +2,9 @@
 
 import contextlib
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import tensorflow as tf
 
@@ -21,7 +23,7 @@ class Vocabulary:
         InputError: If the special tokens are not where they belong or a token comes twice.
     """
 
-    def __init__(self, tokens):
+    def __init__(self, tokens: Iterable[str]):
         self.tokens = list(tokens)
         if tuple(self.tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
             raise InputError(f"A vocabulary must start with {SPECIAL_TOKENS}. Received: {self.tokens[:4]}")
@@ -35,18 +37,18 @@ class Vocabulary:
             )
 
     @classmethod
-    def from_counts(cls, counts, size=None, min_count=1):
+    def from_counts(cls, counts: Mapping[str, int], size: int | None = None, min_count: int = 1) -> Self:
         """The most frequent tokens: at most `size` with the special ones, each seen `min_count` times or more."""
         counts = {token: count for token, count in counts.items() if count >= min_count and token not in SPECIAL_TOKENS}
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
         return cls([*SPECIAL_TOKENS, *ranked[: None if size is None else max(size - len(SPECIAL_TOKENS), 0)]])
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | Path) -> Self:
         """Reads a file of one token a line."""
         return cls(Path(path).read_text("utf-8").removesuffix("\n").split("\n"))
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Writes one token a line.
 
         Raises:
@@ -58,7 +60,7 @@ class Vocabulary:
         Path(path).write_text("\n".join(self.tokens) + "\n", "utf-8")
 
     @contextlib.contextmanager
-    def kept_in(self, path):
+    def kept_in(self, path: str | Path) -> Iterator[None]:
         """Within it, the tables are those of a file, which a SavedModel takes with it: the graph holds no token."""
         memory = self.tables
         self.save(path)
@@ -78,10 +80,10 @@ class Vocabulary:
             tf.lookup.StaticHashTable(tokens, SPECIAL_TOKENS[UNKNOWN]),
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.tokens)
 
-    def ids(self, tokens):
+    def ids(self, tokens: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
         """Ids of a tensor of strings of any shape, ragged or not; unknown tokens get the id of `<unk>`.
 
         A text cannot name padding, start or end: a token written like one of them is unknown.
@@ -93,12 +95,12 @@ class Vocabulary:
 
         return tf.ragged.map_flat_values(ids, tokens)
 
-    def lookup(self, ids):
+    def lookup(self, ids: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
         """Tokens of a tensor of ids of any shape, ragged or not."""
         return self.tables[1].lookup(tf.cast(ids, tf.int64))
 
 
-def without_control(logits):
+def without_control(logits: tf.Tensor) -> tf.Tensor:
     """Logits (B, V) of a text to write: padding, `<unk>` and `<s>` cannot be chosen."""
     forbidden = tf.constant([True, True, True, False])
     rest = tf.zeros([tf.shape(logits)[-1] - len(SPECIAL_TOKENS)], tf.bool)

@@ -1,0 +1,210 @@
+"""From examples to a `tf.data.Dataset` of batches, the same ones in every process that asks for the same epoch.
+
+Batches are made in Python, from arrays; only the encoding of many texts at once is a graph, built once. Graphs inside
+of `tf.data` are optimized anew whenever an epoch begins, and the training waits for that.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from seq_models.errors import InputError
+from seq_models.text.batching import Batching, RowBatching, TokenBatching, lengths_of
+from seq_models.text.cache import remembered
+from seq_models.text.codec import chunked
+from seq_models.text.example_types import Example
+from seq_models.text.examples import located
+from seq_models.text.preprocessors import Batch, Preprocessor
+from seq_models.text.progress import watched
+from seq_models.text.shuffling import AsGiven, Order, Parts, Shuffled
+
+BATCH_SIZE = 64  # examples, where neither they nor tokens are given
+AHEAD = 8  # batches that are made while the model trains
+
+
+class Position:
+    """Where in the data a training is.
+
+    A dataset reads it whenever an iteration begins, so that a training which was killed goes on where it was.
+
+    Args:
+        epoch: Number of the epoch, from 0; the order of the examples follows from it and the seed.
+        batches: Number of batches to leave out at the start of this epoch.
+    """
+
+    def __init__(self, epoch: int = 0, batches: int = 0):
+        self.epoch, self.batches = epoch, batches
+
+    def next(self) -> tuple[int, int]:
+        """Returns (epoch, batches), and moves on to the start of the next epoch."""
+        here = self.epoch, self.batches
+        self.epoch, self.batches = self.epoch + 1, 0
+        return here
+
+
+def make_dataset(
+    preprocessor: Preprocessor,
+    examples: Iterable[Example],
+    batch_size: int | None = None,
+    shuffle: bool = False,
+    seed: int = 0,
+    batch_tokens: int | None = None,
+    position: Position | None = None,
+    share: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
+    """A `tf.data.Dataset` of batches of examples of like length; each iteration over it is an epoch.
+
+    An epoch is a function of the examples, the arguments and the number of the epoch. The attribute `batches_in_epoch`
+    of the dataset is the number of its batches, the same in every epoch and for every worker.
+
+    Args:
+        preprocessor: Encodes the examples.
+        examples: An iterable that can be read again and again; files are read by turns if they are shuffled.
+        batch_size: Examples in a batch; 64 if `batch_tokens` is not given either.
+        shuffle: Whether to shuffle the examples, anew in every epoch.
+        seed: Of the shuffling.
+        batch_tokens: Instead of `batch_size`: tokens in a batch at most, padding included; of the longer side of a
+            pair. An example that is longer is a batch by itself.
+        position: The epoch and the batch to begin with. Without one, the first of the first epoch.
+        share: (index, count) of the worker that the dataset is for. If there are at least `count` files, each
+            worker reads files of its own and makes batches of a count-th of the size, empty ones when its
+            files have ended; else each takes every count-th row of the same batches, which may be none.
+    Returns:
+        Batches (inputs, targets, weights), padded with zeros.
+    Raises:
+        InputError: If there is no example, or none for a worker, or one is not what the task needs; with file and
+            line if they are known.
+        ValueError: If an argument is not what it should be.
+    """
+    _check_arguments(batch_size, batch_tokens, share)
+    counts = check_examples(preprocessor, examples)
+    if batch_tokens is None:
+        own = _share(_parts(examples), RowBatching(batch_size or BATCH_SIZE), counts, *share)
+    else:
+        lengths = count_lengths(preprocessor, examples)
+        own = _share(_parts(examples), TokenBatching(batch_tokens, lengths.shape[1] - 1), lengths, *share)
+    begin = position or Position()
+
+    def epoch() -> Iterator[Batch]:
+        number, left_out = begin.next()
+        yield from _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+
+    options = tf.data.Options()
+    options.autotune.enabled = False  # with it the end of every epoch waits for the tuner's next wake-up
+    options.deterministic = True
+    dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
+    dataset = dataset.prefetch(AHEAD).with_options(options)
+    if position is None:  # an epoch that begins at a position may be shorter
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(own.batches + own.empty))
+    dataset.batches_in_epoch = own.batches + own.empty
+    return dataset
+
+
+class _Share(NamedTuple):
+    """What one worker does of an epoch."""
+
+    parts: Parts  # that it reads
+    batching: Batching
+    rows: slice  # of each batch
+    batches: int  # that its parts give
+    empty: int  # batches without any row that follow them, until the last worker has ended
+
+
+def _share(parts: Parts, batching: Batching, measures: Sequence, index: int, workers: int) -> _Share:
+    """Whole files for each worker if there are enough, else some rows of each batch.
+
+    Args:
+        measures: Of each part what `batching` takes to say how many batches there are.
+    """
+    if 1 < workers <= len(parts):
+        batching = batching.divided(workers)
+        numbers = [batching.number(sum(measures[worker::workers])) for worker in range(workers)]
+        return _Share(parts[index::workers], batching, slice(None), numbers[index], max(numbers) - numbers[index])
+    largest = batching.largest(sum(measures))
+    if largest < workers:
+        raise InputError(
+            f"There must be an example for each worker. Received: {workers} workers, {largest} examples in a batch"
+        )
+    return _Share(parts, batching, slice(index, None, workers), batching.number(sum(measures)), 0)
+
+
+def _epoch(preprocessor: Preprocessor, own: _Share, order: Order, left_out: int) -> Iterator[Batch]:
+    """The batches of an epoch, without the first `left_out`."""
+    for rows in own.batching.batches(order.examples(own.parts), preprocessor.rows, order, left_out):
+        yield tf.nest.map_structure(lambda array: array[own.rows], preprocessor.stack(rows))
+    nothing = tf.nest.map_structure(_without_rows, preprocessor.spec)
+    for _ in range(min(own.empty, own.batches + own.empty - left_out)):
+        yield nothing
+
+
+def _without_rows(spec: tf.TensorSpec) -> np.ndarray:
+    """The array of no row at all; a sequence in it has one step."""
+    return np.zeros([0] + [1] * (spec.shape.rank - 1), spec.dtype.as_numpy_dtype)
+
+
+def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> list[int]:
+    """Counts the examples of each part, and says what is wrong with them before training and not in the middle.
+
+    Returns:
+        A number for each file, or one for all examples if they come from no file.
+    Raises:
+        InputError: If there is no example, or one is not what the preprocessor takes; names its place.
+    """
+    labels = [] if preprocessor.labels is None else [preprocessor.labels.names]
+
+    def count(part: Iterable[Example]) -> int:
+        number = 0
+        for example, place in watched(located(part), "checking examples"):
+            number += 1
+            problem = preprocessor.problem(example)
+            if problem:
+                raise InputError(f"{place}: {problem}")
+        if number == 0:
+            raise InputError("There must be at least one example. Received: none")
+        return number
+
+    question = ["check", type(preprocessor).__name__, labels]
+    return remembered(examples, question, lambda: list(map(count, _parts(examples))))
+
+
+def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> np.ndarray:
+    """How many examples of each part have n tokens, the end token included, of the longer side of a pair.
+
+    Returns:
+        Integers (parts, longest + 1).
+    """
+
+    def count(part: Iterable[Example]) -> list[int]:
+        counts = Counter()
+        for chunk in watched(chunked(part), "measuring examples"):
+            counts.update(max(lengths_of(row)) for row in preprocessor.rows(chunk))
+        return [counts[length] for length in range(max(counts) + 1)]
+
+    question = ["lengths", type(preprocessor).__name__, preprocessor.get_config()]
+    found = remembered(examples, question, lambda: list(map(count, _parts(examples))))
+    counts = np.zeros((len(found), max(map(len, found))), int)
+    for row, lengths in zip(counts, found, strict=True):
+        row[: len(lengths)] = lengths
+    return counts
+
+
+def _parts(examples: Iterable[Example]) -> Parts:
+    """The files of the examples, or all of them as one."""
+    return getattr(examples, "parts", (examples,))
+
+
+def _check_arguments(batch_size: int | None, batch_tokens: int | None, share: tuple[int, int]) -> None:
+    if batch_size is not None and batch_tokens is not None:
+        raise ValueError(
+            "There must be batch_size or batch_tokens, not both. "
+            f"Received: batch_size={batch_size!r}, batch_tokens={batch_tokens!r}"
+        )
+    for name, value in (("batch_size", batch_size), ("batch_tokens", batch_tokens)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a positive integer. Received: {name}={value!r}")
+    index, workers = share
+    if not 0 <= index < workers:
+        raise ValueError(f"share must be (index, count) with 0 <= index < count. Received: share={share!r}")

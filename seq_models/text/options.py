@@ -1,0 +1,30 @@
+"""Options of the text: how it is cut into tokens, and which tokens have an id."""
+
+from dataclasses import dataclass
+
+from seq_models.options import Options, option
+from seq_models.text.tokenizers import TOKENIZERS
+from seq_models.text.vocabulary import SPECIAL_TOKENS
+
+
+@dataclass(frozen=True)
+class TextOptions(Options):
+    """Options of a preprocessor. Errors: see `Options`."""
+
+    tokenizer: str = option("words", "what cuts texts into tokens", choices=TOKENIZERS)
+    vocabulary_size: int | None = option(
+        None,
+        "tokens with an id at most, the special ones included; None for all, or 8,000 word pieces",
+        at_least=len(SPECIAL_TOKENS),
+    )
+    min_count: int = option(1, "how often a token must be seen to get an id", at_least=1)
+    lowercase: bool = option(False, "fold texts to lower case first")
+    max_length: int = option(512, "tokens of a text at most, the end token included; the rest is cut off", at_least=2)
+
+
+@dataclass(frozen=True)
+class LabelerTextOptions(TextOptions):
+    """Options of a labeler's preprocessor: a token stays whole, for it has one label."""
+
+    tokenizer: str = option("words", "what cuts texts into tokens", choices=[n for n in TOKENIZERS if n != "wordpiece"])
+    characters: bool = option(True, "read words character by character, too")
