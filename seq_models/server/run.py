@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import threading
+from argparse import Namespace
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,22 +14,22 @@ import grpc
 import tensorflow as tf
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow.core.protobuf import config_pb2
+from tensorflow.core.protobuf.config_pb2 import ConfigProto
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-from tensorflow_serving.config import model_server_config_pb2
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from seq_models.errors import InputError
+from seq_models.exports import warmup
+from seq_models.exports.versions import versions_in
 from seq_models.server.batching import Batcher
-from seq_models.server.config import read_batching, read_models, read_monitoring
-from seq_models.server.grpc_service import Messages, ModelService, PredictionService
+from seq_models.server.config import config_of, configs_in, read_batching, read_configs, read_monitoring
+from seq_models.server.grpc_service import Messages, ModelService, PredictionService, question_of
 from seq_models.server.metrics import Metrics
 from seq_models.server.models import Models
 from seq_models.server.rest import RestApi
 from seq_models.server.servable import Servable
-from seq_models.server.service import Service
+from seq_models.server.service import Entrypoint, Service, fitted
 from seq_models.server.status import RequestError
-from seq_models.server.versions import models_in, versions_in
-from seq_models.server.warm_up import warm_up
 
 GRACE = 5  # seconds that requests have to end when the server does
 LOG = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Server:
         InputError: On entry, if a model cannot be loaded, a file is malformed or a port is in use.
     """
 
-    def __init__(self, options):
+    def __init__(self, options: Namespace):
         self._options = options
         self._ends = []  # what to do at the end, the last first
         self.port = None
@@ -100,7 +101,7 @@ class Server:
                     new = Path(path).read_text("utf-8")
                     if new != text:
                         text = new
-                        models.set(read_models(path))
+                        models.set(read_configs(path))
                 except (OSError, UnicodeDecodeError, InputError, RequestError) as error:
                     LOG.warning("%s is not used: %s", path, error)
 
@@ -158,7 +159,8 @@ class Server:
         limits = [("grpc.max_receive_message_length", options.max_request_bytes), ("grpc.so_reuseport", 0)]
         server = grpc.aio.server(interceptors=[Messages()], options=[*limits, ("grpc.max_send_message_length", -1)])
         pool = ThreadPoolExecutor(options.grpc_max_threads, "grpc")
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service, pool), server)
+        predictions = PredictionService(service, Entrypoint("GRPC", pool))
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service.models), server)
         if options.enable_grpc_healthcheck_service:
             health_pb2_grpc.add_HealthServicer_to_server(await _health(), server)
@@ -177,12 +179,13 @@ class Server:
     @contextlib.asynccontextmanager
     async def _rest(self, service, rest_socket, metrics_path):
         pool = ThreadPoolExecutor(self._options.rest_api_num_threads, "rest")
+        entrypoint = Entrypoint("REST", pool, self._options.rest_api_timeout_in_ms)
         config = uvicorn.Config(
-            RestApi(service, pool, self._options, metrics_path),
+            RestApi(service, entrypoint, self._options, metrics_path).application(),
             log_config=None,
             access_log=False,
             lifespan="off",
-            http="httptools",
+            http=HttpToolsProtocol,
             ws="none",
             server_header=False,
             proxy_headers=False,
@@ -212,13 +215,13 @@ async def _health():
 
 
 def _configs(options):
-    """The `ModelConfig`s that the flags ask for, each with a version on the disk."""
+    """The models that the flags ask for, each with a version on the disk."""
     if options.model_config_file:
-        configs = read_models(options.model_config_file)
+        configs = read_configs(options.model_config_file)
     elif options.model_base:
-        configs = [_config(name, path) for name, path in models_in(options.model_base).items()]
+        configs = configs_in(options.model_base)
     else:
-        configs = [_config(options.model_name, options.model_base_path)]
+        configs = [config_of(options.model_name, options.model_base_path)]
     for config in configs:
         # TensorFlow Serving would wait for a version to come; who starts a server by hand has mistyped.
         if not Path(config.base_path).is_dir():
@@ -229,12 +232,8 @@ def _configs(options):
     return configs
 
 
-def _config(name, path):
-    return model_server_config_pb2.ModelConfig(name=name, base_path=str(path), model_platform="tensorflow")
-
-
 def _loader(options):
-    config = config_pb2.ConfigProto(
+    config = ConfigProto(
         intra_op_parallelism_threads=options.tensorflow_intra_op_parallelism,
         inter_op_parallelism_threads=options.tensorflow_inter_op_parallelism,
         gpu_options={"allow_growth": True},  # or else one server would take the whole device
@@ -244,7 +243,7 @@ def _loader(options):
         servable = Servable(path, number, config)
         if options.enable_model_warmup:
             try:
-                warm_up(servable, path, (0, options.rest_api_timeout_in_ms))  # as gRPC and REST will run it
+                _warm_up(servable, path, (0, options.rest_api_timeout_in_ms))  # as gRPC and REST will run it
             except BaseException:
                 servable.close()
                 raise
@@ -253,13 +252,21 @@ def _loader(options):
     return load
 
 
-def serve(options):
+def _warm_up(servable, path, timeouts_in_ms):
+    """Runs the warm-up requests of a version, with each limit of time: for each the engine prepares anew."""
+    for request in warmup.read(path):
+        run = fitted(servable, question_of(request))
+        for timeout_in_ms in timeouts_in_ms:
+            servable.run(*run, timeout_in_ms)
+
+
+def serve(options: Namespace) -> None:
     """Runs a server until SIGTERM or SIGINT.
 
     Args:
         options: Of `parse_flags`.
     Raises:
-        InputError: As of `Server`.
+        InputError: See `Server`.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("seq_models").setLevel(logging.INFO)

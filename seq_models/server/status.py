@@ -1,5 +1,6 @@
 """How a request fails: a code of gRPC, a sentence, and what HTTP calls that code."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -42,13 +43,13 @@ class RequestError(Exception):
         self.message = message
 
 
-def invalid(message):
+def invalid(message: str) -> RequestError:
     """The commonest error: the request itself is wrong."""
     return RequestError(StatusCode.INVALID_ARGUMENT, message)
 
 
 @contextmanager
-def errors_of_tensorflow():
+def errors_of_tensorflow() -> Iterator[None]:
     """Within it, an error of TensorFlow's C++ side is a RequestError with its code and its text.
 
     Raises:
