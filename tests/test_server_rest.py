@@ -12,6 +12,8 @@ import requests
 from ovmsclient import make_http_client
 from server_fixtures import ask, get, model_base, post, running
 
+from seq_models.server.servable import Servable
+
 LABELLED = """
 model_config_list {
   config { name: "hpt" base_path: "%s/hpt" model_platform: "tensorflow" version_labels { key: "stable" value: 123 } }
@@ -174,6 +176,8 @@ def test_a_mistake_has_its_sentence(server, path, body, status, error):
         (8, "GET", "/v1/models/nope", 404, "Could not find any versions of model nope"),
         (11, "GET", "/v1/models/nope/metadata", 404, "Servable not found for request: Latest(nope)"),
         (12, "GET", "/v1/models", 400, "Missing model name in request."),
+        (13, "GET", "/v1/models/", 400, "Malformed request: GET /v1/models/"),
+        (13, "GET", "/v1/models/hpt/", 400, "Malformed request: GET /v1/models/hpt/"),
         (13, "GET", "/v1/models/hpt:predict", 400, "Malformed request: GET /v1/models/hpt:predict"),
         (13, "GET", "/v1/foo", 400, "Malformed request: GET /v1/foo"),
         (13, "PUT", "/v1/models/hpt", 400, "Malformed request: PUT /v1/models/hpt"),
@@ -401,6 +405,25 @@ def test_a_ragged_output_cannot_be_served(server):
 def test_a_text_output_that_is_no_text_leaves_the_reply_readable(server):
     body = {"signature_name": "string", "instances": [{"b64": "Yf9i"}]}
     assert post(server, "kinds:predict", body) == (200, {"predictions": ["a\ufffdb"]})
+
+
+def test_a_fault_of_the_server_is_its_own(server, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Servable, "run", broken)
+        assert post(server, "hpt:predict", {"instances": [1]}) == (500, {"error": "Internal error"})
+    assert post(server, "hpt:predict", {"instances": [1]})[0] == 200
+
+
+def test_a_client_that_goes_away_is_no_fault(server, caplog):
+    with socket.create_connection(("127.0.0.1", server.rest_api_port), timeout=10) as client:
+        client.sendall(b"POST /v1/models/hpt:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        time.sleep(0.1)
+    time.sleep(0.1)
+    assert post(server, "hpt:predict", {"instances": [1]})[0] == 200
+    assert "Traceback" not in caplog.text
 
 
 def test_a_connection_answers_many_requests(server):

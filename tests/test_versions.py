@@ -134,6 +134,9 @@ def test_a_version_that_is_there_is_refused(tmp_path, name):
     check_new(tmp_path)
     with pytest.raises(ValueError, match="must be new"):
         check_new(tmp_path, 2)
+    (tmp_path / "3").write_text("no directory, but its name is taken")
+    with pytest.raises(ValueError, match="must be new"):
+        check_new(tmp_path, 3)
 
 
 def test_a_file_is_no_place_for_versions(tmp_path):

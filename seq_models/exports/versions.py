@@ -11,7 +11,7 @@ LARGEST = 2**63 - 1  # TensorFlow Serving reads 64 bits
 
 
 def is_number(name: str) -> bool:
-    """Whether a name is a version's: digits of ASCII, within 64 bits."""
+    """True for the name of a version: digits of ASCII, within 64 bits."""
     return name.isascii() and name.isdecimal() and int(name) <= LARGEST
 
 

@@ -151,7 +151,7 @@ def _rows_of(inputs):
 
 
 def _run(batch):
-    """What each request of a batch gets: a list of arrays."""
+    """Runs a batch; gives each of its requests a list of arrays."""
     ends = [0, *itertools.accumulate(_rows_of(inputs) for inputs, _ in batch.tasks)]
     joined = {alias: np.concatenate([inputs[alias] for inputs, _ in batch.tasks]) for alias in batch.tasks[0][0]}
     arrays = batch.run(joined)

@@ -1,6 +1,7 @@
-"""What a server is to have: its models, from a file or a directory, and the parameters of batching and monitoring."""
+"""The configuration of a server: models from flags, a file or a directory; parameters of batching and monitoring."""
 
 import re
+from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +27,42 @@ _MESSAGES = {
 }
 
 
+def configured_models(options: Namespace) -> list[ModelConfig]:
+    """The models that the flags ask for, each with a version on the disk.
+
+    Raises:
+        InputError: If there are none, or a version is missing.
+    """
+    if options.model_config_file:
+        configs = read_configs(options.model_config_file)
+    elif options.model_base:
+        configs = _configs_in(options.model_base)
+    else:
+        configs = [_config(options.model_name, options.model_base_path)]
+    for config in configs:
+        # TensorFlow Serving would wait for a version to come; who starts a server by hand has mistyped.
+        if not Path(config.base_path).is_dir():
+            raise InputError(f"The base path of {config.name} must be a directory. Received: {config.base_path}")
+        if not versions_in(config.base_path):
+            problem = "must hold versions, directories with a number for a name"
+            raise InputError(f"The base path of {config.name} {problem}. Received: {config.base_path}, without any")
+    return configs
+
+
+def _configs_in(base):
+    """The models of a directory: each sub-directory that has versions."""
+    if not Path(base).is_dir():
+        raise InputError(f"--model_base must be a directory of models. Received: {base}, which is not there")
+    found = [_config(path.name, path) for path in sorted(Path(base).iterdir()) if versions_in(path)]
+    if not found:
+        raise InputError(f"--model_base must be a directory with NAME/1 in it. Received: {base}, which has no model")
+    return found
+
+
+def _config(name, path):
+    return ModelConfig(name=name, base_path=str(path), model_platform="tensorflow")
+
+
 def read_configs(path: str | Path) -> list[ModelConfig]:
     """The models of a `ModelServerConfig` in a text file.
 
@@ -37,25 +74,6 @@ def read_configs(path: str | Path) -> list[ModelConfig]:
         raise InputError(f"{path} must hold a model_config_list with models. Received: none")
     check_models(models, path)
     return list(models)
-
-
-def configs_in(base: str | Path) -> list[ModelConfig]:
-    """The models of a directory: each sub-directory that has versions.
-
-    Raises:
-        InputError: If there are none.
-    """
-    if not Path(base).is_dir():
-        raise InputError(f"--model_base must be a directory of models. Received: {base}, which is not there")
-    found = [config_of(path.name, path) for path in sorted(Path(base).iterdir()) if versions_in(path)]
-    if not found:
-        raise InputError(f"--model_base must be a directory with NAME/1 in it. Received: {base}, which has no model")
-    return found
-
-
-def config_of(name: str, base_path: str | Path) -> ModelConfig:
-    """The configuration of a model, of which the latest version is to be served."""
-    return ModelConfig(name=name, base_path=str(base_path), model_platform="tensorflow")
 
 
 def check_models(models: Iterable[ModelConfig], source: str | Path) -> None:

@@ -3,13 +3,16 @@
 import asyncio
 import functools
 import logging
+from collections.abc import Awaitable, Callable
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc import StatusCode
+from grpc import HandlerCallDetails, RpcMethodHandler, StatusCode
+from grpc.aio import ServicerContext
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataResponse
-from tensorflow_serving.apis.model_management_pb2 import ReloadConfigResponse
+from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, GetModelMetadataResponse
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
@@ -37,11 +40,13 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._service = service
         self._entrypoint = entrypoint
 
-    async def Predict(self, request, context):
+    async def Predict(self, request: PredictRequest, context: ServicerContext) -> PredictResponse:
         """Runs a signature on tensors."""
         return await _answered(context, self._predict(request))
 
-    async def GetModelMetadata(self, request, context):
+    async def GetModelMetadata(
+        self, request: GetModelMetadataRequest, context: ServicerContext
+    ) -> GetModelMetadataResponse:
         """Tells the signatures of a model."""
         return await _answered(context, self._metadata(request))
 
@@ -98,11 +103,13 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, models: Models):
         self._models = models
 
-    async def GetModelStatus(self, request, context):
+    async def GetModelStatus(self, request: GetModelStatusRequest, context: ServicerContext) -> GetModelStatusResponse:
         """Tells the states of a model's versions."""
         return await _answered(context, self._status(request))
 
-    async def HandleReloadConfigRequest(self, request, context):
+    async def HandleReloadConfigRequest(
+        self, request: ReloadConfigRequest, context: ServicerContext
+    ) -> ReloadConfigResponse:
         """Makes the models those of the request and no others."""
         return await _answered(context, asyncio.to_thread(self._reload, request))
 
@@ -128,7 +135,11 @@ class Messages(grpc.aio.ServerInterceptor):
     def __init__(self):
         self._of_bytes = functools.cache(_of_bytes)  # as long as the server lives: a handler holds all its models
 
-    async def intercept_service(self, continuation, handler_call_details):
+    async def intercept_service(
+        self,
+        continuation: Callable[[HandlerCallDetails], Awaitable[RpcMethodHandler]],
+        handler_call_details: HandlerCallDetails,
+    ) -> RpcMethodHandler:
         """The handler of a call."""
         handler = await continuation(handler_call_details)
         return handler and self._of_bytes(handler)
@@ -164,7 +175,7 @@ def _which(request):
 
 
 async def _answered(context, answer):
-    """What is awaited; what that raises ends the call with a status."""
+    """Awaits an answer; an error ends the call with a status."""
     try:
         return await answer
     except RequestError as error:

@@ -99,7 +99,7 @@ def _add_value(column, place, row):
 
 
 class _Place:
-    """Within it, an error says in which element of `instances` it is."""
+    """Lets an error within it say in which element of `instances` it is."""
 
     def __init__(self, place):
         self.place = place

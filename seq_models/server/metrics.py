@@ -1,4 +1,4 @@
-"""What the server counts, under the names of TensorFlow Serving's metrics."""
+"""Counters of requests and of their time, under the names of TensorFlow Serving's metrics."""
 
 from grpc import StatusCode
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -45,7 +45,7 @@ class Metrics:
         self._runtime.labels(model, "Predict", "TF1").observe(seconds * 1e6)
 
     def page(self) -> bytes:
-        """What Prometheus reads."""
+        """All figures, as Prometheus reads them."""
         lines = generate_latest(self._registry).decode("utf-8").splitlines()
         kept = [line for line in lines if "_created" not in line.partition("{")[0]]  # TensorFlow Serving has none
         text = "\n".join(kept) + "\n"

@@ -247,7 +247,7 @@ def _asked(config):
 
 
 def _fingerprint(path):
-    """What changes when a directory's files do: their paths, sizes and times."""
+    """Paths, sizes and times of the files in a directory: another value when they change."""
     found = []
     for file in sorted(path.rglob("*")):
         try:

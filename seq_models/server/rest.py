@@ -86,7 +86,7 @@ class RestApi:
         self._metrics_path = metrics_path
 
     def application(self) -> Starlette:
-        """All of it as one ASGI application."""
+        """The endpoints as an ASGI application."""
         routes = [
             *(_Route(f"{place}:predict", self._predict, ["POST"]) for place in PLACES),
             *(_Route(place, self._status, ["GET"]) for place in PLACES),

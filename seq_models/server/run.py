@@ -9,26 +9,24 @@ import threading
 from argparse import Namespace
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import grpc
 import tensorflow as tf
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow.core.protobuf.config_pb2 import ConfigProto
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from seq_models.errors import InputError
-from seq_models.exports import warmup
-from seq_models.exports.versions import versions_in
 from seq_models.server.batching import Batcher
-from seq_models.server.config import config_of, configs_in, read_batching, read_configs, read_monitoring
-from seq_models.server.grpc_service import Messages, ModelService, PredictionService, question_of
+from seq_models.server.config import configured_models, read_batching, read_configs, read_monitoring
+from seq_models.server.grpc_service import Messages, ModelService, PredictionService
+from seq_models.server.loading import loader
 from seq_models.server.metrics import Metrics
 from seq_models.server.models import Models
 from seq_models.server.rest import RestApi
-from seq_models.server.servable import Servable
-from seq_models.server.service import Entrypoint, Service, fitted
+from seq_models.server.service import Entrypoint, Service
 from seq_models.server.status import RequestError
 
 GRACE = 5  # seconds that requests have to end when the server does
@@ -49,10 +47,10 @@ class Server:
     def __init__(self, options: Namespace):
         self._options = options
         self._ends = []  # what to do at the end, the last first
-        self.port = None
-        self.rest_api_port = None
+        self.port: int | None = None
+        self.rest_api_port: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:
@@ -60,7 +58,7 @@ class Server:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self._stop()
 
     def _stop(self):
@@ -70,7 +68,7 @@ class Server:
     def _start(self):
         options = self._options
         metrics_path = read_monitoring(options.monitoring_config_file) if options.monitoring_config_file else None
-        configs = _configs(options)
+        configs = configured_models(options)
         rest_socket = self._claim("--rest_api_port", options.rest_api_port)
         if options.port:  # to know now: to load models takes long
             self._claim("--port", options.port).close()
@@ -79,7 +77,7 @@ class Server:
 
     def _load(self, configs):
         options = self._options
-        models = Models(_loader(options), options.allow_version_labels_for_unavailable_models)
+        models = Models(loader(options), options.allow_version_labels_for_unavailable_models)
         self._ends.append(models.stop)
         try:
             models.set(configs)
@@ -212,52 +210,6 @@ async def _health():
     for name in ("", "ModelService", "PredictionService"):
         await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     return servicer
-
-
-def _configs(options):
-    """The models that the flags ask for, each with a version on the disk."""
-    if options.model_config_file:
-        configs = read_configs(options.model_config_file)
-    elif options.model_base:
-        configs = configs_in(options.model_base)
-    else:
-        configs = [config_of(options.model_name, options.model_base_path)]
-    for config in configs:
-        # TensorFlow Serving would wait for a version to come; who starts a server by hand has mistyped.
-        if not Path(config.base_path).is_dir():
-            raise InputError(f"The base path of {config.name} must be a directory. Received: {config.base_path}")
-        if not versions_in(config.base_path):
-            problem = "must hold versions, directories with a number for a name"
-            raise InputError(f"The base path of {config.name} {problem}. Received: {config.base_path}, without any")
-    return configs
-
-
-def _loader(options):
-    config = ConfigProto(
-        intra_op_parallelism_threads=options.tensorflow_intra_op_parallelism,
-        inter_op_parallelism_threads=options.tensorflow_inter_op_parallelism,
-        gpu_options={"allow_growth": True},  # or else one server would take the whole device
-    )
-
-    def load(path, number):
-        servable = Servable(path, number, config)
-        if options.enable_model_warmup:
-            try:
-                _warm_up(servable, path, (0, options.rest_api_timeout_in_ms))  # as gRPC and REST will run it
-            except BaseException:
-                servable.close()
-                raise
-        return servable
-
-    return load
-
-
-def _warm_up(servable, path, timeouts_in_ms):
-    """Runs the warm-up requests of a version, with each limit of time: for each the engine prepares anew."""
-    for request in warmup.read(path):
-        run = fitted(servable, question_of(request))
-        for timeout_in_ms in timeouts_in_ms:
-            servable.run(*run, timeout_in_ms)
 
 
 def serve(options: Namespace) -> None:

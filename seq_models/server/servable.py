@@ -22,7 +22,7 @@ class TensorSpec(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """What can be asked of a model; inputs and outputs by alias, in the order of their names."""
+    """A way to ask a model; inputs and outputs by alias, in the order of their names."""
 
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]

@@ -34,7 +34,7 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a version says to a question."""
+    """The outputs of a signature, and which version gave them."""
 
     version: int
     signature_name: str
@@ -108,7 +108,7 @@ class Service:
 
 
 def fitted(servable: Servable, question: Question) -> tuple[Signature, dict[str, np.ndarray], list[str]]:
-    """What a servable has to run for a question: the first three arguments of `Servable.run`.
+    """Checks a question against its signature; gives the first three arguments of `Servable.run`.
 
     Raises:
         RequestError: If the question does not fit the signature.

@@ -50,7 +50,7 @@ def invalid(message: str) -> RequestError:
 
 @contextmanager
 def errors_of_tensorflow() -> Iterator[None]:
-    """Within it, an error of TensorFlow's C++ side is a RequestError with its code and its text.
+    """Lets an error of TensorFlow's C++ side within it be a RequestError with its code and its text.
 
     Raises:
         RequestError: In place of a `tf.errors.OpError`.
