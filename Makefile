@@ -44,7 +44,7 @@ clean:
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,serve]"
 	touch $(INSTALLED)
 
 $(BACKENDS_INSTALLED): pyproject.toml constraints-backends.txt
@@ -57,5 +57,5 @@ $(BACKENDS_INSTALLED): pyproject.toml constraints-backends.txt
 $(TF221_INSTALLED): pyproject.toml constraints-tf221.txt
 	$(PYTHON) -m venv $(TF221)
 	$(TF221)/bin/python -m pip install --quiet --upgrade pip
-	$(TF221)/bin/python -m pip install --quiet --constraint constraints-tf221.txt --editable ".[test]"
+	$(TF221)/bin/python -m pip install --quiet --constraint constraints-tf221.txt --editable ".[test,serve]"
 	touch $(TF221_INSTALLED)

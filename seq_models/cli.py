@@ -250,8 +250,13 @@ def _export(options):
 
 
 def _serve(options):
-    from seq_models.server import parse_flags, serve
+    from seq_models.errors import InputError
 
+    try:
+        from seq_models.server import parse_flags, serve
+    except ModuleNotFoundError as error:
+        problem = 'seq-models serve must have its extra, pip install "seq_models[serve]"'
+        raise InputError(f"{problem}. Received: {error}") from error
     serve(parse_flags(options.flags))
 
 

@@ -188,38 +188,11 @@ def test_check_58_status(stubs):
     fails(stubs[1].GetModelStatus, empty, StatusCode.INVALID_ARGUMENT, "Missing ModelSpec")
 
 
-def example(x):
-    return tf.train.Example(features={"feature": {"x": {"float_list": {"value": [x]}}}})
-
-
-def test_check_59_examples(stubs):
-    message = classification_pb2.ClassificationRequest()
-    message.model_spec.name, message.model_spec.signature_name = "hpt", "classify_x_to_y"
-    message.input.example_list.examples.append(example(2.0))
-    response = stubs[0].Classify(message)
-    assert response.result.classifications[0].classes[0].score == 3.0
-    assert response.model_spec.signature_name == "classify_x_to_y"
-    message = regression_pb2.RegressionRequest()
-    message.model_spec.name, message.model_spec.signature_name = "hpt", "regress_x_to_y"
-    fails(stubs[0].Regress, message, StatusCode.INVALID_ARGUMENT, "Input is empty.")
-    message.input.example_list_with_context.context.CopyFrom(example(80.0))
-    message.input.example_list_with_context.examples.add()
-    assert stubs[0].Regress(message).result.regressions[0].value == 42.0
-
-
-def test_check_59_several_signatures(stubs):
-    message = inference_pb2.MultiInferenceRequest()
-    message.input.example_list.examples.append(example(2.0))
-    fails(stubs[0].MultiInference, message, StatusCode.INVALID_ARGUMENT, "at least one task")
-    for kind in ("classify", "regress"):
-        task = message.tasks.add(method_name=f"tensorflow/serving/{kind}")
-        task.model_spec.name, task.model_spec.signature_name = "hpt", f"{kind}_x_to_y"
-    first, second = stubs[0].MultiInference(message).results
-    assert first.classification_result.classifications[0].classes[0].score == 3.0
-    assert second.regression_result.regressions[0].value == 3.0
-    assert second.model_spec.signature_name == "regress_x_to_y"
-    message.tasks[1].CopyFrom(message.tasks[0])
-    fails(stubs[0].MultiInference, message, StatusCode.INVALID_ARGUMENT, "Duplicate evaluation of signature")
+def test_check_59_what_the_server_has_not_got_is_not_implemented(stubs):
+    text = "Method not implemented"
+    fails(stubs[0].Classify, classification_pb2.ClassificationRequest(), StatusCode.UNIMPLEMENTED, text)
+    fails(stubs[0].Regress, regression_pb2.RegressionRequest(), StatusCode.UNIMPLEMENTED, text)
+    fails(stubs[0].MultiInference, inference_pb2.MultiInferenceRequest(), StatusCode.UNIMPLEMENTED, text)
 
 
 def reload_request(**models):

@@ -21,11 +21,10 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 from seq_models import cli
 from seq_models.errors import InputError
 from seq_models.server import Server, parse_flags
-from seq_models.server.config import read_batching, read_models, read_monitoring
+from seq_models.server.config import read_batching, read_configs, read_monitoring
 from seq_models.server.models import Models, State
 from seq_models.server.servable import Servable
 from seq_models.server.status import RequestError
-from seq_models.server.versions import versions_in
 
 
 def add_version(base, number, factor):
@@ -299,9 +298,13 @@ SESSION_RUN = prediction_log_pb2.PredictionLog(session_run_log=prediction_log_pb
     ("records", "error"),
     [
         pytest.param([record(alias="zz")], "input tensor alias not found", id="check-69-bad-request"),
-        pytest.param([b"\xff"], "Failed to parse warmup record", id="check-69-no-log"),
-        pytest.param([SESSION_RUN.SerializeToString()], "Unsupported log_type", id="check-69-session-run"),
-        pytest.param([record()] * 1001, "exceeds the maximum", id="check-69-too-many"),
+        pytest.param([b"\xff"], "must hold PredictionLog records", id="check-69-no-log"),
+        pytest.param(
+            [SESSION_RUN.SerializeToString()],
+            "must hold requests to predict only. Received: a session_run_log",
+            id="check-69-session-run",
+        ),
+        pytest.param([record()] * 1001, "must hold at most 1000 requests", id="check-69-too-many"),
         pytest.param(None, "corrupted record", id="check-69-damaged"),
     ],
 )
@@ -353,13 +356,6 @@ def test_every_subdirectory_with_versions_is_a_model(tmp_path):
         assert get(server, "/empty")[0] == 404
 
 
-def test_the_names_of_versions(tmp_path):
-    for name in ("1", "0002", "20", str(2**63), "٣", "+5", "1.0", ".tmp-3"):
-        (tmp_path / name).mkdir()
-    assert {number: path.name for number, path in versions_in(tmp_path).items()} == {1: "1", 2: "0002", 20: "20"}
-    assert versions_in(tmp_path / "nowhere") == {}
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -367,7 +363,7 @@ def test_the_names_of_versions(tmp_path):
         (["--model_base_path={0}/empty"], "must hold versions"),
         (["--model_base={0}/nowhere"], "--model_base must be a directory of models"),
         (["--model_base={0}/empty"], "which has no model"),
-        (["--model_config_file={0}/nowhere"], "must be a tensorflow.serving.ModelServerConfig"),
+        (["--model_config_file={0}/nowhere"], "must be a ModelServerConfig of TensorFlow Serving"),
         (["--model_config_file={0}/malformed"], "Error parsing text-format tensorflow.serving.ModelServerConfig"),
         (["--model_config_file={0}/blank"], "must hold a model_config_list with models"),
         (["--model_config_file={0}/elsewhere"], "must be a directory. Received: /nowhere/at/all"),
@@ -439,10 +435,14 @@ def test_configuration_files(tmp_path):
     ):
         file.write_text(text, "utf-8")
         assert read_monitoring(file) == path
+    for path in ("x", "/{x}"):
+        file.write_text(f'prometheus_config {{ enable: true path: "{path}" }}', "utf-8")
+        with pytest.raises(InputError, match="must have a path that starts with /"):
+            read_monitoring(file)
     twice = 'config { name: "m" base_path: "/a" } '
     file.write_text(f"model_config_list {{ {twice * 2} }}", "utf-8")
     with pytest.raises(InputError, match="a name of its own"):
-        read_models(file)
+        read_configs(file)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from seq_models.exports import versions
-from seq_models.exports.versions import publish, versions_of
+from seq_models.exports.versions import check_new, publish, versions_in
 
 FILES = {f"part-{number}": bytes([number]) * 20_000 for number in range(20)}
 
@@ -32,7 +32,7 @@ def broken(base):
     """Versions that are not whole: what a server must never see."""
     return [
         number
-        for number in versions_of(base)
+        for number in versions_in(base)
         if {path.name: path.read_bytes() for path in (base / str(number)).iterdir()} != FILES
     ]
 
@@ -46,7 +46,7 @@ def test_makers_at_the_same_time_get_versions_of_their_own(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert versions_of(tmp_path) == list(range(1, 9))
+    assert list(versions_in(tmp_path)) == list(range(1, 9))
     assert sorted((tmp_path / "manifests" / f"{n}.json").read_text() for n in range(1, 9)) == list("01234567")
 
 
@@ -76,10 +76,10 @@ def test_a_version_is_whole_or_not_there_however_its_maker_dies(tmp_path):
     over.set()
     watcher.join()
     assert found == []
-    done = len(versions_of(tmp_path))
+    done = len(versions_in(tmp_path))
     assert 10 <= done < 100  # the undisturbed ones are there, and not all the others
     make_and_publish(tmp_path, "last")
-    assert len(versions_of(tmp_path)) == done + 1
+    assert len(versions_in(tmp_path)) == done + 1
     assert broken(tmp_path) == []
 
 
@@ -96,7 +96,53 @@ def test_a_version_that_was_copied_there_is_not_written_over(tmp_path, monkeypat
     monkeypatch.setattr(versions, "_next", lambda _: next(calls, 2))
     assert publish(make(tmp_path, "a"), tmp_path, "{}").name == "2"
     assert list((tmp_path / "1").iterdir()) == []
+    assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["2.json"]  # 1 was not made, it has none
     shutil.rmtree(tmp_path / "2")
+
+
+NO_NUMBERS = ["٣", "+5", "1.0", "v9", "-4", ".tmp-3", str(2**63)]
+
+
+def test_the_versions_of_a_directory(tmp_path):
+    for name in ("1", "0002", "20", *NO_NUMBERS):
+        (tmp_path / name).mkdir()
+    (tmp_path / "77").write_text("no directory")
+    assert versions_in(tmp_path) == {1: tmp_path / "1", 2: tmp_path / "0002", 20: tmp_path / "20"}
+    assert versions_in(tmp_path / "nowhere") == {}
+
+
+def test_the_next_version_is_above_all_numbers_and_above_nothing_else(tmp_path):
+    for name in ("1", *NO_NUMBERS):
+        (tmp_path / name).mkdir()
+    assert publish(make(tmp_path, "a"), tmp_path, "{}").name == "2"
+    (tmp_path / "manifests" / "٧.json").touch()
+    assert publish(make(tmp_path, "b"), tmp_path, "{}").name == "3"
+    (tmp_path / "77").write_text("no directory, but its name is taken")
+    assert publish(make(tmp_path, "c"), tmp_path, "{}").name == "78"
+
+
+@pytest.mark.parametrize("version", [0, -1, "2", 1.5])
+def test_a_version_is_a_positive_integer(tmp_path, version):
+    with pytest.raises(ValueError, match="must be a positive integer"):
+        check_new(tmp_path, version)
+
+
+@pytest.mark.parametrize("name", ["2", "0002"])
+def test_a_version_that_is_there_is_refused(tmp_path, name):
+    (tmp_path / name).mkdir()
+    check_new(tmp_path, 1)
+    check_new(tmp_path)
+    with pytest.raises(ValueError, match="must be new"):
+        check_new(tmp_path, 2)
+    (tmp_path / "3").write_text("no directory, but its name is taken")
+    with pytest.raises(ValueError, match="must be new"):
+        check_new(tmp_path, 3)
+
+
+def test_a_file_is_no_place_for_versions(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="must be a directory for versions"):
+        check_new(tmp_path / "file")
 
 
 def test_a_version_that_somebody_else_makes_meanwhile_is_refused(tmp_path):

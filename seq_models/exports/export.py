@@ -13,7 +13,7 @@ from seq_models.exports.cases import cases_of
 from seq_models.exports.form import serving_form
 from seq_models.exports.gate import Process, check
 from seq_models.exports.manifest import manifest_of
-from seq_models.exports.versions import publish, versions_of
+from seq_models.exports.versions import check_new, publish
 
 
 def export(model, base, version=None):
@@ -34,7 +34,7 @@ def export(model, base, version=None):
         ExportRefused: If the export does not pass the gate; says what is wrong.
     """
     base = Path(base)
-    versions_of(base, version)  # an error now, and not after the work
+    check_new(base, version)  # an error now, and not after the work
     base.mkdir(parents=True, exist_ok=True)
     aside = base / f".tmp-{uuid.uuid4().hex}"  # on the same file system, and no version to a server
     try:

@@ -7,17 +7,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from seq_models.errors import ExportRefused
 from seq_models.exports import warmup
 from seq_models.exports.audit import audit
-from seq_models.exports.requests import read_answers, request, write_records
+from seq_models.exports.records import predict_request, read_answers, write_records
 
 REPLAY = Path(__file__).with_name("replay.py")  # importing it would forbid Keras
-MOST = 1000  # warm-up requests
 LIMIT = 600  # seconds of the process that answers
 ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the model
 
@@ -43,7 +40,7 @@ def check(path, cases=(), process=None):
         raise ExportRefused(f"{path} must be a SavedModel. Received: {error}") from error
     if problems:
         raise ExportRefused(problems[0])
-    requests = [*recorded(path), *(request(case.signature, case.inputs) for case in cases)]
+    requests = [*warmup.read(path), *(predict_request(case.signature, case.inputs) for case in cases)]
     with process or Process() as process:
         answers = process.answers(path, requests)
     for message, answer in zip(requests, answers, strict=True):
@@ -92,18 +89,6 @@ class Process:
                 last = (errors.strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
                 raise ExportRefused(f"{path} must answer in a process of its own. Received: {last}")
             return read_answers(answers)
-
-
-def recorded(path):
-    """The warm-up requests of a SavedModel; none if it has no file of them."""
-    file = Path(path) / warmup.FILE
-    if not file.exists():
-        return []
-    records = tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
-    requests = [PredictionLog.FromString(record).predict_log.request for record in records]
-    if len(requests) > MOST:
-        raise ExportRefused(f"{file} must hold at most {MOST} requests. Received: {len(requests)}")
-    return requests
 
 
 def check_text(signature, answer):

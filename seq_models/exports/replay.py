@@ -9,6 +9,7 @@ The v1 loader and `Session` are what TensorFlow Serving runs. REQUESTS holds `Pr
 import json
 import os
 import sys
+from collections.abc import Mapping
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,7 +20,8 @@ import tensorflow_text  # noqa: E402, F401  its operations, which a server has, 
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse  # noqa: E402
 
 
-def main(model, requests, answers):
+def main(model: str, requests: str, answers: str) -> None:
+    """Answers the requests of one file into another."""
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
         signatures = tf.compat.v1.saved_model.load(session, ["serve"], model).signature_def
@@ -32,8 +34,8 @@ def main(model, requests, answers):
                 sys.exit(f"request {number} to {request.model_spec.signature_name}: {error.message.splitlines()[0]}")
 
 
-def answer(session, signatures, request):
-    """A `PredictResponse`."""
+def answer(session: tf.compat.v1.Session, signatures: Mapping, request: PredictRequest) -> PredictResponse:
+    """Runs the signature that a request names."""
     signature = signatures[request.model_spec.signature_name]
     feed = {signature.inputs[name].name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
     fetched = session.run({name: info.name for name, info in signature.outputs.items()}, feed)

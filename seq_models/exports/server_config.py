@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from seq_models.errors import InputError
@@ -20,7 +21,7 @@ num_batch_threads { value: 2 }
 MONITORING = 'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n'
 
 
-def check_name(name):
+def check_name(name: str) -> None:
     """Refuses a name that cannot be a directory and a part of an address.
 
     Raises:
@@ -30,7 +31,7 @@ def check_name(name):
         raise InputError(f"The name of a model must be letters, digits, _, - and . only. Received: {name!r}")
 
 
-def write_server_config(base, name):
+def write_server_config(base: str | Path, name: str) -> None:
     """Makes `models.config` name a model, and writes `batching.config` and `monitoring.config` if they are not there.
 
     What the files hold already stays, with the labels and policies that somebody gave the models.
@@ -53,13 +54,26 @@ def write_server_config(base, name):
             write_whole(base / file, text)
 
 
-def read_models(path):
-    """The `ModelServerConfig` of a file.
+def read_models(path: str | Path) -> ModelServerConfig:
+    """The models of a file.
 
     Raises:
-        InputError: If it cannot be read.
+        InputError: If it cannot be read or is malformed.
     """
+    return read_message(path, ModelServerConfig())
+
+
+def read_message(path: str | Path, message: Message) -> Message:
+    """Fills a message of TensorFlow Serving from a text file, and returns it.
+
+    Raises:
+        InputError: If the file cannot be read or is malformed.
+    """
+    kind = message.DESCRIPTOR
     try:
-        return text_format.Parse(path.read_text("utf-8"), ModelServerConfig())
+        return text_format.Parse(Path(path).read_text("utf-8"), message)
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise InputError(f"{path} must be a ModelServerConfig of TensorFlow Serving. Received: {error}") from error
+        raise InputError(
+            f"{path} must be a {kind.name} of TensorFlow Serving. "
+            f"Received: Error parsing text-format {kind.full_name}: {error}"
+        ) from error

@@ -7,30 +7,52 @@ from seq_models.errors import InputError
 from seq_models.files import flush
 
 MANIFESTS = "manifests"
+LARGEST = 2**63 - 1  # TensorFlow Serving reads 64 bits
 
 
-def versions_of(base, version=None):
-    """The versions in a directory, a sorted list of integers.
+def is_number(name: str) -> bool:
+    """True for the name of a version: digits of ASCII, within 64 bits."""
+    return name.isascii() and name.isdecimal() and int(name) <= LARGEST
+
+
+def versions_in(base: str | Path) -> dict[int, Path]:
+    """The versions of a model.
 
     Args:
-        base: The directory; it need not exist.
-        version: One that is to be made.
+        base: The directory of all its versions; it need not exist.
+    Returns:
+        {number: path}, the numbers rising. A name that is no number is none, such as that of an export still being
+        written.
+    """
+    try:
+        children = sorted(Path(base).iterdir())
+    except OSError:
+        return {}
+    numbers = {}
+    for child in children:
+        if is_number(child.name) and child.is_dir():
+            numbers.setdefault(int(child.name), child)
+    return dict(sorted(numbers.items()))
+
+
+def check_new(base: str | Path, version: int | None = None) -> None:
+    """Refuses a place or a number where no version can be made.
+
     Raises:
         InputError: If `base` is a file, or `version` is no positive integer or there already.
     """
     base = Path(base)
     if base.exists() and not base.is_dir():
         raise InputError(f"{base} must be a directory for versions of a model. Received: a file")
-    if version is not None and (not isinstance(version, int) or version < 1):
+    if version is None:
+        return
+    if not isinstance(version, int) or version < 1:
         raise InputError(f"version must be a positive integer. Received: version={version!r}")
-    names = [path.name for path in base.iterdir()] if base.is_dir() else []
-    found = sorted(int(name) for name in names if name.isascii() and name.isdecimal())
-    if version in found:
+    if version in versions_in(base) or (base / str(version)).exists():
         raise InputError(f"A version must be new, {base / str(version)} is there. Received: version={version}")
-    return found
 
 
-def publish(aside, base, manifest, version=None):
+def publish(aside: Path, base: Path, manifest: str, version: int | None = None) -> Path:
     """Makes a directory a version, by one rename, once all of it is on the disk.
 
     The number is taken by the manifest, a file that one export alone can make; so two exports never share one.
@@ -39,15 +61,15 @@ def publish(aside, base, manifest, version=None):
         aside: The directory, on the file system of `base`.
         base: The directory of all versions.
         manifest: The text of the manifest.
-        version: See `versions_of`.
+        version: A number that is new; by default the one above the highest.
     Returns:
         The path of the version.
     Raises:
-        InputError: See `versions_of`.
+        InputError: See `check_new`.
     """
     number = version or _next(base)
     while not _taken(base, number, manifest):
-        versions_of(base, version)
+        check_new(base, version)
         if version:
             raise InputError(f"A version must be new, its manifest is there. Received: version={version}")
         number = _next(base)
@@ -59,8 +81,8 @@ def publish(aside, base, manifest, version=None):
 
 
 def _next(base):
-    manifests = [int(path.stem) for path in (base / MANIFESTS).glob("*.json") if path.stem.isdecimal()]
-    return max([*versions_of(base), *manifests], default=0) + 1
+    names = [path.name for path in base.iterdir()] + [path.stem for path in (base / MANIFESTS).glob("*.json")]
+    return max((int(name) for name in names if is_number(name)), default=0) + 1
 
 
 def _taken(base, number, manifest):

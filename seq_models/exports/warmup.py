@@ -3,33 +3,63 @@
 TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests`, a file of `PredictionLog` records.
 """
 
+from itertools import islice
 from pathlib import Path
 
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
-from seq_models.exports.requests import request, write_records
+from seq_models.errors import ExportRefused
+from seq_models.exports.records import predict_request, read_records, write_records
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+MOST = 1000  # records that TensorFlow Serving takes
 SIZES = (1, 32)  # rows of a request
 SHORT, LONG = 4, 40  # words of a text
 
 
-def write(model, path):
+def write(model, path: Path) -> None:
     """Writes the records of an export: each signature, one row and many, short texts and long ones."""
     (path / FILE).parent.mkdir()
     write_records(path / FILE, map(_log, requests_of(model)))
 
 
-def requests_of(model):
-    """The `PredictRequest`s, a list."""
+def requests_of(model) -> list[PredictRequest]:
+    """The requests that an export is given."""
     words = [word for text in model.golden for word in text.split()] or ["a"]
     texts = [" ".join((words * length)[:length]) for length in (SHORT, LONG)]
     return [
-        request(name, signature.questions([text.encode()] * size))
+        predict_request(name, signature.questions([text.encode()] * size))
         for name, signature in model.signatures().items()
         for size in SIZES
         for text in texts
     ]
+
+
+def read(path: str | Path) -> list[PredictRequest]:
+    """The requests of a SavedModel; none if it has no file of them.
+
+    Args:
+        path: The directory of the SavedModel.
+    Raises:
+        ExportRefused: If the file is damaged, or holds more than 1000 records or others than requests to predict.
+    """
+    file = Path(path) / FILE
+    if not file.exists():
+        return []
+    try:
+        logs = [PredictionLog.FromString(record) for record in islice(read_records(file), MOST + 1)]
+    except (tf.errors.OpError, DecodeError) as error:
+        raise ExportRefused(f"{file} must hold PredictionLog records. Received: {error}") from error
+    if len(logs) > MOST:
+        raise ExportRefused(f"{file} must hold at most {MOST} requests. Received: more")
+    for log in logs:
+        if log.WhichOneof("log_type") != "predict_log":
+            kind = log.WhichOneof("log_type")
+            raise ExportRefused(f"{file} must hold requests to predict only. Received: a {kind}")
+    return [log.predict_log.request for log in logs]
 
 
 def _log(message):

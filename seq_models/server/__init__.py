@@ -1,5 +1,7 @@
 """A development server that speaks TensorFlow Serving's REST and gRPC API, on the same engine.
 
+It is optional: `pip install "seq_models[serve]"` brings what it needs, and nothing else in the package imports it.
+
 It differs from TensorFlow Serving on purpose where a developer is better off:
 
 - It listens on this machine only unless `--host` says otherwise, and `--rest_api_port` is 8501, not off. The port 0 is
@@ -13,12 +15,13 @@ It differs from TensorFlow Serving on purpose where a developer is better off:
   body must arrive within `--rest_api_timeout_in_ms`.
 - A body that is no UTF-8 is refused; a text output that is none is mended, so that the reply stays JSON.
 - With `--enable_batching`, inputs that differ in their inner dimensions run in other batches and do not fail.
+- What is no JSON is refused in a sentence of our own; of members of the same name the last counts.
 - Requests for models that the server never had are not counted in the metrics.
 - Graphs run in many threads, but requests are read and replies written in one: a very large one keeps others waiting.
 
-It has not got: streaming, session run, TLS, Unix sockets, request logs, remote file
-systems, and of the batching parameters only `max_batch_size`, `batch_timeout_micros`, `max_enqueued_batches` and
-`num_batch_threads`.
+It has not got: Classify, Regress and MultiInference, which take examples of features and not texts (UNIMPLEMENTED, over
+REST 501); streaming, session run, TLS, Unix sockets, request logs, remote file systems; and of the batching parameters
+only `max_batch_size`, `batch_timeout_micros`, `max_enqueued_batches` and `num_batch_threads`.
 """
 
 from seq_models.server.flags import parse_flags

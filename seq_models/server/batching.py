@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from grpc import StatusCode
 
+from seq_models.server.servable import Servable, Signature
 from seq_models.server.status import RequestError, invalid
 
 
@@ -35,7 +37,13 @@ class Batcher:
         num_batch_threads: Batches that run at the same time; None for the number of cores.
     """
 
-    def __init__(self, max_batch_size=1000, batch_timeout_micros=0, max_enqueued_batches=10, num_batch_threads=None):
+    def __init__(
+        self,
+        max_batch_size: int = 1000,
+        batch_timeout_micros: int = 0,
+        max_enqueued_batches: int = 10,
+        num_batch_threads: int | None = None,
+    ):
         self._largest = max_batch_size
         self._wait = batch_timeout_micros / 1e6
         self._most = max_enqueued_batches
@@ -43,12 +51,19 @@ class Batcher:
         self._free = num_batch_threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._free, "batches")
 
-    async def run(self, servable, signature, inputs, outputs, timeout_in_ms=0):
-        """As `Servable.run`, together with other requests.
+    async def run(
+        self,
+        servable: Servable,
+        signature: Signature,
+        inputs: dict[str, np.ndarray],
+        outputs: Sequence[str],
+        timeout_in_ms: int = 0,
+    ) -> list[np.ndarray]:
+        """Runs a part of the graph, together with other requests.
 
         Args:
-            servable: A `Servable`.
-            signature, inputs, outputs, timeout_in_ms: As for its `run`.
+            servable: What runs it.
+            signature, inputs, outputs, timeout_in_ms: See `Servable.run`.
         Returns:
             An array for each of `outputs`: the rows of this request.
         Raises:
@@ -123,7 +138,7 @@ class Batcher:
                 future.set_result(reply)
         self._start()
 
-    def stop(self):
+    def stop(self) -> None:
         """Ends the threads; no request may be waiting."""
         self._pool.shutdown()
 
@@ -136,7 +151,7 @@ def _rows_of(inputs):
 
 
 def _run(batch):
-    """What each request of a batch gets: a list of arrays."""
+    """Runs a batch; gives each of its requests a list of arrays."""
     ends = [0, *itertools.accumulate(_rows_of(inputs) for inputs, _ in batch.tasks)]
     joined = {alias: np.concatenate([inputs[alias] for inputs, _ in batch.tasks]) for alias in batch.tasks[0][0]}
     arrays = batch.run(joined)

@@ -1,11 +1,16 @@
-"""The configuration files of TensorFlow Serving: protos written as text."""
+"""The configuration of a server: models from flags, a file or a directory; parameters of batching and monitoring."""
 
+import re
+from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
-from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
 from seq_models.errors import InputError
+from seq_models.exports.server_config import read_message, read_models
+from seq_models.exports.versions import versions_in
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _TYPES = {"bool": _FIELD.TYPE_BOOL, "string": _FIELD.TYPE_STRING}
@@ -18,32 +23,64 @@ _MESSAGES = {
         "num_batch_threads": "google.protobuf.Int64Value",
     },
     "PrometheusConfig": {"enable": "bool", "path": "string"},
-    "MonitoringConfig": {"prometheus_config": "seq_models.PrometheusConfig"},
+    "MonitoringConfig": {"prometheus_config": "tensorflow.serving.PrometheusConfig"},
 }
 
 
-def read_models(path):
-    """The models of a `ModelServerConfig`.
+def configured_models(options: Namespace) -> list[ModelConfig]:
+    """The models that the flags ask for, each with a version on the disk.
 
-    Args:
-        path: A text file.
-    Returns:
-        A list of `ModelConfig`.
+    Raises:
+        InputError: If there are none, or a version is missing.
+    """
+    if options.model_config_file:
+        configs = read_configs(options.model_config_file)
+    elif options.model_base:
+        configs = _configs_in(options.model_base)
+    else:
+        configs = [_config(options.model_name, options.model_base_path)]
+    for config in configs:
+        # TensorFlow Serving would wait for a version to come; who starts a server by hand has mistyped.
+        if not Path(config.base_path).is_dir():
+            raise InputError(f"The base path of {config.name} must be a directory. Received: {config.base_path}")
+        if not versions_in(config.base_path):
+            problem = "must hold versions, directories with a number for a name"
+            raise InputError(f"The base path of {config.name} {problem}. Received: {config.base_path}, without any")
+    return configs
+
+
+def _configs_in(base):
+    """The models of a directory: each sub-directory that has versions."""
+    if not Path(base).is_dir():
+        raise InputError(f"--model_base must be a directory of models. Received: {base}, which is not there")
+    found = [_config(path.name, path) for path in sorted(Path(base).iterdir()) if versions_in(path)]
+    if not found:
+        raise InputError(f"--model_base must be a directory with NAME/1 in it. Received: {base}, which has no model")
+    return found
+
+
+def _config(name, path):
+    return ModelConfig(name=name, base_path=str(path), model_platform="tensorflow")
+
+
+def read_configs(path: str | Path) -> list[ModelConfig]:
+    """The models of a `ModelServerConfig` in a text file.
+
     Raises:
         InputError: If it cannot be read, is malformed or names no models.
     """
-    config = _read(path, model_server_config_pb2.ModelServerConfig(), "tensorflow.serving.ModelServerConfig")
-    if not config.model_config_list.config:
-        raise InputError(f"{path} must hold a model_config_list with models. Received: {_start(config)}")
-    check_models(config.model_config_list.config, path)
-    return list(config.model_config_list.config)
+    models = read_models(path).model_config_list.config
+    if not models:
+        raise InputError(f"{path} must hold a model_config_list with models. Received: none")
+    check_models(models, path)
+    return list(models)
 
 
-def check_models(models, source):
+def check_models(models: Iterable[ModelConfig], source: str | Path) -> None:
     """Refuses models that this server cannot have.
 
     Args:
-        models: `ModelConfig`s.
+        models: Their configurations.
         source: Where they are from, for the error.
     Raises:
         InputError: If a name is missing or there twice, a path is missing, or a platform is not TensorFlow.
@@ -59,13 +96,13 @@ def check_models(models, source):
         names.add(model.name)
 
 
-def read_batching(path):
-    """The `BatchingParameters` of a text file, as a dictionary of numbers from 1 (from 0 for the time).
+def read_batching(path: str | Path) -> dict[str, int]:
+    """The `BatchingParameters` of a text file: numbers from 1, the time from 0.
 
     Raises:
         InputError: If it cannot be read, is malformed or a number is too small.
     """
-    parameters = _read(path, _message("BatchingParameters")(), "tensorflow.serving.BatchingParameters")
+    parameters = read_message(path, _message("BatchingParameters")())
     numbers = {field.name: value.value for field, value in parameters.ListFields()}
     for name, value in numbers.items():
         if value < (0 if name == "batch_timeout_micros" else 1):
@@ -73,25 +110,16 @@ def read_batching(path):
     return numbers
 
 
-def read_monitoring(path):
-    """Where metrics are served, after a `MonitoringConfig`.
+def read_monitoring(path: str | Path) -> str | None:
+    """Where metrics are served, after the `MonitoringConfig` of a text file; None if they are not.
 
-    Args:
-        path: A text file.
-    Returns:
-        The path of the address, or None if they are not.
     Raises:
-        InputError: If the file cannot be read or is malformed.
+        InputError: If the file cannot be read or is malformed, or the path is none.
     """
-    config = _read(path, _message("MonitoringConfig")(), "tensorflow.serving.MonitoringConfig").prometheus_config
+    config = read_message(path, _message("MonitoringConfig")()).prometheus_config
+    if config.path and not re.fullmatch(r"/[^{}]*", config.path):
+        raise InputError(f"{path} must have a path that starts with / and holds no braces. Received: {config.path}")
     return (config.path or "/monitoring/prometheus/metrics") if config.enable else None
-
-
-def _read(path, message, name):
-    try:
-        return text_format.Parse(Path(path).read_text("utf-8"), message)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise InputError(f"{path} must be a {name}. Received: Error parsing text-format {name}: {error}") from error
 
 
 def _start(message):
@@ -99,11 +127,13 @@ def _start(message):
 
 
 def _message(name):
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"seq_models.{name}"))
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"tensorflow.serving.{name}"))
 
 
 def _pool():
-    file = descriptor_pb2.FileDescriptorProto(name="seq_models/server.proto", package="seq_models", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="seq_models/server.proto", package="tensorflow.serving", syntax="proto3"
+    )
     file.dependency.append("google/protobuf/wrappers.proto")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)

@@ -7,13 +7,9 @@ THREADS = 4 * (os.cpu_count() or 1)
 MEBIBYTE = 2**20
 
 
-def parse_flags(arguments):
-    """The options of a server.
+def parse_flags(arguments: list[str]) -> argparse.Namespace:
+    """The options of a server, for `Server` and `serve`, from the words of a command line.
 
-    Args:
-        arguments: Words of a command line.
-    Returns:
-        A namespace, for `Server` and `serve`.
     Raises:
         SystemExit: If a flag is unknown or its value malformed; after `--help`.
     """

@@ -3,113 +3,119 @@
 import asyncio
 import functools
 import logging
+from collections.abc import Awaitable, Callable
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc import StatusCode
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    model_management_pb2,
-    model_service_pb2_grpc,
-    prediction_service_pb2_grpc,
-)
+from grpc import HandlerCallDetails, RpcMethodHandler, StatusCode
+from grpc.aio import ServicerContext
+from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, GetModelMetadataResponse
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
+from tensorflow_serving.apis.model_pb2 import ModelSpec
+from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
 from seq_models.errors import InputError
 from seq_models.server.config import check_models
-from seq_models.server.inference import (
-    METADATA,
-    check_metadata_fields,
-    classify,
-    metadata_spec,
-    multi_inference,
-    predict,
-    regress,
-    signature_map,
-)
+from seq_models.server.models import Models
+from seq_models.server.proto_tensors import inputs_from_protos, proto_from_array
+from seq_models.server.service import Entrypoint, Question, Service
 from seq_models.server.status import RequestError, invalid
 
+METADATA = "signature_def"
 LONGEST_MESSAGE = 1024
 LOG = logging.getLogger(__name__)
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predictions and what can be asked for.
+    """Predictions and what can be asked for; its other methods are UNIMPLEMENTED.
 
     Args:
-        service: A `Service`.
-        pool: An executor, for the graphs.
+        service: What answers.
+        entrypoint: How it runs graphs for this API.
     """
 
-    def __init__(self, service, pool):
+    def __init__(self, service: Service, entrypoint: Entrypoint):
         self._service = service
-        self._pool = pool
+        self._entrypoint = entrypoint
 
-    async def Predict(self, request, context):
+    async def Predict(self, request: PredictRequest, context: ServicerContext) -> PredictResponse:
         """Runs a signature on tensors."""
-        return await _answered(context, self._infer("Predict", predict, request))
+        return await _answered(context, self._predict(request))
 
-    async def Classify(self, request, context):
-        """Runs a signature on examples, for classes."""
-        return await _answered(context, self._infer("Classify", classify, request))
-
-    async def Regress(self, request, context):
-        """Runs a signature on examples, for numbers."""
-        return await _answered(context, self._infer("Regress", regress, request))
-
-    async def MultiInference(self, request, context):
-        """Runs several signatures on the same examples."""
-        return await _answered(context, self._multi_inference(request))
-
-    async def GetModelMetadata(self, request, context):
-        """The signatures of a model."""
+    async def GetModelMetadata(
+        self, request: GetModelMetadataRequest, context: ServicerContext
+    ) -> GetModelMetadataResponse:
+        """Tells the signatures of a model."""
         return await _answered(context, self._metadata(request))
 
-    async def _infer(self, api, function, request):
-        return await self._run(api, function, request, _spec_of(request))
-
-    async def _multi_inference(self, request):
-        if not request.tasks:
-            raise invalid("Inference request must have at least one task")
-        return await self._run("MultiInference", multi_inference, request, _spec_of(request.tasks[0]))
-
-    async def _run(self, api, function, request, spec):
-        with self._service.counted(spec.name, api, "GRPC"), self._use(spec) as servable:
-            return await function(servable, request, self._service.runner(spec.name, api, self._pool))
-
-    async def _metadata(self, request):
-        spec = _spec_of(request)
-        check_metadata_fields(request)
-        with self._use(spec) as servable:
-            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=metadata_spec(spec.name, servable))
-            response.metadata[METADATA].Pack(signature_map(servable))
+    async def _predict(self, request):
+        question = question_of(request)
+        with self._service.counted(question.model, self._entrypoint):
+            answer = await self._service.predict(question, self._entrypoint)
+            spec = ModelSpec(name=question.model, signature_name=answer.signature_name)
+            spec.version.value = answer.version
+            response = PredictResponse(model_spec=spec)
+            for alias, array in answer.outputs.items():
+                response.outputs[alias].CopyFrom(proto_from_array(array))
             return response
 
-    def _use(self, spec):
-        return self._service.models.use(spec.name, *_which(spec))
+    async def _metadata(self, request):
+        which = _which(request)
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != METADATA:
+                raise invalid(f"Metadata field {field} is not supported")
+        spec, signatures = self._service.metadata(*which)
+        response = GetModelMetadataResponse(model_spec=spec)
+        response.metadata[METADATA].Pack(signatures)
+        return response
+
+
+def question_of(request: PredictRequest) -> Question:
+    """A `PredictRequest` as a question.
+
+    Raises:
+        RequestError: If it names no model.
+    """
+    return Question(
+        *_which(request),
+        request.model_spec.signature_name,
+        lambda signature: inputs_from_protos(request.inputs, signature),
+        _unknown_signature,
+        request.output_filter,
+    )
+
+
+def _unknown_signature(name):
+    return RequestError(StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """The states of models, and which models there are.
 
     Args:
-        models: `Models`.
+        models: The models.
     """
 
-    def __init__(self, models):
+    def __init__(self, models: Models):
         self._models = models
 
-    async def GetModelStatus(self, request, context):
-        """The states of a model's versions."""
+    async def GetModelStatus(self, request: GetModelStatusRequest, context: ServicerContext) -> GetModelStatusResponse:
+        """Tells the states of a model's versions."""
         return await _answered(context, self._status(request))
 
-    async def HandleReloadConfigRequest(self, request, context):
+    async def HandleReloadConfigRequest(
+        self, request: ReloadConfigRequest, context: ServicerContext
+    ) -> ReloadConfigResponse:
         """Makes the models those of the request and no others."""
         return await _answered(context, asyncio.to_thread(self._reload, request))
 
     async def _status(self, request):
-        if not request.HasField("model_spec"):
-            raise invalid("Missing ModelSpec")
-        return self._models.status(request.model_spec.name, _which(request.model_spec)[0])
+        name, version, _ = _which(request)
+        return self._models.status(name, version)
 
     def _reload(self, request):
         if request.config.WhichOneof("config") != "model_config_list":
@@ -120,7 +126,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         except InputError as error:
             raise invalid(str(error)) from error
         self._models.set(configs)
-        return model_management_pb2.ReloadConfigResponse(status={"error_code": 0})
+        return ReloadConfigResponse(status={"error_code": 0})
 
 
 class Messages(grpc.aio.ServerInterceptor):
@@ -129,7 +135,11 @@ class Messages(grpc.aio.ServerInterceptor):
     def __init__(self):
         self._of_bytes = functools.cache(_of_bytes)  # as long as the server lives: a handler holds all its models
 
-    async def intercept_service(self, continuation, handler_call_details):
+    async def intercept_service(
+        self,
+        continuation: Callable[[HandlerCallDetails], Awaitable[RpcMethodHandler]],
+        handler_call_details: HandlerCallDetails,
+    ) -> RpcMethodHandler:
         """The handler of a call."""
         handler = await continuation(handler_call_details)
         return handler and self._of_bytes(handler)
@@ -149,25 +159,23 @@ def _of_bytes(handler):
     return handler._replace(request_deserializer=None, unary_unary=answer)
 
 
-def _spec_of(request):
+def _which(request):
+    """(name, version or None, label or None) of the model that a request names."""
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
-    if not request.model_spec.name:
+    spec = request.model_spec
+    if not spec.name:
         raise invalid("ModelSpec has no name specified.")
-    return request.model_spec
-
-
-def _which(spec):
-    """(version or None, label or None) of a `ModelSpec`."""
     kind = spec.WhichOneof("version_choice")
     return (
+        spec.name,
         spec.version.value if kind == "version" else None,
         spec.version_label if kind == "version_label" else None,
     )
 
 
 async def _answered(context, answer):
-    """What is awaited; what that raises ends the call with a status."""
+    """Awaits an answer; an error ends the call with a status."""
     try:
         return await answer
     except RequestError as error:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from grpc import StatusCode
 
 from seq_models.server.json_text import decimals, quote, shown, type_name
+from seq_models.server.servable import TensorSpec
 from seq_models.server.status import RequestError, invalid
 
 HIGHEST_RANK = 64  # of NumPy
@@ -24,19 +25,17 @@ FLOATS = {tf.float32: np.float32, tf.float64: np.float64}
 WRITABLE = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 
 
-def type_text(dtype):
+def type_text(dtype: tf.DType) -> str:
     """A type as error messages call it."""
     return {tf.float16: "half", tf.float32: "float", tf.float64: "double"}.get(dtype, dtype.name)
 
 
-def inputs_from_json(body, specs):
-    """The inputs of a signature from a request.
+def inputs_from_json(body: dict, specs: dict[str, TensorSpec]) -> dict[str, np.ndarray]:
+    """The inputs of a signature from a request, by alias.
 
     Args:
         body: The members of the request.
-        specs: A `TensorSpec` of each input, by alias.
-    Returns:
-        (arrays by alias, whether they came by row).
+        specs: What each input is, by alias.
     Raises:
         RequestError: If the request does not have these inputs.
     """
@@ -46,17 +45,17 @@ def inputs_from_json(body, specs):
         problem = "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
         raise invalid(f"JSON Value: {shown(body)} {problem}")
     if "inputs" in body:
-        return _from_columns(body["inputs"], specs), False
+        return _from_columns(body["inputs"], specs)
     rows = body["instances"]
     if not isinstance(rows, list):
         raise invalid(f"JSON Value: {shown(body)} Expecting 'instances' to be an list/array")
     if not rows:
         raise invalid(f"JSON Value: {shown(body)} No values in 'instances' array")
-    return _from_rows(rows, specs), True
+    return _from_rows(rows, specs)
 
 
 def _from_columns(value, specs):
-    if isinstance(value, dict) and not is_base64(value):
+    if isinstance(value, dict) and not _is_base64(value):
         for alias in specs:
             if alias not in value:
                 raise invalid(f"Missing named input: {alias} in 'inputs' object.")
@@ -100,7 +99,7 @@ def _add_value(column, place, row):
 
 
 class _Place:
-    """Within it, an error says in which element of `instances` it is."""
+    """Lets an error within it say in which element of `instances` it is."""
 
     def __init__(self, place):
         self.place = place
@@ -203,15 +202,18 @@ def _type_error(value, dtype):
 
 def _string(value):
     if isinstance(value, str):
-        return value.encode("utf-8")
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise invalid("A string must not hold half of a surrogate pair.") from error
     if not isinstance(value, dict):
         raise _type_error(value, tf.string)
-    if not is_base64(value):
+    if not _is_base64(value):
         raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
-    return decode_base64(value["b64"])
+    return _decode_base64(value["b64"])
 
 
-def decode_base64(text):
+def _decode_base64(text):
     """The bytes that a text stands for.
 
     Raises:
@@ -251,23 +253,23 @@ def _unsupported(value, dtype):
     raise RequestError(StatusCode.UNIMPLEMENTED, message)
 
 
-def is_base64(value):
+def _is_base64(value):
     """Whether a JSON value is bytes: an object with the one member b64."""
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def _is_record(value):
-    return isinstance(value, dict) and not is_base64(value)
+    return isinstance(value, dict) and not _is_base64(value)
 
 
-def json_from_outputs(arrays, by_row):
+def json_from_outputs(arrays: dict[str, np.ndarray], by_row: bool) -> str:
     """The reply to a request.
 
     Args:
         arrays: The outputs, by alias.
         by_row: Whether the request had rows.
     Returns:
-        JSON, as a string.
+        A JSON text.
     Raises:
         RequestError: If an output cannot be written.
     """

@@ -1,5 +1,6 @@
-"""What the server counts, under the names of TensorFlow Serving's metrics."""
+"""Counters of requests and of their time, under the names of TensorFlow Serving's metrics."""
 
+from grpc import StatusCode
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 MICROSECONDS = tuple(10 * 1.8**power for power in range(33))
@@ -26,26 +27,25 @@ class Metrics:
             registry=self._registry,
         )
 
-    def count(self, model, api, entrypoint, status, seconds):
-        """Counts a request.
+    def count(self, model: str, entrypoint: str, status: StatusCode, seconds: float) -> None:
+        """Counts a request to predict.
 
         Args:
             model: A name that the server has; a client's inventions would fill the memory.
-            api: What was asked: "Predict", "Classify", …
             entrypoint: "REST" or "GRPC".
-            status: A `grpc.StatusCode`; of requests that failed no time is taken.
+            status: How it ended; of requests that failed no time is taken.
             seconds: How long it took.
         """
         self._requests.labels(model, status.name).inc()
-        if status.value[0] == 0:
-            self._latency.labels(model, api, entrypoint).observe(seconds * 1e6)
+        if status is StatusCode.OK:
+            self._latency.labels(model, "Predict", entrypoint).observe(seconds * 1e6)
 
-    def count_run(self, model, api, seconds):
-        """Counts a run of a graph; arguments as for `count`."""
-        self._runtime.labels(model, api, "TF1").observe(seconds * 1e6)
+    def count_run(self, model: str, seconds: float) -> None:
+        """Counts a run of a graph."""
+        self._runtime.labels(model, "Predict", "TF1").observe(seconds * 1e6)
 
-    def page(self):
-        """What Prometheus reads: bytes."""
+    def page(self) -> bytes:
+        """All figures, as Prometheus reads them."""
         lines = generate_latest(self._registry).decode("utf-8").splitlines()
         kept = [line for line in lines if "_created" not in line.partition("{")[0]]  # TensorFlow Serving has none
         text = "\n".join(kept) + "\n"

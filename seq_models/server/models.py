@@ -2,19 +2,20 @@
 
 import logging
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from grpc import StatusCode
-from tensorflow_serving.apis import get_model_status_pb2
-from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse, ModelVersionStatus
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
+from seq_models.exports.versions import versions_in
 from seq_models.server.servable import Servable
 from seq_models.server.status import RequestError, invalid
-from seq_models.server.versions import asked_versions, fingerprint
 
-State = get_model_status_pb2.ModelVersionStatus.State
+State = ModelVersionStatus.State
 LOG = logging.getLogger(__name__)
 
 
@@ -36,10 +37,10 @@ class Version:
 class Model:
     """A model, with every version that it has had."""
 
-    config: model_server_config_pb2.ModelConfig | None = None  # None once the server is to have it no more
-    versions: dict = field(default_factory=dict)
+    config: ModelConfig | None = None  # None once the server is to have it no more
+    versions: dict[int, Version] = field(default_factory=dict)
 
-    def available(self):
+    def available(self) -> list[int]:
         """The numbers of the versions that answer."""
         return [number for number, version in self.versions.items() if version.state == State.AVAILABLE]
 
@@ -54,7 +55,7 @@ class Models:
         labels_may_be_early: Whether a new label may be that of a version that is not there yet.
     """
 
-    def __init__(self, load, labels_may_be_early=False):
+    def __init__(self, load: Callable[[Path, int], Servable], labels_may_be_early: bool = False):
         self._load_servable = load
         self._labels_may_be_early = labels_may_be_early
         self._models = {}
@@ -62,11 +63,9 @@ class Models:
         self._updating = threading.Lock()  # one change of what is loaded at a time
         self._stopped = threading.Event()
 
-    def set(self, configs):
+    def set(self, configs: Sequence[ModelConfig]) -> None:
         """Makes the models these and no others; returns when they are loaded.
 
-        Args:
-            configs: `ModelConfig`s.
         Raises:
             RequestError: If a label is that of a version which does not answer, or no version of a model can be loaded.
         """
@@ -100,7 +99,7 @@ class Models:
         reason = "; ".join(errors) or f"No versions of servable {name} found under base path {model.config.base_path}"
         return f"servable(s) did not become available: {name}: {reason}"
 
-    def watch(self, seconds):
+    def watch(self, seconds: float) -> None:
         """Looks for new and removed versions in the background, until `stop`.
 
         Args:
@@ -115,7 +114,7 @@ class Models:
 
     def _update(self):
         for model in self._models.values():
-            asked = asked_versions(model.config) if model.config else {}
+            asked = _asked(model.config) if model.config else {}
             for number, path in asked.items():
                 if _needs_loading(model.versions.get(number), path):
                     self._load(model, number, path)
@@ -125,7 +124,7 @@ class Models:
                     self._unload(model.versions[number])
 
     def _load(self, model, number, path):
-        version = Version(model.config.name, number, path, fingerprint(path))
+        version = Version(model.config.name, number, path, _fingerprint(path))
         old = model.versions.get(number)
         replaces = old is not None and old.state == State.AVAILABLE  # the same number, at another base path
         with self._changed:
@@ -165,7 +164,7 @@ class Models:
         )
 
     @contextmanager
-    def use(self, name, number=None, label=None):
+    def use(self, name: str, number: int | None = None, label: str | None = None) -> Iterator[Servable]:
         """The servable that answers a request; it stays open until the end of the `with` block.
 
         Args:
@@ -200,14 +199,9 @@ class Models:
             if version.users == 0 and version.state != State.AVAILABLE:
                 self._changed.notify_all()
 
-    def status(self, name, number=None):
-        """The states of a model's versions, the newest first.
+    def status(self, name: str, number: int | None = None) -> GetModelStatusResponse:
+        """The states of a model's versions, the newest first; with a number, of this version only.
 
-        Args:
-            name: The model's.
-            number: For this version only.
-        Returns:
-            A `GetModelStatusResponse`.
         Raises:
             RequestError: If the model or version is not known.
         """
@@ -218,16 +212,16 @@ class Models:
             if not versions:
                 raise RequestError(StatusCode.NOT_FOUND, f"Could not find any versions of model {name}")
             numbers = sorted(versions, reverse=True) if number is None else [number]
-            response = get_model_status_pb2.GetModelStatusResponse()
+            response = GetModelStatusResponse()
             for each in numbers:
                 _add_status(response, versions[each])
             return response
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         """Whether the server is, or was, to have a model of this name."""
         return name in self._models
 
-    def stop(self):
+    def stop(self) -> None:
         """Closes every model, after the last request in it."""
         self._stopped.set()
         with self._updating, self._changed:
@@ -239,13 +233,38 @@ class Models:
             self._changed.wait_for(lambda: not any(version.servable for version in versions), timeout=30)
 
 
+def _asked(config):
+    """The versions, {number: path}, that a model should have: by its policy the latest, all or specific ones."""
+    found = versions_in(config.base_path)
+    policy = config.model_version_policy
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return found
+    if kind == "specific":
+        return {number: path for number, path in found.items() if number in policy.specific.versions}
+    count = max(policy.latest.num_versions, 1)
+    return dict(list(found.items())[-count:])
+
+
+def _fingerprint(path):
+    """Paths, sizes and times of the files in a directory: another value when they change."""
+    found = []
+    for file in sorted(path.rglob("*")):
+        try:
+            stat = file.stat()
+        except OSError:  # gone meanwhile
+            continue
+        found.append((str(file), stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
+
+
 def _needs_loading(version, path):
     if version is None or version.state == State.UNLOADING:
         return True
     if version.state == State.AVAILABLE:
         return version.path != path
     # A version that failed may have been found while it was still being copied.
-    return version.error is None or version.fingerprint != fingerprint(path)
+    return version.error is None or version.fingerprint != _fingerprint(path)
 
 
 def _labelled(model, label):

@@ -6,29 +6,28 @@ import logging
 import signal
 import socket
 import threading
+from argparse import Namespace
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import grpc
 import tensorflow as tf
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-from tensorflow_serving.config import model_server_config_pb2
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from seq_models.errors import InputError
 from seq_models.server.batching import Batcher
-from seq_models.server.config import read_batching, read_models, read_monitoring
+from seq_models.server.config import configured_models, read_batching, read_configs, read_monitoring
 from seq_models.server.grpc_service import Messages, ModelService, PredictionService
+from seq_models.server.loading import loader
 from seq_models.server.metrics import Metrics
 from seq_models.server.models import Models
 from seq_models.server.rest import RestApi
-from seq_models.server.servable import Servable
-from seq_models.server.service import Service
+from seq_models.server.service import Entrypoint, Service
 from seq_models.server.status import RequestError
-from seq_models.server.versions import models_in, versions_in
-from seq_models.server.warm_up import warm_up
 
 GRACE = 5  # seconds that requests have to end when the server does
 LOG = logging.getLogger(__name__)
@@ -45,13 +44,13 @@ class Server:
         InputError: On entry, if a model cannot be loaded, a file is malformed or a port is in use.
     """
 
-    def __init__(self, options):
+    def __init__(self, options: Namespace):
         self._options = options
         self._ends = []  # what to do at the end, the last first
-        self.port = None
-        self.rest_api_port = None
+        self.port: int | None = None
+        self.rest_api_port: int | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:
@@ -59,7 +58,7 @@ class Server:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self._stop()
 
     def _stop(self):
@@ -69,7 +68,7 @@ class Server:
     def _start(self):
         options = self._options
         metrics_path = read_monitoring(options.monitoring_config_file) if options.monitoring_config_file else None
-        configs = _configs(options)
+        configs = configured_models(options)
         rest_socket = self._claim("--rest_api_port", options.rest_api_port)
         if options.port:  # to know now: to load models takes long
             self._claim("--port", options.port).close()
@@ -78,7 +77,7 @@ class Server:
 
     def _load(self, configs):
         options = self._options
-        models = Models(_loader(options), options.allow_version_labels_for_unavailable_models)
+        models = Models(loader(options), options.allow_version_labels_for_unavailable_models)
         self._ends.append(models.stop)
         try:
             models.set(configs)
@@ -100,7 +99,7 @@ class Server:
                     new = Path(path).read_text("utf-8")
                     if new != text:
                         text = new
-                        models.set(read_models(path))
+                        models.set(read_configs(path))
                 except (OSError, UnicodeDecodeError, InputError, RequestError) as error:
                     LOG.warning("%s is not used: %s", path, error)
 
@@ -158,7 +157,8 @@ class Server:
         limits = [("grpc.max_receive_message_length", options.max_request_bytes), ("grpc.so_reuseport", 0)]
         server = grpc.aio.server(interceptors=[Messages()], options=[*limits, ("grpc.max_send_message_length", -1)])
         pool = ThreadPoolExecutor(options.grpc_max_threads, "grpc")
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(service, pool), server)
+        predictions = PredictionService(service, Entrypoint("GRPC", pool))
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service.models), server)
         if options.enable_grpc_healthcheck_service:
             health_pb2_grpc.add_HealthServicer_to_server(await _health(), server)
@@ -177,12 +177,13 @@ class Server:
     @contextlib.asynccontextmanager
     async def _rest(self, service, rest_socket, metrics_path):
         pool = ThreadPoolExecutor(self._options.rest_api_num_threads, "rest")
+        entrypoint = Entrypoint("REST", pool, self._options.rest_api_timeout_in_ms)
         config = uvicorn.Config(
-            RestApi(service, pool, self._options, metrics_path),
+            RestApi(service, entrypoint, self._options, metrics_path).application(),
             log_config=None,
             access_log=False,
             lifespan="off",
-            http="httptools",
+            http=HttpToolsProtocol,
             ws="none",
             server_header=False,
             proxy_headers=False,
@@ -211,55 +212,13 @@ async def _health():
     return servicer
 
 
-def _configs(options):
-    """The `ModelConfig`s that the flags ask for, each with a version on the disk."""
-    if options.model_config_file:
-        configs = read_models(options.model_config_file)
-    elif options.model_base:
-        configs = [_config(name, path) for name, path in models_in(options.model_base).items()]
-    else:
-        configs = [_config(options.model_name, options.model_base_path)]
-    for config in configs:
-        # TensorFlow Serving would wait for a version to come; who starts a server by hand has mistyped.
-        if not Path(config.base_path).is_dir():
-            raise InputError(f"The base path of {config.name} must be a directory. Received: {config.base_path}")
-        if not versions_in(config.base_path):
-            problem = "must hold versions, directories with a number for a name"
-            raise InputError(f"The base path of {config.name} {problem}. Received: {config.base_path}, without any")
-    return configs
-
-
-def _config(name, path):
-    return model_server_config_pb2.ModelConfig(name=name, base_path=str(path), model_platform="tensorflow")
-
-
-def _loader(options):
-    config = config_pb2.ConfigProto(
-        intra_op_parallelism_threads=options.tensorflow_intra_op_parallelism,
-        inter_op_parallelism_threads=options.tensorflow_inter_op_parallelism,
-        gpu_options={"allow_growth": True},  # or else one server would take the whole device
-    )
-
-    def load(path, number):
-        servable = Servable(path, number, config)
-        if options.enable_model_warmup:
-            try:
-                warm_up(servable, path, (0, options.rest_api_timeout_in_ms))  # as gRPC and REST will run it
-            except BaseException:
-                servable.close()
-                raise
-        return servable
-
-    return load
-
-
-def serve(options):
+def serve(options: Namespace) -> None:
     """Runs a server until SIGTERM or SIGINT.
 
     Args:
         options: Of `parse_flags`.
     Raises:
-        InputError: As of `Server`.
+        InputError: See `Server`.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("seq_models").setLevel(logging.INFO)

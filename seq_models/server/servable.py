@@ -1,15 +1,16 @@
 """One loaded version of a model: the engine and loader of TensorFlow Serving, without its network."""
 
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the operations that text models use
-from tensorflow.core.protobuf import config_pb2
+from tensorflow.core.protobuf.config_pb2 import CallableOptions, ConfigProto
 
 from seq_models.server.status import errors_of_tensorflow, invalid
-
-DEFAULT_SIGNATURE = "serving_default"
 
 
 class TensorSpec(NamedTuple):
@@ -21,29 +22,25 @@ class TensorSpec(NamedTuple):
 
 
 class Signature(NamedTuple):
-    """What can be asked of a model; inputs and outputs by alias, in the order of their names."""
+    """A way to ask a model; inputs and outputs by alias, in the order of their names."""
 
-    inputs: dict
-    outputs: dict
-    method_name: str
-    defaults: dict  # of inputs that a request may leave out: arrays by alias
+    inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+    defaults: dict[str, np.ndarray]  # of inputs that a request may leave out
 
 
 class Servable:
     """A SavedModel in a session of its own.
 
-    Shapes are not checked against the signature, but for the rank: some text operations end the whole process when
-    they are given a scalar.
-
     Args:
         path: The directory of the version.
         version: Its number.
-        config: A `ConfigProto` for the session.
+        config: How the session runs.
     Raises:
         RequestError: If it cannot be loaded.
     """
 
-    def __init__(self, path, version, config):
+    def __init__(self, path: str | Path, version: int, config: ConfigProto):
         self.version = version
         self.session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
@@ -59,12 +56,14 @@ class Servable:
         self._callables = {}
         self._lock = threading.Lock()
 
-    def run(self, signature, inputs, outputs, timeout_in_ms=0):
+    def run(
+        self, signature: Signature, inputs: dict[str, np.ndarray], outputs: Sequence[str], timeout_in_ms: int = 0
+    ) -> list[np.ndarray]:
         """Runs a part of the graph.
 
         Args:
-            signature: A `Signature` of this servable.
-            inputs: An array for each of its inputs, by alias.
+            signature: One of this servable.
+            inputs: An array for each of its inputs, by alias; of shapes the graph alone checks what it does check.
             outputs: Aliases of the outputs to return.
             timeout_in_ms: After this time the run is given up; 0 for never.
         Returns:
@@ -72,8 +71,6 @@ class Servable:
         Raises:
             RequestError: With the text of the engine, for instance for wrong types or shapes.
         """
-        for alias, spec in signature.inputs.items():
-            check_rank(alias, inputs[alias], spec)
         feeds = tuple(spec.name for spec in signature.inputs.values())
         names = [signature.outputs[alias].name for alias in outputs]
         fetches = tuple(sorted(set(names)))  # one callable, whatever the order they are asked in
@@ -82,37 +79,32 @@ class Servable:
             arrays = dict(zip(fetches, run(*[inputs[alias] for alias in signature.inputs]), strict=True))
         return [arrays[name] for name in names]
 
-    def _callable(self, feeds, fetches, timeout_in_ms):
-        # `session.run` would check in Python, with other sentences than those of the engine.
-        key = feeds, fetches, timeout_in_ms
+    def _callable(self, *key):
         if key not in self._callables:
-            options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
-            options.run_options.timeout_in_ms = timeout_in_ms
             with self._lock:
-                self._callables[key] = self.session._make_callable_from_options(options)
+                self._callables[key] = _prepared(self.session, *key)
         return self._callables[key]
 
-    def close(self):
+    def close(self) -> None:
         """Frees the memory of the model; nothing may run in it any more."""
         self._callables.clear()
         self.session.close()
 
 
-def check_rank(alias, array, spec):
-    """Refuses an array that could end the process.
+def _prepared(session, feeds, fetches, timeout_in_ms):
+    """A function of an array for each feed, which gives a list of one for each fetch.
 
-    Raises:
-        RequestError: If `array` has not the rank of `spec`.
+    This is private in TensorFlow. The public `session.run` prepares at every call, and checks in Python, with other
+    sentences than those of the engine, which are what TensorFlow Serving answers.
     """
-    if spec.rank is not None and array.ndim != spec.rank:
-        received = ",".join(map(str, array.shape))
-        expected = ",".join("?" * spec.rank)
-        raise invalid(f"Shape of tensor {alias} [{received}] is not compatible with expected shape [{expected}].")
+    options = CallableOptions(feed=feeds, fetch=fetches)
+    options.run_options.timeout_in_ms = timeout_in_ms
+    return session._make_callable_from_options(options)
 
 
 def _signature(signature):
     defaults = {alias: tf.make_ndarray(tensor) for alias, tensor in signature.defaults.items()}
-    return Signature(_specs(signature.inputs), _specs(signature.outputs), signature.method_name, defaults)
+    return Signature(_specs(signature.inputs), _specs(signature.outputs), defaults)
 
 
 def _specs(tensors):

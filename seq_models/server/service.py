@@ -1,31 +1,99 @@
-"""What REST and gRPC share: the models, how a graph is run, and what is counted."""
+"""The one path from a question to its answer, whichever API it came by; and what is counted on the way."""
 
 import asyncio
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
+from typing import NamedTuple
 
+import numpy as np
 from grpc import StatusCode
+from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 
-from seq_models.server.status import RequestError
+from seq_models.server.batching import Batcher
+from seq_models.server.metrics import Metrics
+from seq_models.server.models import Models
+from seq_models.server.servable import Servable, Signature
+from seq_models.server.status import RequestError, invalid
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+class Question(NamedTuple):
+    """A request to predict."""
+
+    model: str
+    version: int | None  # None for the latest, unless there is a label
+    label: str | None
+    signature_name: str  # empty for the default one
+    arrays: Callable[[Signature], dict[str, np.ndarray]]  # of all inputs, by alias: their types are the signature's
+    unknown_signature: Callable[[str], RequestError]  # each API has its own sentence for a name that is none
+    output_filter: Sequence[str] = ()  # aliases; empty for all
+
+
+class Answer(NamedTuple):
+    """The outputs of a signature, and which version gave them."""
+
+    version: int
+    signature_name: str
+    outputs: dict[str, np.ndarray]
+
+
+class Entrypoint(NamedTuple):
+    """An API, as it runs graphs."""
+
+    name: str  # "REST" or "GRPC"
+    pool: Executor  # a graph that is in no batch runs in one of its threads
+    timeout_in_ms: int = 0  # of a run; 0 for none
 
 
 class Service:
-    """Answers requests, whichever way they come.
+    """Answers questions.
 
     Args:
-        models: `Models`.
-        metrics: `Metrics`.
-        batcher: A `Batcher`, or None to run each request alone.
+        models: The models.
+        metrics: What counts the requests.
+        batcher: What joins them, or None to run each alone.
     """
 
-    def __init__(self, models, metrics, batcher=None):
+    def __init__(self, models: Models, metrics: Metrics, batcher: Batcher | None = None):
         self.models = models
         self.metrics = metrics
         self._batcher = batcher
 
+    async def predict(self, question: Question, entrypoint: Entrypoint) -> Answer:
+        """Runs a signature.
+
+        Raises:
+            RequestError: If the question does not fit the model, or the graph cannot answer it.
+        """
+        with self.models.use(question.model, question.version, question.label) as servable:
+            signature, inputs, outputs = fitted(servable, question)
+            start = time.perf_counter()
+            if self._batcher:
+                arrays = await self._batcher.run(servable, signature, inputs, outputs, entrypoint.timeout_in_ms)
+            else:
+                run = servable.run, signature, inputs, outputs, entrypoint.timeout_in_ms
+                arrays = await asyncio.get_running_loop().run_in_executor(entrypoint.pool, *run)
+            self.metrics.count_run(question.model, time.perf_counter() - start)
+            name = question.signature_name or DEFAULT_SIGNATURE
+            return Answer(servable.version, name, dict(zip(outputs, arrays, strict=True)))
+
+    def metadata(self, model: str, version: int | None, label: str | None) -> tuple[ModelSpec, SignatureDefMap]:
+        """The signatures of a version, and which version it is.
+
+        Raises:
+            RequestError: If there is no such version.
+        """
+        with self.models.use(model, version, label) as servable:
+            spec = ModelSpec(name=model, version={"value": servable.version})
+            return spec, SignatureDefMap(signature_def=servable.graph.signature_def)
+
     @contextmanager
-    def counted(self, model, api, entrypoint):
-        """Counts what happens within it; arguments as for `Metrics.count`."""
+    def counted(self, model: str, entrypoint: Entrypoint) -> Iterator[None]:
+        """Counts what happens within it as one request to predict."""
         start = time.perf_counter()
         status = StatusCode.INTERNAL  # unless it is known to be something else
         try:
@@ -36,27 +104,42 @@ class Service:
             raise
         finally:
             if self.models.has(model):
-                self.metrics.count(model, api, entrypoint, status, time.perf_counter() - start)
+                self.metrics.count(model, entrypoint.name, status, time.perf_counter() - start)
 
-    def runner(self, model, api, pool, timeout_in_ms=0):
-        """A function that runs a graph, in a batch if there are batches.
 
-        Args:
-            model, api: As for `Metrics.count`.
-            pool: An executor: a graph that is in no batch runs in one of its threads.
-            timeout_in_ms: As for `Servable.run`.
-        Returns:
-            A coroutine function of (servable, signature, arrays by alias, output aliases): an array for each output.
-        """
+def fitted(servable: Servable, question: Question) -> tuple[Signature, dict[str, np.ndarray], list[str]]:
+    """Checks a question against its signature; gives the first three arguments of `Servable.run`.
 
-        async def run(servable, signature, inputs, outputs):
-            start = time.perf_counter()
-            if self._batcher:
-                arrays = await self._batcher.run(servable, signature, inputs, outputs, timeout_in_ms)
-            else:
-                loop = asyncio.get_running_loop()
-                arrays = await loop.run_in_executor(pool, servable.run, signature, inputs, outputs, timeout_in_ms)
-            self.metrics.count_run(model, api, time.perf_counter() - start)
-            return arrays
+    Raises:
+        RequestError: If the question does not fit the signature.
+    """
+    name = question.signature_name or DEFAULT_SIGNATURE
+    if name not in servable.signatures:
+        raise question.unknown_signature(name)
+    signature = servable.signatures[name]
+    if not signature.inputs:
+        raise invalid(f"Failed to get input map for signature: {name}")
+    inputs = question.arrays(signature)
+    for alias, spec in signature.inputs.items():
+        _check_rank(alias, inputs[alias], spec.rank)
+    return signature, inputs, _asked_outputs(signature, question.output_filter)
 
-        return run
+
+def _check_rank(alias, array, rank):
+    """Refuses an array that could end the process: some text operations do so when they are given a scalar."""
+    if rank is not None and array.ndim != rank:
+        received = ",".join(map(str, array.shape))
+        expected = ",".join("?" * rank)
+        raise invalid(f"Shape of tensor {alias} [{received}] is not compatible with expected shape [{expected}].")
+
+
+def _asked_outputs(signature, output_filter):
+    seen = []
+    for alias in output_filter:
+        if alias not in signature.outputs:
+            expectation = f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}."
+            raise invalid(f"output tensor alias not found in signature: {alias} {expectation}")
+        if alias in seen:
+            raise invalid(f"duplicate output tensor alias: {alias}")
+        seen.append(alias)
+    return seen or list(signature.outputs)

@@ -1,5 +1,6 @@
 """How a request fails: a code of gRPC, a sentence, and what HTTP calls that code."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -42,14 +43,14 @@ class RequestError(Exception):
         self.message = message
 
 
-def invalid(message):
+def invalid(message: str) -> RequestError:
     """The commonest error: the request itself is wrong."""
     return RequestError(StatusCode.INVALID_ARGUMENT, message)
 
 
 @contextmanager
-def errors_of_tensorflow():
-    """Within it, an error of TensorFlow's C++ side is a RequestError with its code and its text.
+def errors_of_tensorflow() -> Iterator[None]:
+    """Lets an error of TensorFlow's C++ side within it be a RequestError with its code and its text.
 
     Raises:
         RequestError: In place of a `tf.errors.OpError`.
