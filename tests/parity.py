@@ -11,7 +11,7 @@ import pytest
 import reference
 import tensorflow as tf
 
-from seq_models.layers import cells, recurrent
+from seq_models import layers
 
 B, T, D, H = 6, 5, 2, 3
 
@@ -29,33 +29,33 @@ class Kind(NamedTuple):
 
 KINDS = {
     "simple-rnn": Kind(
-        recurrent.SimpleRNN,
+        layers.SimpleRNN,
         keras.layers.SimpleRNN,
-        cells.SimpleRNNCell,
+        layers.SimpleRNNCell,
         keras.layers.SimpleRNNCell,
         {},
         reference.simple_rnn_step,
     ),
     "lstm": Kind(
-        recurrent.LSTM,
+        layers.LSTM,
         keras.layers.LSTM,
-        cells.LSTMCell,
+        layers.LSTMCell,
         keras.layers.LSTMCell,
         {},
         reference.lstm_step,
     ),
     "gru": Kind(
-        recurrent.GRU,
+        layers.GRU,
         keras.layers.GRU,
-        cells.GRUCell,
+        layers.GRUCell,
         keras.layers.GRUCell,
         {"reset_after": True},
         functools.partial(reference.gru_step, reset_after=True),
     ),
     "gru-reset-before": Kind(
-        recurrent.GRU,
+        layers.GRU,
         keras.layers.GRU,
-        cells.GRUCell,
+        layers.GRUCell,
         keras.layers.GRUCell,
         {"reset_after": False},
         functools.partial(reference.gru_step, reset_after=False),

@@ -26,7 +26,7 @@ from parity import (
     states_of,
 )
 
-from seq_models.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
+from seq_models.layers import GRUCell, LSTMCell, SimpleRNNCell
 
 # Our name of an activation of the candidate and of the gates -> the function in NumPy.
 ACTIVATIONS = {

@@ -6,7 +6,9 @@ import importlib
 import pytest
 
 MODULES = [
-    "layers.cells",
+    "layers.gru",
+    "layers.lstm",
+    "layers.simple_rnn",
     "layers.gradient_flow",
     "layers.torch_weights",
     "tasks.encoder_decoder",

@@ -37,8 +37,7 @@ from parity import (
     weighted_sum,
 )
 
-from seq_models.layers import recurrence
-from seq_models.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
+from seq_models.layers import GRU, LSTM, Bidirectional, SimpleRNN, engines
 
 WHOLE = {"return_sequences": True, "return_state": True}
 every_mask = pytest.mark.parametrize(
@@ -123,7 +122,7 @@ def test_a_layer_and_its_gradients_are_those_of_keras_in_a_graph_without_static_
 
 @pytest.mark.parametrize("rows", [1, 2, 9, 16])
 @every_kind
-def test_the_halves_of_any_number_of_rows_are_the_whole(kind, rows, monkeypatch):
+def test_the_halves_of_any_number_of_rows_are_the_whole(kind, rows):
     """A graph runs two halves of the rows beside each other; of one row one half is empty."""
     layer = ours(kind, **WHOLE)
     inputs = [normal(rows, T, D), *states_of(layer, rows)]
@@ -131,8 +130,8 @@ def test_the_halves_of_any_number_of_rows_are_the_whole(kind, rows, monkeypatch)
     call = lambda x, *states: layer(x, mask=mask, initial_state=list(states), training=True)  # noqa: E731
     shapes = [tf.TensorSpec([None, *array.shape[1:]]) for array in inputs]
     halves = evaluate(call, inputs, layer.trainable_variables, {"input_signature": shapes})
-    monkeypatch.setattr(layer, "halves", False)
-    whole = evaluate(call, inputs, layer.trainable_variables, {"input_signature": shapes})
+    with engines.using(engines.Loop()):
+        whole = evaluate(call, inputs, layer.trainable_variables, {"input_signature": shapes})
     assert_same(halves, whole)
 
 
@@ -209,20 +208,6 @@ def test_second_derivatives_are_those_of_keras(kind, mask):
         return evaluate(gradient, [x, *states], layer.trainable_variables)
 
     assert_same(slopes(layer), slopes(keras_layer))
-
-
-@every_kind
-def test_only_what_has_no_backward_loop_of_its_own_runs_step_by_step(kind, monkeypatch):
-    runs = []
-    run = recurrence.run
-    monkeypatch.setattr(recurrence, "run", lambda *arguments: runs.append(arguments) or run(*arguments))
-    dropout = {"dropout": 0.5}, {"recurrent_dropout": 0.5}
-    for options in ({}, *dropout, {"activation": "relu"}, {"activation": None}, {"go_backwards": True}):
-        ours(kind, **options)(normal(B, T, D), mask=MASK, training=True)
-    assert len(runs) == 6
-    for options in ({"unroll": True}, {"activation": "elu"}, {"activation": tf.math.sin}):
-        ours(kind, **options)(normal(B, T, D), mask=MASK, training=True)
-    assert len(runs) == 6
 
 
 @pytest.mark.parametrize(
@@ -639,9 +624,7 @@ def test_a_functional_model_of_our_layers_is_the_same_after_saving(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert_close(loaded(inputs), model(inputs), 1e-6)
     assert np.abs(model(inputs)).max() > 1e-3
-    layers = {type(layer): layer for layer in loaded.layers}
-    assert SimpleRNN in layers and GRU in layers
-    assert not layers[Bidirectional].forward_layer.halves
+    assert {SimpleRNN, GRU, Bidirectional} <= {type(layer) for layer in loaded.layers}
 
 
 # What is refused

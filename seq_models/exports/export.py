@@ -1,5 +1,6 @@
 """A model as a SavedModel that TensorFlow Serving serves: strings in, named dense tensors out."""
 
+import contextlib
 import inspect
 import shutil
 import tempfile
@@ -9,11 +10,13 @@ from pathlib import Path
 import tensorflow as tf
 
 from seq_models.exports import warmup
+from seq_models.exports.assets import vocabularies_in
 from seq_models.exports.cases import cases_of
-from seq_models.exports.form import serving_form
+from seq_models.exports.engines import SERVING
 from seq_models.exports.gate import Process, check
 from seq_models.exports.manifest import manifest_of
 from seq_models.exports.versions import check_new, publish
+from seq_models.layers import engines
 
 
 def export(model, base, version=None):
@@ -52,8 +55,10 @@ def write(model, path):
     """Writes a SavedModel with the signatures of a model, unchecked."""
     module = tf.Module()
     module.variables_ = [weight.value for weight in model.weights]
-    with tempfile.TemporaryDirectory() as directory, serving_form(model, Path(directory)) as tables:
-        module.tables = tables
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        module.tables = stack.enter_context(vocabularies_in(directory, model))
+        stack.enter_context(engines.using(*SERVING))
         functions = {name: traced(signature) for name, signature in model.signatures().items()}
         tf.saved_model.save(module, str(path), signatures=functions)
 

@@ -1,13 +1,16 @@
-"""Layers: cells, the recurrence over time, attention, the attention decoder, pooling. They need only `keras`."""
+"""Layers: units and the engines that run them over time, attention, the attention decoder, pooling."""
 
 from seq_models.layers.attention import AdditiveAttention, BilinearAttention, DotAttention
-from seq_models.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from seq_models.layers.characters import CharacterEncoder
 from seq_models.layers.decoder import AttentionDecoder
 from seq_models.layers.gradient_flow import GradientFlow, gradient_flow
+from seq_models.layers.gru import GRU, GRUCell
+from seq_models.layers.lstm import LSTM, LSTMCell
 from seq_models.layers.pooling import LastPooling, MaxPooling, MeanPooling
-from seq_models.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
+from seq_models.layers.recurrent import Bidirectional
+from seq_models.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from seq_models.layers.torch_weights import from_torch, to_torch
+from seq_models.layers.units import UNITS
 
 __all__ = [
     "AdditiveAttention",
@@ -26,6 +29,7 @@ __all__ = [
     "MeanPooling",
     "SimpleRNN",
     "SimpleRNNCell",
+    "UNITS",
     "from_torch",
     "gradient_flow",
     "to_torch",

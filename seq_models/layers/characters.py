@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from seq_models.layers.recurrent import LSTM
+from seq_models.layers.lstm import LSTM
 
 
 @keras.saving.register_keras_serializable(package="seq_models")

@@ -2,21 +2,12 @@
 
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
-from seq_models.layers import recurrence
-from seq_models.layers.cells import SimpleRNNCell
+from seq_models.layers.derivatives import lacking
 from seq_models.layers.recurrent import Recurrent
-
-# max |g'| of the activations whose derivative `recurrence` knows.
-STEEPEST = {
-    keras.activations.tanh: 1.0,
-    keras.activations.sigmoid: 0.25,
-    keras.activations.relu: 1.0,
-    keras.activations.linear: 1.0,
-}
+from seq_models.layers.tensors import Tensor
 
 
 class GradientFlow(NamedTuple):
@@ -35,17 +26,17 @@ class GradientFlow(NamedTuple):
     bound: np.ndarray | None
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """The geometric mean of `norms` over the rows, (T+1,)."""
         return _geometric_mean(self.norms)
 
     @property
-    def cell_mean(self):
+    def cell_mean(self) -> np.ndarray | None:
         """The geometric mean of `cell_norms` over the rows, (T+1,), or None."""
         return None if self.cell_norms is None else _geometric_mean(self.cell_norms)
 
 
-def gradient_flow(layer, sequences):
+def gradient_flow(layer: Recurrent, sequences: Tensor) -> GradientFlow:
     """The norm of ∂h_T/∂h_t at every distance T - t: whether gradients vanish, explode or come through.
 
     Back-propagation through time [1] multiplies the Jacobians of all steps between t and T:
@@ -68,8 +59,8 @@ def gradient_flow(layer, sequences):
     which stays near the identity while the forget gates are open.
 
     The states start from zeros, without dropout, and every step is a real one; the norm is the spectral one, the
-    largest singular value. The Jacobians come from the derivatives that train the layer (`recurrence`), one row of the
-    identity for each unit, in float64, so that a vanished gradient is still seen. A norm beyond float64 is inf.
+    largest singular value. The Jacobians come from the derivatives that train the layer (`StepGradient`), one row of
+    the identity for each unit, in float64, so that a vanished gradient is still seen. A norm beyond float64 is inf.
 
     Args:
         layer: A SimpleRNN, LSTM or GRU of this package, fresh or trained; it is built if it is not yet.
@@ -143,11 +134,9 @@ def _for_all_rows(tensors):
 
 
 def _bound(cell, distances):
-    if not isinstance(cell, SimpleRNNCell):
-        return None
-    largest = np.linalg.norm(ops.convert_to_numpy(_double(cell.recurrent_kernel)), ord=2)
+    steepest = cell.steepest()
     with np.errstate(over="ignore"):
-        return (largest * STEEPEST[cell.activation]) ** distances
+        return None if steepest is None else steepest**distances
 
 
 def _norms(jacobians):
@@ -172,11 +161,9 @@ def _check_layer(layer):
     if not isinstance(layer, Recurrent):
         expected = "layer must be a SimpleRNN, LSTM or GRU of seq_models.layers."
         raise ValueError(f"{expected} Received: layer={layer!r}")
-    if not recurrence.supported(layer.cell):
-        expected = f"layer must have activations among {', '.join(sorted(g.__name__ for g in STEEPEST))}."
-        names = [name for name in ("activation", "recurrent_activation") if hasattr(layer.cell, name)]
-        received = ", ".join(f"{name}={keras.activations.serialize(getattr(layer.cell, name))!r}" for name in names)
-        raise ValueError(f"{expected} Received: {received}")
+    needed = lacking(layer.cell)
+    if needed is not None:
+        raise ValueError(f"layer must have {needed}")
 
 
 def _check_sequences(layer, sequences):

@@ -10,7 +10,9 @@ Source: the documentation of `torch.nn.LSTM` and `torch.nn.GRU`.
 import keras
 import numpy as np
 
-from seq_models.layers.recurrent import GRU, LSTM, SimpleRNN
+from seq_models.layers.gru import GRU
+from seq_models.layers.lstm import LSTM
+from seq_models.layers.simple_rnn import SimpleRNN
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 

@@ -9,7 +9,7 @@ import keras
 from keras import KerasTensor
 
 from seq_models.layers.heads import SoftmaxHead
-from seq_models.networks.stack import CELLS
+from seq_models.layers.units import UNITS
 from seq_models.options import Options, option
 
 
@@ -17,7 +17,7 @@ from seq_models.options import Options, option
 class NetworkOptions(Options):
     """The options that every recurrent network has. Raises: see `Options`."""
 
-    cell: str = option("lstm", "the recurrent unit", choices=CELLS)
+    cell: str = option("lstm", "the recurrent unit", choices=UNITS)
     units: int = option(128, "size H of a state, in each direction", at_least=1)
     layers: int = option(1, "number of stacked layers", at_least=1)
     embedding_units: int | None = option(None, "size of an embedding; units if left out", at_least=1)

@@ -1,47 +1,33 @@
 """Stacked recurrent layers: the whole output of one is the input of the next."""
 
-from seq_models import layers
+import keras
 
-CELLS = {
-    "simple_rnn": (layers.SimpleRNN, layers.SimpleRNNCell),
-    "lstm": (layers.LSTM, layers.LSTMCell),
-    "gru": (layers.GRU, layers.GRUCell),
-}
+from seq_models.layers import UNITS, Bidirectional
 
 
-def recurrent_stack(cell, units, depth, bidirectional=False, return_state=False):
+def recurrent_stack(
+    cell: str, units: int, depth: int, bidirectional: bool = False, return_state: bool = False
+) -> list[keras.layers.Layer]:
     """A list of `depth` recurrent layers that return whole sequences.
 
     Args:
-        cell: "simple_rnn", "lstm" or "gru".
+        cell: A name in `UNITS`: "simple_rnn", "lstm" or "gru".
         units: H of each direction.
         depth: Number of layers.
         bidirectional: Read both ways, h_t = [h_t^f; h_t^b].
         return_state: Return the last states too.
-    Raises:
-        ValueError: If `cell` is another name, or `units` or `depth` is no positive integer.
     """
-    positive(units=units, layers=depth)
-    layer_class, _ = choose("cell", CELLS, cell)
+    layer_class = UNITS[cell]
     stack = [layer_class(units, return_sequences=True, return_state=return_state) for _ in range(depth)]
-    return [layers.Bidirectional(layer) for layer in stack] if bidirectional else stack
+    return [Bidirectional(layer) for layer in stack] if bidirectional else stack
 
 
-def cell_stack(cell, units, depth):
+def cell_stack(cell: str, units: int, depth: int) -> list[keras.layers.Layer]:
     """A list of `depth` cells, for a decoder that takes one step at a time. Arguments: as in `recurrent_stack`."""
-    positive(units=units, layers=depth)
-    _, cell_class = choose("cell", CELLS, cell)
-    return [cell_class(units) for _ in range(depth)]
+    return [UNITS[cell].cell_class(units) for _ in range(depth)]
 
 
-def choose(option, choices, value):
-    """`choices[value]`, or a ValueError that lists the choices."""
-    if value not in choices:
-        raise ValueError(f"{option} must be one of {', '.join(choices)}. Received: {option}={value!r}")
-    return choices[value]
-
-
-def positive(**numbers):
+def positive(**numbers: int) -> None:
     """Raises a ValueError for the first of the numbers that is no positive integer."""
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number <= 0:

@@ -1,16 +1,15 @@
 """What goes on in the recurrent layers, step by step, as they read one text."""
 
-import contextlib
-
 import tensorflow as tf
 from keras import ops
 
-from seq_models.layers import GRUCell, LSTMCell
-from seq_models.training.watching.forward import logits_of, mean_loss, named_cells
+from seq_models.layers import engines
+from seq_models.training.metrics import mean_over_tokens
+from seq_models.training.token_training import TokenTraining
+from seq_models.training.watching.forward import examine
+from seq_models.training.watching.log import TrainingLog
+from seq_models.training.watching.names import named_cells
 from seq_models.training.watching.watcher import Watcher
-
-# What a cell's `step` returns beside its states; what a GRU returns after these is no gate.
-GATES = {LSTMCell: ("input", "forget", "candidate", "output"), GRUCell: ("update", "reset", "candidate")}
 
 
 class ThroughTime(Watcher):
@@ -26,14 +25,14 @@ class ThroughTime(Watcher):
         text: (inputs, targets, weights) of one text, without padding.
     """
 
-    def __init__(self, log, share, every, text):
+    def __init__(self, log: TrainingLog, share: float, every: int | None, text: tuple):
         super().__init__(log, share, every)
         self.text, self.through_time = text, tf.function(through_time)
 
-    def prepare(self):
+    def prepare(self) -> None:
         self.through_time(self.model, *self.text)
 
-    def look(self, step, epoch):
+    def look(self, step: int, epoch: int) -> None:
         norms, gates = self.through_time(self.model, *self.text)
         distances = {f"{name}/{d}": n[d] for name, n in norms.items() for d in range(len(n)) if d & (d - 1) == 0}
         self.log.numbers("gradient_by_distance", step, epoch, distances)
@@ -41,7 +40,9 @@ class ThroughTime(Watcher):
             self.log.histogram(f"gates/{name}", step, activations.numpy())
 
 
-def through_time(model, inputs, targets, weights):
+def through_time(
+    model: TokenTraining, inputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Gradients and gates at each step of one text.
 
     Args:
@@ -51,37 +52,35 @@ def through_time(model, inputs, targets, weights):
         (norms, gates): of each cell that reads the text forward ‖∂loss/∂z‖₂, (T,), that of the last step first; and
         activations by CELL/GATE, (T, 1, H).
     """
-    cells = named_cells(model)
-    with tf.GradientTape() as tape, contextlib.ExitStack() as stack:
-        projected = {name: stack.enter_context(_projected(cell, tape)) for name, (cell, _) in cells.items()}
-        loss = mean_loss(targets, logits_of(model, inputs), _last_only(weights))
-    gradients = tape.gradient(loss, {name: projected[name] for name, (_, forward) in cells.items() if forward})
-    norms = {name: tf.norm(dz, axis=(1, 2))[::-1] for name, [dz] in gradients.items()}
+    with tf.GradientTape() as tape, engines.using(watched := WatchedLoop(tape)):
+        losses, _ = examine(model, inputs, targets)
+        loss = mean_over_tokens(losses, _last_only(weights))
+    cells, projected = named_cells(model.network), watched.projected
+    gradients = tape.gradient(loss, {name: projected[cell] for name, (cell, forward) in cells.items() if forward})
+    norms = {name: tf.norm(dz, axis=(1, 2))[::-1] for name, dz in gradients.items()}
     gates = {}
     for name, (cell, _) in cells.items():
-        [z] = projected[name]
-        gates |= {f"{name}/{gate}": g for gate, g in zip(GATES.get(type(cell), ()), _gates(cell, z), strict=False)}
+        opened = zip(cell.gate_names, _gates(cell, projected[cell]), strict=False)  # after the gates come others
+        gates |= {f"{name}/{gate}": activations for gate, activations in opened}
     return norms, gates
 
 
-@contextlib.contextmanager
-def _projected(cell, tape):
-    """A list; within this context a cell puts there W x + b, (T, B, G), watched by the tape.
+class WatchedLoop(engines.Loop):
+    """The loop that keeps W x + b of each cell, (T, B, G), and has it watched by a tape.
 
     The gradient by it is that by all of z: the recurrence adds U h to it.
+
+    Args:
+        tape: A `tf.GradientTape`.
     """
-    project, kept = cell.project, []
 
-    def project_and_keep(inputs):
-        kept.append(project(inputs))
-        tape.watch(kept[-1])
-        return kept[-1]
+    def __init__(self, tape: tf.GradientTape):
+        self.tape, self.projected = tape, {}
 
-    cell.project = project_and_keep
-    try:
-        yield kept
-    finally:
-        del cell.project  # the method of the class is there again
+    def project(self, run: engines.Run) -> tf.Tensor:
+        projected = self.projected[run.cell] = super().project(run)
+        self.tape.watch(projected)
+        return projected
 
 
 def _gates(cell, projected):

@@ -1,0 +1,93 @@
+"""What an engine is, and what it is given."""
+
+from typing import NamedTuple
+
+from seq_models.layers.recurrent_cell import RecurrentCell
+from seq_models.layers.tensors import Tensor, Tensors
+
+
+class Facts(NamedTuple):
+    """What is known of a call before it runs, and what an engine is chosen by.
+
+    Attributes:
+        cell: The cell.
+        unroll: Whether the loop is to be written out.
+        training: Whether the call is one of training.
+        rows: B, or None where it is not static.
+        graph: Whether a graph of TensorFlow is being traced: what does not wait for each other runs at the same time.
+        gpu: Whether there is a GPU.
+        beside: Whether another loop runs beside this one, as the two directions of a `Bidirectional` do.
+    """
+
+    cell: RecurrentCell
+    unroll: bool = False
+    training: bool = False
+    rows: int | None = None
+    graph: bool = False
+    gpu: bool = False
+    beside: bool = False
+
+
+class Run(NamedTuple):
+    """A unit over a whole sequence: what an engine is given.
+
+    Attributes:
+        layer: The `Recurrent`, for its cell and its options (`go_backwards`, `zero_output_for_mask`, …).
+        sequences: Floats (B, T, D).
+        states: The states before the first step, a list of floats (B, H), h first.
+        mask: Booleans (B, T), True on real tokens; on the others the states are held. None: all tokens are real.
+        keep_inputs: The dropout of the inputs, the same at every step, floats (B, D); None: nothing is dropped.
+        keep: The dropout of h where it enters the product with U, the same at every step, floats (B, H) or None.
+        training: Whether a gradient will be asked for: it then takes less time, for more memory.
+        last_states: Whether the states after the last step are wanted.
+    """
+
+    layer: object
+    sequences: Tensor
+    states: Tensors
+    mask: Tensor | None = None
+    keep_inputs: Tensor | None = None
+    keep: Tensor | None = None
+    training: bool = False
+    last_states: bool = False
+
+    @property
+    def cell(self) -> RecurrentCell:
+        """The cell of the layer."""
+        return self.layer.cell
+
+    def dropped(self) -> "Run":
+        """The same with the dropout of the inputs done."""
+        if self.keep_inputs is None:
+            return self
+        return self._replace(sequences=self.sequences * self.keep_inputs[:, None], keep_inputs=None)
+
+    def of_rows(self, rows: slice) -> "Run":
+        """The same for some of the rows."""
+
+        def taken(tensor):
+            return None if tensor is None else tensor[rows]
+
+        return self._replace(
+            sequences=self.sequences[rows],
+            states=[state[rows] for state in self.states],
+            mask=taken(self.mask),
+            keep_inputs=taken(self.keep_inputs),
+            keep=taken(self.keep),
+        )
+
+
+class Engine:
+    """Runs a unit over a whole sequence."""
+
+    def why_not(self, facts: Facts) -> str | None:
+        """What it needs instead of these facts, the end of a sentence; None: it can run such a call."""
+        return None
+
+    def pays(self, facts: Facts) -> bool:
+        """Whether it is faster than the engines after it in the table, where it can run the call."""
+        return True
+
+    def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
+        """(The last output (B, H), all outputs (B, T, H), the states after the last step or [] if none are wanted)."""
+        raise NotImplementedError

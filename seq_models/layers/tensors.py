@@ -1,0 +1,9 @@
+"""What type hints of the layers call the things of Keras that have no type of their own."""
+
+from collections.abc import Callable
+from typing import Any
+
+Tensor = Any  # of the backend, or what it makes one of
+Tensors = list[Tensor]
+Shape = tuple[int | None, ...]
+Option = str | dict | Callable | None  # of an activation, an initializer, a regularizer or a constraint

@@ -1,0 +1,7 @@
+"""The recurrent units by name: the one table that networks, the command line and the tests choose from."""
+
+from seq_models.layers.gru import GRU
+from seq_models.layers.lstm import LSTM
+from seq_models.layers.simple_rnn import SimpleRNN
+
+UNITS = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
