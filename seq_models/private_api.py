@@ -115,8 +115,8 @@ def _no_tuner_of_replicas() -> Iterator[None]:
 def callable_of_session(session: Any, options: Any) -> Callable[..., list]:
     """A function that runs feeds to fetches in a session of TensorFlow 1, after its `CallableOptions`.
 
-    Public way tried: `session.run`, which checks in Python, with other sentences than those of the engine, and takes
-    longer than the small graphs do.
+    Public way tried: `session.run`, which prepares at every call, and checks in Python, with other sentences than those
+    of the engine, which are what TensorFlow Serving answers.
     """
     return session._make_callable_from_options(options)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the operations that text models use
 from tensorflow.core.protobuf.config_pb2 import CallableOptions, ConfigProto
 
+from seq_models.private_api import callable_of_session
 from seq_models.server.status import errors_of_tensorflow, invalid
 
 
@@ -92,14 +93,10 @@ class Servable:
 
 
 def _prepared(session, feeds, fetches, timeout_in_ms):
-    """A function of an array for each feed, which gives a list of one for each fetch.
-
-    This is private in TensorFlow. The public `session.run` prepares at every call, and checks in Python, with other
-    sentences than those of the engine, which are what TensorFlow Serving answers.
-    """
+    """A function of an array for each feed, which gives a list of one for each fetch."""
     options = CallableOptions(feed=feeds, fetch=fetches)
     options.run_options.timeout_in_ms = timeout_in_ms
-    return session._make_callable_from_options(options)
+    return callable_of_session(session, options)
 
 
 def _signature(signature):
