@@ -92,11 +92,11 @@ def test_every_known_derivative_and_dropout_stay_on_the_loop(kind, activation, o
 
 
 def test_the_facts_are_those_of_the_call(chosen):
-    layer, unrolled = ours("lstm"), ours("gru", unroll=True)
+    layer, unrolled, both = ours("lstm"), ours("gru", unroll=True), Bidirectional(ours("gru"))
     layer(normal(B, T, D))
     unrolled(normal(2, T, D), training=True)
     for rows in (None, 9, 7):
-        tf.function(lambda x: (layer(x), Bidirectional(GRU(H))(x))).get_concrete_function(tf.TensorSpec([rows, T, D]))
+        tf.function(lambda x: (layer(x), both(x))).get_concrete_function(tf.TensorSpec([rows, T, D]))
     expected = [("loop", B, False, False), ("steps", 2, False, False)]
     for rows, engine in ((None, "halves"), (9, "halves"), (7, "loop")):
         expected += [(engine, rows, True, False), ("loop", rows, True, True), ("loop", rows, True, True)]

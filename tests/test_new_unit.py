@@ -106,6 +106,7 @@ def test_what_a_step_returns_first_are_the_gates_that_have_names(unit):
     assert len(set(cell.gate_names)) == len(cell.gate_names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", FILES)
 def test_a_task_trains_predicts_and_exports_with_a_new_unit(task, tmp_path, capsys):
     for name, lines in FILES[task].items():

@@ -1,4 +1,4 @@
-"""Which engine runs a call."""
+"""The choice of the engine that runs a call."""
 
 import contextlib
 import contextvars

@@ -1,4 +1,4 @@
-"""What an engine is, and what it is given."""
+"""The interface of an engine: the facts it is chosen by, its input and its output."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from seq_models.layers.tensors import Tensor, Tensors
 
 
 class Facts(NamedTuple):
-    """What is known of a call before it runs, and what an engine is chosen by.
+    """The facts of a call before it runs, by which an engine is chosen.
 
     Attributes:
         cell: The cell.
@@ -84,7 +84,7 @@ class Engine:
     """Runs a unit over a whole sequence."""
 
     def why_not(self, facts: Facts) -> str | None:
-        """What it needs instead of these facts, the end of a sentence; None: it can run such a call."""
+        """None if it can run a call of these facts, else the end of the sentence "it needs …"."""
         return None
 
     def pays(self, facts: Facts) -> bool:
