@@ -122,9 +122,11 @@ def test_after_two_directions_a_layer_halves_its_rows_again(chosen):
 # The argument
 
 
-@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
-@pytest.mark.parametrize("options", [{}, {"go_backwards": True, "zero_output_for_mask": True}], ids=["", "backwards"])
-@pytest.mark.parametrize("mask", [None, MASK], ids=["no-mask", "mask"])
+@pytest.mark.parametrize(
+    "mask, options, graph",
+    [(None, {}, False), (MASK, {"go_backwards": True, "zero_output_for_mask": True}, False), (MASK, {}, True)],
+    ids=["no-mask", "mask-backwards-zero-output", "mask-graph"],
+)
 @every_kind
 def test_every_engine_gives_the_same_outputs_states_and_gradients(kind, mask, options, graph):
     layers = [ours(kind, engine=engine, dtype="float64", **options, **WHOLE) for engine in ("auto", *engines.ENGINES)]

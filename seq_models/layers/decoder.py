@@ -83,12 +83,7 @@ class AttentionDecoder(keras.layers.Layer):
         return ops.concatenate([h, context], axis=-1), after, weights
 
     def call(
-        self,
-        inputs: Tensor,
-        memory: Tensor,
-        states: Tensors,
-        memory_mask: Tensor | None = None,
-        training: bool = False,
+        self, inputs: Tensor, memory: Tensor, states: Tensors, memory_mask: Tensor | None = None, training: bool = False
     ) -> tuple[Tensor, Tensor]:
         keys = self.prepare(memory)
 
@@ -107,12 +102,7 @@ class AttentionDecoder(keras.layers.Layer):
         return ops.transpose(outputs, (1, 0, 2)), ops.transpose(weights, (1, 0, 2))
 
     def compute_output_spec(
-        self,
-        inputs: Tensor,
-        memory: Tensor,
-        states: Tensors,
-        memory_mask: Tensor | None = None,
-        training: bool = False,
+        self, inputs: Tensor, memory: Tensor, states: Tensors, memory_mask: Tensor | None = None, training: bool = False
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         B, T, S = inputs.shape[0], inputs.shape[1], memory.shape[1]
         outputs = keras.KerasTensor((B, T, self.cells[-1].units + memory.shape[2]), self.compute_dtype)

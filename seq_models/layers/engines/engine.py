@@ -92,5 +92,5 @@ class Engine:
         return True
 
     def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
-        """(The last output (B, H), all outputs (B, T, H), the states after the last step or [] if none are wanted)."""
+        """The last output (B, H), all outputs (B, T, H), the last states, which may be [] where they are not wanted."""
         raise NotImplementedError
