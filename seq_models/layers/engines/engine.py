@@ -15,7 +15,7 @@ class Facts(NamedTuple):
         training: Whether the call is one of training.
         rows: B, or None where it is not static.
         graph: Whether a graph of TensorFlow is being traced: what does not wait for each other runs at the same time.
-        gpu: Whether there is a GPU.
+        gpu: Whether TensorFlow has a GPU.
         beside: Whether another loop runs beside this one, as the two directions of a `Bidirectional` do.
     """
 
