@@ -1,7 +1,7 @@
 """Which folder may import which, and what no file may hold: read from the source, nothing is imported.
 
-layers, networks, decoding need only `keras`, and of the package two files that need no more. text stands alone; training knows of it the position in the data only.
-tasks join all of these; exports know tasks; the command line and the demo, on top, know everything.
+layers, networks, decoding need only `keras`, and of the package two files that need no more. text stands alone; tasks
+join all of these; exports know tasks; the command line and the demo, on top, know everything.
 """
 
 import ast

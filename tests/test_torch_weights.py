@@ -246,8 +246,9 @@ def weights_of(stack):
         (lambda state: state.update(weight_ih_l1=np.ones((12, 2))), r"\(12, 3\).* Received: .*_l1': \(12, 2\)"),
         (lambda state: state.update(bias_ih_l1=np.full(12, np.nan)), r"bias_ih_l1 must be finite. Received: nan"),
         (lambda state: state.update(bias_ih_l0=np.full(12, -np.inf)), r"bias_ih_l0 must be finite. Received: -inf"),
+        (lambda state: np.put(state["weight_hh_l1"], 7, np.nan), r"weight_hh_l1 must be finite. Received: nan in it"),
     ],
-    ids=["missing", "left-over", "shape", "nan", "infinite"],
+    ids=["missing", "left-over", "shape", "nan", "infinite", "one nan"],
 )
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(spoil, message):
     stack = stack_of("lstm", depth=2)

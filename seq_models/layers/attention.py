@@ -6,12 +6,16 @@ with q (B, Q) the query, v (B, S, D) the values and k_j the key made from v_j on
 get weight 0; a row with no real step gets weights 0 and context 0.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from seq_models.layers.tensors import Shape, Tensor
+
 
 class Attention(keras.layers.Layer):
-    """What the three scores share.
+    """Attention with a score that a subclass adds.
 
     Call arguments:
         query: q, floats (B, Q).
@@ -22,36 +26,40 @@ class Attention(keras.layers.Layer):
         (context c (B, D), weights α (B, S)).
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True  # the mask is used here and not passed on
 
-    def build(self, query_shape, values_shape, keys_shape=None):
+    def build(self, query_shape: Shape, values_shape: Shape, keys_shape: Shape | None = None) -> None:
         raise NotImplementedError
 
-    def keys(self, values):
+    def keys(self, values: Tensor) -> Tensor:
         """Keys (B, S, …) of the values (B, S, D): the part of the score that no query changes."""
         return values
 
-    def score(self, query, keys):
+    def score(self, query: Tensor, keys: Tensor) -> Tensor:
         """Scores (B, S)."""
         raise NotImplementedError
 
-    def call(self, query, values, keys=None, mask=None):
+    def call(
+        self, query: Tensor, values: Tensor, keys: Tensor | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         keys = self.keys(values) if keys is None else keys
         weights = masked_softmax(self.score(query, keys), mask)  # (B, S)
         context = ops.squeeze(ops.matmul(weights[:, None], values), 1)  # (B, 1, S) (B, S, D) -> (B, D)
         return context, weights
 
-    def compute_mask(self, query, mask=None):
+    def compute_mask(self, query: Tensor, mask: Tensor | None = None) -> None:
         return None
 
-    def compute_output_spec(self, query, values, keys=None, mask=None):
+    def compute_output_spec(
+        self, query: Tensor, values: Tensor, keys: Tensor | None = None, mask: Tensor | None = None
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         context = keras.KerasTensor((values.shape[0], values.shape[2]), self.compute_dtype)
         return context, keras.KerasTensor((values.shape[0], values.shape[1]), self.compute_dtype)
 
 
-def masked_softmax(scores, mask):
+def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     """Softmax over the last axis, 0 where `mask` is False, also where it is False everywhere."""
     if mask is None:
         return ops.softmax(scores)
@@ -72,27 +80,27 @@ class AdditiveAttention(Attention):
         [1] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473.
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
         if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
             raise ValueError(f"units must be a positive integer. Received: units={units!r}")
         self.units = units
 
-    def build(self, query_shape, values_shape, keys_shape=None):
+    def build(self, query_shape: Shape, values_shape: Shape, keys_shape: Shape | None = None) -> None:
         A = self.units
         self.query_kernel = self.add_weight(name="query_kernel", shape=(query_shape[-1], A))
         self.key_kernel = self.add_weight(name="key_kernel", shape=(values_shape[-1], A))
         self.bias = self.add_weight(name="bias", shape=(A,), initializer="zeros")
         self.score_kernel = self.add_weight(name="score_kernel", shape=(A, 1))
 
-    def keys(self, values):
+    def keys(self, values: Tensor) -> Tensor:
         return ops.matmul(values, self.key_kernel) + self.bias  # (B, S, A)
 
-    def score(self, query, keys):
+    def score(self, query: Tensor, keys: Tensor) -> Tensor:
         hidden = ops.tanh(ops.matmul(query, self.query_kernel)[:, None] + keys)  # (B, S, A)
         return ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)  # (B, S)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "units": self.units}
 
 
@@ -103,10 +111,10 @@ class BilinearAttention(Attention):
     Weights: kernel W_s (Q, D). Call arguments, returns: see `Attention`.
     """
 
-    def build(self, query_shape, values_shape, keys_shape=None):
+    def build(self, query_shape: Shape, values_shape: Shape, keys_shape: Shape | None = None) -> None:
         self.kernel = self.add_weight(name="kernel", shape=(query_shape[-1], values_shape[-1]))
 
-    def score(self, query, keys):
+    def score(self, query: Tensor, keys: Tensor) -> Tensor:
         return _dot(ops.matmul(query, self.kernel), keys)
 
 
@@ -119,14 +127,14 @@ class DotAttention(Attention):
         ValueError: If query and values differ in size.
     """
 
-    def build(self, query_shape, values_shape, keys_shape=None):
+    def build(self, query_shape: Shape, values_shape: Shape, keys_shape: Shape | None = None) -> None:
         if query_shape[-1] != values_shape[-1]:
             raise ValueError(
                 "Dot attention needs a query and values of one size (bilinear attention does not). "
                 f"Received: query {query_shape[-1]}, values {values_shape[-1]}"
             )
 
-    def score(self, query, keys):
+    def score(self, query: Tensor, keys: Tensor) -> Tensor:
         return _dot(query, keys)
 
 

@@ -1,9 +1,12 @@
 """A vector for a word from its characters."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from seq_models.layers.lstm import LSTM
+from seq_models.layers.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -22,28 +25,28 @@ class CharacterEncoder(keras.layers.Layer):
         [1] Ling et al. 2015, Finding Function in Form; Lample et al. 2016, section 4.1.
     """
 
-    def __init__(self, vocabulary_size, embedding_units=32, units=32, **kwargs):
+    def __init__(self, vocabulary_size: int, embedding_units: int = 32, units: int = 32, **kwargs: Any):
         super().__init__(**kwargs)
         self.vocabulary_size, self.embedding_units, self.units = vocabulary_size, embedding_units, units
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_units, mask_zero=True, name="embedding")
         self.encoder = keras.layers.Bidirectional(LSTM(units), name="encoder")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.embedding.build((None, input_shape[-1]))
         self.encoder.build((None, input_shape[-1], self.embedding_units))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         B, T, C = ops.shape(inputs)
         words = ops.reshape(inputs, (-1, C))  # (B T, C)
         mask = ops.not_equal(words, 0)
         vectors = self.encoder(self.embedding(words), mask=mask, training=training)  # (B T, 2H)
         return ops.reshape(vectors, (B, T, 2 * self.units))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:2], 2 * self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "vocabulary_size": self.vocabulary_size,

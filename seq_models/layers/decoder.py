@@ -1,7 +1,13 @@
 """A recurrent decoder that looks at the encoder's states at every step."""
 
+from typing import Any
+
 import keras
-from keras import KerasTensor, ops
+from keras import ops
+
+from seq_models.layers.attention import Attention
+from seq_models.layers.recurrent_cell import RecurrentCell
+from seq_models.layers.tensors import Shape, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -31,12 +37,14 @@ class AttentionDecoder(keras.layers.Layer):
         [1] Jurafsky and Martin, chapter 8; Bahdanau, Cho and Bengio 2015, section 3.1.
     """
 
-    def __init__(self, cells, attention, **kwargs):
+    def __init__(self, cells: list[RecurrentCell], attention: Attention, **kwargs: Any):
         super().__init__(**kwargs)
         self.cells = cells
         self.attention = attention
 
-    def build(self, inputs_shape, memory_shape, states_shape=None, memory_mask_shape=None):
+    def build(
+        self, inputs_shape: Shape, memory_shape: Shape, states_shape: Any = None, memory_mask_shape: Shape | None = None
+    ) -> None:
         query_shape = (inputs_shape[0], self.cells[-1].units)
         if not self.attention.built:  # read from a file, it is
             self.attention.build(query_shape, memory_shape)
@@ -51,19 +59,19 @@ class AttentionDecoder(keras.layers.Layer):
         """Sizes of the flat list of states, a list of integers."""
         return [size for cell in self.cells for size in _as_list(cell.state_size)]
 
-    def prepare(self, memory: KerasTensor) -> KerasTensor:
+    def prepare(self, memory: Tensor) -> Tensor:
         """What no step changes: the keys of the memory."""
         return self.attention.keys(memory)
 
     def step(
         self,
-        y: KerasTensor,
-        states: list[KerasTensor],
-        memory: KerasTensor,
-        keys: KerasTensor,
-        memory_mask: KerasTensor | None,
+        y: Tensor,
+        states: Tensors,
+        memory: Tensor,
+        keys: Tensor,
+        memory_mask: Tensor | None,
         training: bool = False,
-    ) -> tuple[KerasTensor, list[KerasTensor], KerasTensor]:
+    ) -> tuple[Tensor, Tensors, Tensor]:
         """One step: y (B, D), states a flat list -> output (B, H + M), states, weights (B, S)."""
         states = self._by_cell(states)
         context, weights = self.attention(states[-1][0], memory, keys, memory_mask)
@@ -74,19 +82,21 @@ class AttentionDecoder(keras.layers.Layer):
             after += state
         return ops.concatenate([h, context], axis=-1), after, weights
 
-    def call(self, inputs, memory, states, memory_mask=None, training=False):
+    def call(
+        self, inputs: Tensor, memory: Tensor, states: Tensors, memory_mask: Tensor | None = None, training: bool = False
+    ) -> tuple[Tensor, Tensor]:
         outputs, _, weights = self.run(inputs, states, memory, self.prepare(memory), memory_mask, training)
         return outputs, weights
 
     def run(
         self,
-        inputs: KerasTensor,
-        states: list[KerasTensor],
-        memory: KerasTensor,
-        keys: KerasTensor,
-        memory_mask: KerasTensor | None,
+        inputs: Tensor,
+        states: Tensors,
+        memory: Tensor,
+        keys: Tensor,
+        memory_mask: Tensor | None,
         training: bool = False,
-    ) -> tuple[KerasTensor, list[KerasTensor], KerasTensor]:
+    ) -> tuple[Tensor, Tensors, Tensor]:
         """All steps: inputs (B, T, D) -> outputs (B, T, H + M), the last states, weights (B, T, S)."""
 
         def step(carry, y):
@@ -103,7 +113,9 @@ class AttentionDecoder(keras.layers.Layer):
             cell.reset_recurrent_dropout_mask()
         return ops.transpose(outputs, (1, 0, 2)), last, ops.transpose(weights, (1, 0, 2))
 
-    def compute_output_spec(self, inputs, memory, states, memory_mask=None, training=False):
+    def compute_output_spec(
+        self, inputs: Tensor, memory: Tensor, states: Tensors, memory_mask: Tensor | None = None, training: bool = False
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         B, T, S = inputs.shape[0], inputs.shape[1], memory.shape[1]
         outputs = keras.KerasTensor((B, T, self.cells[-1].units + memory.shape[2]), self.compute_dtype)
         return outputs, keras.KerasTensor((B, T, S), self.compute_dtype)
@@ -112,7 +124,7 @@ class AttentionDecoder(keras.layers.Layer):
         states = list(states)
         return [[states.pop(0) for _ in _as_list(cell.state_size)] for cell in self.cells]
 
-    def get_config(self):
+    def get_config(self) -> dict:
         serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
@@ -121,7 +133,7 @@ class AttentionDecoder(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "AttentionDecoder":
         read = keras.saving.deserialize_keras_object
         cells = [read(cell) for cell in config.pop("cells")]
         return cls(cells, read(config.pop("attention")), **config)

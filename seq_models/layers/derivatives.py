@@ -22,7 +22,7 @@ STEEPEST = {
 
 
 def lacking(cell: keras.layers.Layer) -> str | None:
-    """Which activations a cell needs instead, if not all of its own have derivatives in the table, and which it has."""
+    """The activations that a cell may have and those it has, or None if all of its own are in the table."""
     names = [name for name in ("activation", "recurrent_activation") if hasattr(cell, name)]
     functions = {name: getattr(cell, name) for name in names}
     if set(functions.values()) <= DERIVATIVES.keys():

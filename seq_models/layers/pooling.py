@@ -6,23 +6,27 @@ References:
     [1] Jurafsky and Martin, chapter 8.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from seq_models.layers.tensors import Shape, Tensor
+
 
 class Pooling(keras.layers.Layer):
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         mask = ops.ones(ops.shape(inputs)[:2], dtype="bool") if mask is None else ops.cast(mask, "bool")
         return self.pool(inputs, ops.cast(mask, inputs.dtype)[:, :, None])
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[2])
 
 
@@ -34,11 +38,11 @@ class LastPooling(Pooling):
         bidirectional: Whether the second half of h was read from the end: [h^f_n; h^b_1].
     """
 
-    def __init__(self, bidirectional=False, **kwargs):
+    def __init__(self, bidirectional: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.bidirectional = bidirectional
 
-    def pool(self, h, mask):
+    def pool(self, h: Tensor, mask: Tensor) -> Tensor:
         seen = ops.cumsum(ops.cast(mask, "int32"), axis=1)  # not in the dtype of h: bfloat16 counts to 256 only
         last = mask * ops.cast(seen == seen[:, -1:], h.dtype)  # (B, T, 1), one at the last real token
         if not self.bidirectional:
@@ -47,7 +51,7 @@ class LastPooling(Pooling):
         forward, backward = ops.split(h, 2, axis=-1)
         return ops.concatenate([ops.sum(forward * last, axis=1), ops.sum(backward * first, axis=1)], axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "bidirectional": self.bidirectional}
 
 
@@ -55,7 +59,7 @@ class LastPooling(Pooling):
 class MeanPooling(Pooling):
     """Σ_t m_t h_t / Σ_t m_t."""
 
-    def pool(self, h, mask):
+    def pool(self, h: Tensor, mask: Tensor) -> Tensor:
         return ops.sum(h * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)
 
 
@@ -63,7 +67,7 @@ class MeanPooling(Pooling):
 class MaxPooling(Pooling):
     """The element-wise maximum of h over real tokens."""
 
-    def pool(self, h, mask):
+    def pool(self, h: Tensor, mask: Tensor) -> Tensor:
         low = ops.cast(-3e4, h.dtype)
         highest = ops.max(ops.where(ops.cast(mask, "bool"), h, low), axis=1)
         return ops.where(ops.max(mask, axis=1) > 0, highest, 0)

@@ -18,7 +18,7 @@ WEIGHTS = ("kernel", "recurrent", "bias")
 
 
 class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
-    """What all cells share: the weights, their options, and dropout. A unit adds its `step` and its `gradient`.
+    """The part that all cells share: weights, options, dropout. A unit adds its `step` and its `gradient`.
 
     Args:
         units: H, a positive integer.
@@ -138,7 +138,7 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         raise NotImplementedError
 
     def steepest(self) -> float | None:
-        """What ‖∂h'/∂h‖₂ of no step exceeds; None where the weights alone do not tell."""
+        """A bound of ‖∂h'/∂h‖₂ of every step; None where the weights alone give none."""
         return None
 
     def keep(self, h: Tensor) -> Tensor | None:

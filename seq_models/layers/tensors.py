@@ -1,4 +1,4 @@
-"""What type hints of the layers call the things of Keras that have no type of their own."""
+"""Types of things of Keras that have none of their own, for type hints."""
 
 from collections.abc import Callable
 from typing import Any

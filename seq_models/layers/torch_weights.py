@@ -7,6 +7,9 @@ an RNN comes back from here as their sum, and goes there as that sum and zeros. 
 Source: the documentation of `torch.nn.LSTM` and `torch.nn.GRU`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -17,7 +20,7 @@ from seq_models.layers.simple_rnn import SimpleRNN
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-def to_torch(*stack):
+def to_torch(*stack: keras.layers.Layer) -> dict[str, np.ndarray]:
     """The weights of a stack of layers as `torch.nn` names and packs them.
 
     Args:
@@ -45,7 +48,7 @@ def to_torch(*stack):
     return state
 
 
-def from_torch(state, *stack):
+def from_torch(state: Mapping[str, Any], *stack: keras.layers.Layer) -> None:
     """Puts the weights of a module of `torch.nn` into a stack of layers.
 
     Args:

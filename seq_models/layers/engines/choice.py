@@ -1,4 +1,4 @@
-"""Which engine runs a call."""
+"""The choice of the engine that runs a call."""
 
 import contextlib
 import contextvars
@@ -47,13 +47,14 @@ def check_name(engine: str) -> None:
 
 def facts_of(run: Run) -> Facts:
     """The facts of a run that is about to start."""
+    on_tensorflow = keras.backend.backend() == "tensorflow"
     return Facts(
         cell=run.cell,
         unroll=run.layer.unroll,
         training=run.training,
         rows=run.sequences.shape[0],
-        graph=keras.backend.backend() == "tensorflow" and not hasattr(run.sequences, "numpy"),
-        gpu=bool(keras.distribution.list_devices("gpu")),
+        graph=on_tensorflow and not hasattr(run.sequences, "numpy"),
+        gpu=on_tensorflow and bool(keras.distribution.list_devices("gpu")),  # JAX without one raises an error
         beside=_beside.get(),
     )
 

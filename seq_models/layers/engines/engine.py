@@ -1,4 +1,4 @@
-"""What an engine is, and what it is given."""
+"""The interface of an engine: the facts it is chosen by, its input and its output."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from seq_models.layers.tensors import Tensor, Tensors
 
 
 class Facts(NamedTuple):
-    """What is known of a call before it runs, and what an engine is chosen by.
+    """The facts of a call before it runs, by which an engine is chosen.
 
     Attributes:
         cell: The cell.
@@ -15,7 +15,7 @@ class Facts(NamedTuple):
         training: Whether the call is one of training.
         rows: B, or None where it is not static.
         graph: Whether a graph of TensorFlow is being traced: what does not wait for each other runs at the same time.
-        gpu: Whether there is a GPU.
+        gpu: Whether TensorFlow has a GPU.
         beside: Whether another loop runs beside this one, as the two directions of a `Bidirectional` do.
     """
 
@@ -81,7 +81,7 @@ class Engine:
     """Runs a unit over a whole sequence."""
 
     def why_not(self, facts: Facts) -> str | None:
-        """What it needs instead of these facts, the end of a sentence; None: it can run such a call."""
+        """None if it can run a call of these facts, else the end of the sentence "it needs …"."""
         return None
 
     def pays(self, facts: Facts) -> bool:
@@ -89,5 +89,5 @@ class Engine:
         return True
 
     def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
-        """(The last output (B, H), all outputs (B, T, H), the states after the last step or [] if none are wanted)."""
+        """The last output (B, H), all outputs (B, T, H), the last states, which may be [] where they are not wanted."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What goes on in the recurrent layers, step by step, as they read one text."""
+"""The recurrent layers, step by step, as they read one text."""
 
 import tensorflow as tf
 from keras import ops
@@ -84,7 +84,7 @@ class WatchedLoop(engines.Loop):
 
 
 def _gates(cell, projected):
-    """What a cell's `step` returns beside its states, for all steps at once: a list of (T, B, H)."""
+    """The second part of what a cell's `step` returns, for all steps at once: a list of (T, B, H)."""
     weights, first = cell.recurrent_weights(), cell.get_initial_state(ops.shape(projected)[1])
 
     def step(states, x):
