@@ -128,6 +128,12 @@ def test_conll_takes_the_first_and_last_column_and_skips_docstart(write):
     assert list(read_examples(path)) == [(["De", "Unie"], ["O", "B-ORG"]), (["Ja"], ["O"]), (["Nee"], ["O"])]
 
 
+def test_a_token_that_begins_like_the_sign_of_a_document_is_a_token(write):
+    assert list(read_examples(write("a.conll", "a X\n-DOCSTART-2 Y\nb X\n"))) == [
+        (["a", "-DOCSTART-2", "b"], ["X", "Y", "X"])
+    ]
+
+
 def test_an_ideographic_space_may_be_a_token(write):
     assert list(read_examples(write("a.bio", "好 O\n\u3000 O\n"))) == [(["好", "\u3000"], ["O", "O"])]
 
@@ -146,6 +152,10 @@ def test_two_files_are_parallel_text(write, suffix):
 def test_a_byte_order_mark_is_dropped(write):
     assert list(read_examples(write("a.txt", "\ufeffhello\n"))) == ["hello"]
     assert list(read_examples(write("a.tsv", "\ufefftext\tlabel\nhello\t1\n"))) == [("hello", "1")]
+
+
+def test_a_byte_order_mark_further_down_is_text(write):
+    assert list(read_examples(write("a.txt", "\ufeff\ufeffa\n\ufeffb\n"))) == ["\ufeffa", "\ufeffb"]
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv"])

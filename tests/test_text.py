@@ -74,6 +74,12 @@ def test_every_encoded_text_ends_with_the_end_token_and_is_cut_to_max_length():
     assert codec.encode(tf.constant(["a b c d", "a", ""])).to_list() == [[4, 5, 3], [4, 3], [3]]
 
 
+def test_tokens_that_are_cut_already_are_cleaned_and_cut_as_texts_are():
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, "a", "b\ufffd"])
+    codec = Codec("whitespace", vocabulary, lowercase=True, max_length=4)
+    assert codec.encode_tokens(tf.ragged.constant([[b"A", b"B\xff", b"a", b"a"], []])).to_list() == [[4, 5, 4, 3], [3]]
+
+
 def test_lower_case_folds_every_script():
     assert tokens(untrained("words", lowercase=True), ["ÄPFEL Straße ΣΟΦΙΑ"]) == [["äpfel", "straße", "σοφια"]]
 
@@ -101,8 +107,8 @@ def test_a_text_cannot_name_padding_start_or_end():
     ]
 
 
-def test_a_vocabulary_file_gives_the_vocabulary_back_with_spaces_and_han(tmp_path):
-    vocabulary = Vocabulary([*SPECIAL_TOKENS, " ", "我", "é"])
+def test_a_vocabulary_file_gives_the_vocabulary_back_with_spaces_han_and_separators_of_lines(tmp_path):
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, " ", "我", "é", "a\u2028b", "\x85", "\x0c"])
     vocabulary.save(tmp_path / "v.txt")
     assert Vocabulary.load(tmp_path / "v.txt").tokens == vocabulary.tokens
 
@@ -212,6 +218,33 @@ def test_a_labelers_end_token_is_read_but_not_labeled():
     assert ids.numpy()[0].tolist()[1:] == [3, 0, 0]
     assert characters.shape == (2, 4, 6)  # "apple" and its end
     assert np.all(characters.numpy()[0, 2:] == 0)
+
+
+def test_a_labelers_words_are_folded_to_lower_case_in_the_vocabulary_and_spelled_as_they_are():
+    examples = [(["Apple", "apple", "Pie"], ["N", "N", "N"])]
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples, LabelerTextOptions(lowercase=True))
+    assert preprocessor.codec.vocabulary.tokens[4:] == ["apple", "pie"]
+    assert preprocessor.characters.vocabulary.tokens[4:] == ["p", "e", "l", "A", "P", "a", "i"]
+    [((ids, characters), _, _)] = make_dataset(preprocessor, examples)
+    assert ids.numpy().tolist() == [[4, 4, 5, 3]]
+    assert characters.numpy()[0, :, 0].tolist() == [7, 9, 8, 3]
+
+
+def test_the_letters_of_a_long_word_are_cut_and_end_with_the_end_token():
+    examples = [(["a" * 23, "a" * 24], ["X", "X"])]
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples, LabelerTextOptions())
+    [((_, characters), _, _)] = make_dataset(preprocessor, examples)
+    assert characters.numpy()[0].tolist() == [[4] * 23 + [3]] * 2 + [[3] + [0] * 23]
+
+
+def test_a_labelers_long_text_is_cut_in_tokens_letters_and_labels_alike():
+    examples = [(["a", "b", "c", "d"], ["X", "Y", "X", "Y"])]
+    preprocessor = SequenceLabelerPreprocessor.from_examples(examples, LabelerTextOptions(max_length=3))
+    [((ids, characters), targets, weights)] = make_dataset(preprocessor, examples)
+    assert ids.numpy().tolist() == [[4, 5, 3]]
+    assert characters.numpy().tolist() == [[[4, 3], [5, 3], [3, 0]]]
+    assert targets.numpy().tolist() == [[0, 1, 0]]
+    assert weights.numpy().tolist() == [[1, 1, 0]]
 
 
 def test_tokens_with_spaces_and_separators_of_other_kinds_stay_whole():

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import tensorflow as tf
 
@@ -14,8 +14,6 @@ from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, UNKNOWN, Voca
 
 CHUNK = 1024  # texts that are tokenized at once
 WORDPIECES = 8000  # where no size of the vocabulary is given
-
-Item = TypeVar("Item")
 
 
 class Codec:
@@ -35,7 +33,7 @@ class Codec:
 
     @classmethod
     def train(cls, texts: Iterable[str], options: TextOptions) -> Self:
-        """Builds the vocabulary from texts, an iterable that can be read twice."""
+        """Builds the vocabulary from texts, which are read once."""
         untrained = cls(options.tokenizer, Vocabulary(SPECIAL_TOKENS), options.lowercase, options.max_length)
         if options.tokenizer == "wordpiece":
             chunks = (untrained.clean(chunk) for chunk in watched(chunked(texts), "counting words"))
@@ -108,7 +106,7 @@ def dense(ids: tf.RaggedTensor) -> tf.Tensor:
     return tf.pad(padded, [[0, 0], [0, missing]] + [[0, 0]] * (padded.shape.rank - 2))
 
 
-def chunked(items: Iterable[Item], size: int = CHUNK) -> Iterator[list[Item]]:
+def chunked(items: Iterable, size: int = CHUNK) -> Iterator[list]:
     """Lists of at most `size` items."""
     items = iter(items)
     while chunk := list(islice(items, size)):

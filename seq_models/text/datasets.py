@@ -159,8 +159,7 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
         number = 0
         for example, place in watched(located(part), "checking examples"):
             number += 1
-            problem = preprocessor.problem(example)
-            if problem:
+            if problem := preprocessor.problem(example):
                 raise InputError(f"{place}: {problem}")
         if number == 0:
             raise InputError("There must be at least one example. Received: none")

@@ -36,7 +36,7 @@ class ExampleType:
         """The texts of an example, one or two."""
         return example
 
-    def labels(self, example: Example) -> tuple[str, ...]:  # noqa: ARG002  some have none
+    def labels(self, example: Example) -> tuple[str, ...]:
         """The labels of an example."""
         return ()
 

@@ -6,7 +6,7 @@ Weights are 1 on what counts for the loss and 0 elsewhere, padding included.
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -49,9 +49,8 @@ class Preprocessor:
     def learned(cls, examples: Iterable[Example], options: TextOptions) -> Self:
         """As `from_examples`, only once for the same files and options; see `remembered`."""
         question = [cls.__name__, asdict(options)]
-        return cls.from_config(
-            remembered(examples, question, lambda: cls.from_examples(examples, options).get_config())
-        )
+        config = remembered(examples, question, lambda: cls.from_examples(examples, options).get_config())
+        return cls.from_config(config)
 
     def problem(self, example: Any) -> str | None:
         """What is wrong with an example, as a sentence goes on after its place, or None."""
@@ -138,7 +137,7 @@ class SequenceClassifierPreprocessor(Preprocessor):
     @classmethod
     def from_examples(cls, examples: Iterable[tuple[str, str]], options: TextOptions) -> Self:
         labels = sorted({label for _, label in examples})
-        return cls(Codec.train(Column(examples, 0), options), labels)
+        return cls(Codec.train((example[0] for example in examples), options), labels)
 
     def vocabularies(self) -> list[Vocabulary]:
         return [self.codec.vocabulary]
@@ -244,7 +243,7 @@ class EncoderDecoderPreprocessor(Preprocessor):
 
     @classmethod
     def from_examples(cls, examples: Iterable[tuple[str, str]], options: TextOptions) -> Self:
-        return cls(*(Codec.train(Column(examples, side), options) for side in (0, 1)))
+        return cls(*(Codec.train((example[side] for example in examples), options) for side in (0, 1)))
 
     def vocabularies(self) -> list[Vocabulary]:
         return [self.source.vocabulary, self.target.vocabulary]
@@ -263,13 +262,3 @@ class EncoderDecoderPreprocessor(Preprocessor):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(Codec.from_config(config["source"]), Codec.from_config(config["target"]))
-
-
-class Column:
-    """The texts of one side of every example, read again each time."""
-
-    def __init__(self, examples: Iterable[tuple[str, str]], index: int):
-        self.examples, self.index = examples, index
-
-    def __iter__(self) -> Iterator[str]:
-        return (example[self.index] for example in self.examples)

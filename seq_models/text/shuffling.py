@@ -4,7 +4,6 @@ import collections
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
 
 from seq_models.text.codec import CHUNK
 from seq_models.text.example_types import Example
@@ -12,27 +11,18 @@ from seq_models.text.example_types import Example
 SHUFFLE_BUFFER = 65_536  # examples
 FILES = 8  # that are read by turns
 
-Item = TypeVar("Item")
 Parts = Sequence[Iterable[Example]]
-
-
-class Order(Protocol):
-    """The order of one epoch."""
-
-    def examples(self, parts: Parts) -> Iterator[Example]:
-        """The examples of all parts, one by one."""
-
-    def permuted(self, items: Sequence[Item]) -> list[Item]:
-        """The items of a sequence in this order."""
 
 
 class AsGiven:
     """Part after part, and nothing moved."""
 
     def examples(self, parts: Parts) -> Iterator[Example]:
+        """The examples of all parts, one by one."""
         return itertools.chain.from_iterable(parts)
 
-    def permuted(self, items: Sequence[Item]) -> list[Item]:
+    def permuted(self, items: Sequence) -> list:
+        """The items of a sequence in this order."""
         return list(items)
 
 
@@ -52,8 +42,11 @@ class Shuffled:
             buffer[drawn] = example
         yield from self.permuted(buffer)
 
-    def permuted(self, items: Sequence[Item]) -> list[Item]:
+    def permuted(self, items: Sequence) -> list:
         return self._random.sample(items, len(items))
+
+
+Order = AsGiven | Shuffled
 
 
 def by_turns(parts: Parts) -> Iterator[Example]:
