@@ -11,20 +11,22 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import keras
-from keras import KerasTensor, ops
+from keras import ops
+
+from seq_models.layers.tensors import Tensor
 
 LOW = -1e9  # a logit that nothing chooses; finite, for 0 times infinity is none
 
 
 def generate(
-    step: Callable[[KerasTensor, Any], tuple[KerasTensor, Any]],
-    choose: Callable[[KerasTensor, KerasTensor], KerasTensor],
-    first: KerasTensor,
+    step: Callable[[Tensor, Any], tuple[Tensor, Any]],
+    choose: Callable[[Tensor, Tensor], Tensor],
+    first: Tensor,
     states: Any,
     end: int,
-    max_length: int | KerasTensor,
+    max_length: int | Tensor,
     forbidden: Collection[int] = (),
-) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Feeds each chosen token back until every row has chosen `end` [1, section 8.3.3].
 
     Args:
@@ -73,7 +75,7 @@ def generate(
     return tokens, lengths, scores
 
 
-def read_prompts(network: Any, tokens: KerasTensor) -> tuple[KerasTensor, Any]:
+def read_prompts(network: Any, tokens: Tensor) -> tuple[Tensor, Any]:
     """Reads prompts through the engine: ids (B, T), 0 beyond a row's end -> logits of the next token (B, V), states."""
     hidden, states = network.forward(tokens, network.start(tokens))  # (B, T, H)
     lengths = ops.sum(ops.cast(tokens != 0, "int32"), axis=1)
@@ -81,12 +83,12 @@ def read_prompts(network: Any, tokens: KerasTensor) -> tuple[KerasTensor, Any]:
     return network.head(ops.sum(hidden * is_last[:, :, None], axis=1)), states
 
 
-def greedy(logits: KerasTensor, t: KerasTensor) -> KerasTensor:  # noqa: ARG001
+def greedy(logits: Tensor, t: Tensor) -> Tensor:  # noqa: ARG001
     """The most probable token."""
     return ops.argmax(logits, axis=-1)
 
 
-def forbid(logits: KerasTensor, tokens: Collection[int]) -> KerasTensor:
+def forbid(logits: Tensor, tokens: Collection[int]) -> Tensor:
     """Logits (B, V) without some tokens: ids that cannot be chosen."""
     if not tokens:
         return logits

@@ -14,9 +14,10 @@ what is said of each (...).
 from typing import Any
 
 import keras
-from keras import KerasTensor, ops
+from keras import ops
 
 from seq_models.layers.losses import cross_entropy
+from seq_models.layers.tensors import Tensor
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -55,16 +56,16 @@ class SoftmaxHead(keras.layers.Layer):
     def compute_output_shape(self, hidden_shape):
         return (*hidden_shape[:-1], self.classes)
 
-    def compare(self, hidden: KerasTensor, targets: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    def compare(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Losses, floats of 32 bits, and predictions, integers: both of the shape of `targets`, integers (...)."""
         logits = self._logits(hidden)
         return cross_entropy(targets, logits), ops.argmax(logits, axis=-1)
 
-    def predict(self, hidden: KerasTensor) -> KerasTensor:
+    def predict(self, hidden: Tensor) -> Tensor:
         """The most probable class, integers (...)."""
         return ops.argmax(self._logits(hidden), axis=-1)
 
-    def probabilities(self, hidden: KerasTensor) -> KerasTensor:
+    def probabilities(self, hidden: Tensor) -> Tensor:
         """The probability of each class, floats of 32 bits (..., K)."""
         return ops.softmax(self._logits(hidden))
 

@@ -1,9 +1,11 @@
 """The cross-entropy of every token."""
 
-from keras import KerasTensor, ops
+from keras import ops
+
+from seq_models.layers.tensors import Tensor
 
 
-def cross_entropy(targets: KerasTensor, logits: KerasTensor) -> KerasTensor:
+def cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
     """-log softmax(logits)[target] of every token.
 
     Its gradient is softmax(logits), less one at the target. The softmax is computed once for both; what is left are two

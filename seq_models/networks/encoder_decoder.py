@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras import KerasTensor, ops
+from keras import ops
 
 from seq_models.layers import AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
 from seq_models.layers.heads import SoftmaxHead
+from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import cell_stack, positive, recurrent_stack
 from seq_models.options import option
@@ -91,20 +92,20 @@ class EncoderDecoder(Network):
         self.encode = encode
         self.target_embedding, self.decoder, self.readout = target_embedding, decoder, readout
 
-    def start(self, source: KerasTensor) -> dict[str, Any]:
+    def start(self, source: Tensor) -> dict[str, Any]:
         """The states before the first target token, of source ids (B, S)."""
         memory, recurrent, mask = self.encode(source)
         attention, keys = ops.zeros(ops.shape(source), memory.dtype), self.decoder.prepare(memory)
         return {"recurrent": recurrent, "attention": attention, "memory": memory, "keys": keys, "mask": mask}
 
-    def step(self, tokens: KerasTensor, states: dict) -> tuple[KerasTensor, dict]:
+    def step(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """One target token (B,) and the states before it -> logits of the next token (B, V), states."""
         memory, keys, mask = states["memory"], states["keys"], states["mask"]
         y, recurrent = self.target_embedding(tokens), states["recurrent"]
         output, recurrent, attention = self.decoder.step(y, recurrent, memory, keys, mask)
         return self.head(self.readout(output)), {**states, "recurrent": recurrent, "attention": attention}
 
-    def forward(self, tokens: KerasTensor, states: dict) -> tuple[KerasTensor, dict]:
+    def forward(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """Many target tokens (B, T) and the states before them -> hidden (B, T, E), states.
 
         The head makes logits of as many hidden states as are wanted.
@@ -112,7 +113,7 @@ class EncoderDecoder(Network):
         outputs, recurrent, attention = self._decode(tokens, states)
         return self.readout(outputs), {**states, "recurrent": recurrent, "attention": attention[:, -1]}
 
-    def attend(self, source: KerasTensor, target: KerasTensor) -> KerasTensor:
+    def attend(self, source: Tensor, target: Tensor) -> Tensor:
         """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target."""
         return self._decode(target, self.start(source))[2]
 

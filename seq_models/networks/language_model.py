@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras import KerasTensor, ops
+from keras import ops
 
 from seq_models.layers.heads import SoftmaxHead, TiedSoftmaxHead
+from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import positive, recurrent_stack
 from seq_models.options import option
@@ -70,11 +71,11 @@ class LanguageModel(Network):
         super().__init__(tokens, h, head, {"vocabulary_size": vocabulary_size}, options, name)  # (B, T, V)
         self.embedding, self.stack = embedding, stack
 
-    def start(self, tokens: KerasTensor) -> list[list[KerasTensor]]:
+    def start(self, tokens: Tensor) -> list[list[Tensor]]:
         """The states before the first token, for as many rows as `tokens` has."""
         return [layer.get_initial_state(ops.shape(tokens)[0]) for layer in self.stack]
 
-    def step(self, tokens: KerasTensor, states: list) -> tuple[KerasTensor, list]:
+    def step(self, tokens: Tensor, states: list) -> tuple[Tensor, list]:
         """One token (B,) and the states before it -> logits of the next token (B, V), states."""
         h, after = self.embedding(tokens), []
         for layer, state in zip(self.stack, states, strict=True):
@@ -82,7 +83,7 @@ class LanguageModel(Network):
             after.append(state)
         return self.head(h), after
 
-    def forward(self, tokens: KerasTensor, states: list) -> tuple[KerasTensor, list]:
+    def forward(self, tokens: Tensor, states: list) -> tuple[Tensor, list]:
         """Many tokens (B, T), 0 beyond a row's end, and the states before them -> hidden (B, T, H), states.
 
         The states are those after the last token of each row. The head makes logits of as many hidden states as are

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras import KerasTensor
 
 from seq_models.layers.heads import SoftmaxHead
+from seq_models.layers.tensors import Tensor
 from seq_models.layers.units import UNITS
 from seq_models.options import Options, option
 
@@ -47,7 +47,7 @@ class Network(keras.Model):
     def __init__(
         self,
         inputs: Any,
-        hidden: KerasTensor,
+        hidden: Tensor,
         head: SoftmaxHead,
         sizes: dict[str, int],
         options: NetworkOptions,
