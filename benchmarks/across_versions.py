@@ -20,7 +20,7 @@ import keras  # noqa: E402  TensorFlow reads the environment once, when it is im
 import tensorflow as tf  # noqa: E402
 
 import seq_models as sm  # noqa: E402
-from seq_models.exports.cases import cases_of  # noqa: E402
+from seq_models.exports.probes import probes_of  # noqa: E402
 from seq_models.exports.gate import Process, check  # noqa: E402
 from seq_models.tasks import TASKS  # noqa: E402
 from seq_models.text import corpora  # noqa: E402
@@ -44,13 +44,14 @@ def main():
             keras.utils.set_random_seed(1)
             sizes = {"units": 16, "max_length": 24, "vocabulary_size": 300}
             model = TASKS[task].from_examples(examples, tokenizer=tokenizer, **sizes)
-            model.golden = [model.text_of(example) for example in examples[:8]]
+            model.sample_texts = [model.question(example) for example in examples[:8]]
             with tempfile.TemporaryDirectory() as directory:
                 path = sm.export(model, Path(directory) / task)
-                cases = cases_of(model)
-                check(path, cases, Process(options.python))
+                probes = probes_of(model)
+                check(path, probes, Process(options.python))
             print(
-                f"{task}, {tokenizer}: {len(cases)} requests answered alike by {tf.__version__} and {other}", flush=True
+                f"{task}, {tokenizer}: {len(probes)} requests answered alike by {tf.__version__} and {other}",
+                flush=True,
             )
 
 

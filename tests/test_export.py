@@ -59,7 +59,7 @@ print(json.dumps({name: plain(value.tolist()) for name, value in answers.items()
 def exported(request, tmp_path_factory):
     """A model and its export, moved after it was made."""
     model = small(request.param)
-    model.golden = TEXTS[:3]
+    model.sample_texts = TEXTS[:3]
     base = tmp_path_factory.mktemp("exports")
     path = sm.export(model, base / "name")
     moved = base / "elsewhere"
@@ -144,14 +144,14 @@ def test_the_manifest_says_what_the_export_holds_and_how_it_answers(exported):
     assert manifest["signatures"].keys() == SIGNATURES[model.task_name].keys()
     assert {"EnsureShape", "LookupTableFindV2"} <= set(manifest["operations"])
     served = Servable(path)
-    golden = [case for case in manifest["golden"] if case["signature"] == "serving_default"]
-    assert [case["inputs"]["text"] for case in golden][:3] == [[text] for text in TEXTS[:3]]
-    for case in golden[:3]:
-        for name, value in served(text=case["inputs"]["text"]).items():
+    probes = [probe for probe in manifest["probes"] if probe["signature"] == "serving_default"]
+    assert [probe["inputs"]["text"] for probe in probes][:3] == [[text] for text in TEXTS[:3]]
+    for probe in probes[:3]:
+        for name, value in served(text=probe["inputs"]["text"]).items():
             if value.dtype == object:
-                assert _text(value.tolist()) == case["outputs"][name]
+                assert _text(value.tolist()) == probe["outputs"][name]
             else:
-                np.testing.assert_allclose(value, case["outputs"][name], atol=1e-5)
+                np.testing.assert_allclose(value, probe["outputs"][name], atol=1e-5)
 
 
 def test_a_scalar_is_refused_and_an_empty_batch_is_answered(exported):

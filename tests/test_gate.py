@@ -11,7 +11,7 @@ from toy import small
 import seq_models as sm
 from seq_models import cli
 from seq_models.exports.audit import audit
-from seq_models.exports.cases import Case, cases_of
+from seq_models.exports.probes import Probe, probes_of
 from seq_models.exports.gate import check
 from seq_models.exports.operations import allowed
 
@@ -42,7 +42,7 @@ def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
     path = saved(tmp_path / "1")
     assert audit(path) == []
     answer = {"length": np.array([1, 2], np.int32)}
-    check(path, [Case("serving_default", {"text": np.array([b"a", b"bc"], object)}, answer)])
+    check(path, [Probe("serving_default", {"text": np.array([b"a", b"bc"], object)}, answer)])
     assert cli.main(["gate", str(path)]) == 0
     assert "passed" in capsys.readouterr().out
 
@@ -173,14 +173,14 @@ def test_an_answer_that_is_not_the_models_is_refused_with_the_question(tmp_path)
         ({"other": np.array([3], np.int32)}, "the answer must have"),
     ):
         with pytest.raises(sm.InputError, match=message):
-            check(path, [Case("serving_default", question, wrong)])
+            check(path, [Probe("serving_default", question, wrong)])
 
 
 def test_a_text_that_is_no_utf_8_is_refused(tmp_path):
     path = saved(tmp_path / "1", lambda text: {"first": tf.strings.substr(tf.ensure_shape(text, [None]), 0, 1)})
     question = {"text": np.array(["é".encode()], object)}
     with pytest.raises(sm.InputError, match="first must be UTF-8"):
-        check(path, [Case("serving_default", question, {"first": np.array([b"\xc3"], object)})])
+        check(path, [Probe("serving_default", question, {"first": np.array([b"\xc3"], object)})])
 
 
 def test_a_row_that_depends_on_those_beside_it_is_refused(tmp_path):
@@ -189,12 +189,12 @@ def test_a_row_that_depends_on_those_beside_it_is_refused(tmp_path):
         return {"x": x - tf.reduce_mean(x)}
 
     path = saved(tmp_path / "1", centred)
-    cases = [
-        Case("serving_default", {"text": np.array(texts, object)}, {"x": np.array(x, np.float32)})
+    probes = [
+        Probe("serving_default", {"text": np.array(texts, object)}, {"x": np.array(x, np.float32)})
         for texts, x in (([b"a", b"abc"], [-1, 1]), ([b"a"], [0]), ([b"abc"], [0]))
     ]
     with pytest.raises(sm.InputError, match="x of row 0 must be the same alone and among others"):
-        check(path, cases)
+        check(path, probes)
 
 
 def test_a_warm_up_request_that_fails_is_refused(tmp_path):
@@ -208,10 +208,10 @@ def test_a_warm_up_request_that_fails_is_refused(tmp_path):
 
 def test_nothing_is_published_that_does_not_pass(tmp_path, monkeypatch):
     def other_answers(model):
-        first, *rest = cases_of(model)
+        first, *rest = probes_of(model)
         return [first._replace(answer={**first.answer, "score": first.answer["score"] + 0.01}), *rest]
 
-    monkeypatch.setattr(importlib.import_module("seq_models.exports.export"), "cases_of", other_answers)
+    monkeypatch.setattr(importlib.import_module("seq_models.exports.export"), "probes_of", other_answers)
     with pytest.raises(sm.InputError, match="score must be"):
         sm.export(small("classifier"), tmp_path / "mood")
     assert list((tmp_path / "mood").iterdir()) == []
@@ -219,8 +219,8 @@ def test_nothing_is_published_that_does_not_pass(tmp_path, monkeypatch):
 
 def test_the_cases_hold_edges_and_many_rows():
     model = small("classifier")
-    model.golden = ["a b", "c"]
-    cases = cases_of(model)
-    counts = [len(case.inputs["text"]) for case in cases]
+    model.sample_texts = ["a b", "c"]
+    probes = probes_of(model)
+    counts = [len(probe.inputs["text"]) for probe in probes]
     assert counts == [8, *[1] * 8, 0, 1, 2, 257]
-    assert any(len(case.inputs["text"][0]) >= 100_000 for case in cases if len(case.inputs["text"]) == 1)
+    assert any(len(probe.inputs["text"][0]) >= 100_000 for probe in probes if len(probe.inputs["text"]) == 1)

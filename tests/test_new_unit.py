@@ -121,7 +121,7 @@ def test_a_task_trains_predicts_and_exports_with_a_new_unit(task, tmp_path, caps
     assert any(isinstance(part, MinGRU) for part in model._flatten_layers())
     assert cli.main(["predict", run, "--input", str(tmp_path / "in.txt"), "--json"]) == 0
     assert len([json.loads(line) for line in capsys.readouterr().out.splitlines()]) == 2
-    model.golden = TEXTS[:2]
+    model.sample_texts = TEXTS[:2]
     assert sm.export(model, tmp_path / "exports").name == "1"  # the gate has let it through
 
 

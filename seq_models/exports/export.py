@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from seq_models.exports import warmup
 from seq_models.exports.assets import vocabularies_in
-from seq_models.exports.cases import cases_of
+from seq_models.exports.probes import probes_of
 from seq_models.exports.engines import SERVING
 from seq_models.exports.gate import Process, check
 from seq_models.exports.manifest import manifest_of
@@ -43,10 +43,10 @@ def export(model, base, version=None):
     try:
         with Process() as process:  # it starts while the model is traced
             write(model, aside)
-            cases = cases_of(model)
+            probes = probes_of(model)
             warmup.write(model, aside)
-            check(aside, cases, process)
-        return publish(aside, base, manifest_of(model, aside, cases), version)
+            check(aside, probes, process)
+        return publish(aside, base, manifest_of(model, aside, probes), version)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -19,16 +19,16 @@ LIMIT = 600  # seconds of the process that answers
 ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the model
 
 
-def check(path, cases=(), process=None):
+def check(path, probes=(), process=None):
     """Lets a SavedModel pass, or says why not.
 
     Its files are audited. Then a new process, without this package and without a GPU, loads it by the v1
-    loader, as TensorFlow Serving does, and answers the warm-up requests and the cases; the answers to the cases must be
+    loader, as TensorFlow Serving does, and answers the warm-up requests and the probes; the answers to the probes must be
     those of the model, and a row alone must be answered as it is among others.
 
     Args:
         path: The directory of the SavedModel.
-        cases: A list of `seq_models.exports.cases.Case`; of each signature the first one is answered row by row by
+        probes: A list of `seq_models.exports.probes.Probe`; of each signature the first one is answered row by row by
             those that follow it.
         process: The new process, if it was started already, see `Process`.
     Raises:
@@ -40,15 +40,15 @@ def check(path, cases=(), process=None):
         raise ExportRefused(f"{path} must be a SavedModel. Received: {error}") from error
     if problems:
         raise ExportRefused(problems[0])
-    requests = [*warmup.read(path), *(predict_request(case.signature, case.inputs) for case in cases)]
+    requests = [*warmup.read(path), *(predict_request(probe.signature, probe.inputs) for probe in probes)]
     with process or Process() as process:
         answers = process.answers(path, requests)
     for message, answer in zip(requests, answers, strict=True):
         check_text(message.model_spec.signature_name, answer)
     by_signature = {}
-    for case, answer in zip(cases, answers[len(answers) - len(cases) :], strict=True):
-        compare(f"{case.signature} to {_shown(case.inputs)}", answer, case.answer)
-        by_signature.setdefault(case.signature, []).append(answer)
+    for probe, answer in zip(probes, answers[len(answers) - len(probes) :], strict=True):
+        compare(f"{probe.signature} to {_shown(probe.inputs)}", answer, probe.answer)
+        by_signature.setdefault(probe.signature, []).append(answer)
     for signature, answers_of_it in by_signature.items():
         check_rows(signature, answers_of_it)
 

@@ -12,16 +12,16 @@ from seq_models.exports.operations import allowed
 
 MINIMUM_SERVER = "2.20.0"  # of TensorFlow Serving: the first one with the operations of TensorFlow Text 2.20
 PACKAGES = ("seq_models", "tensorflow", "tensorflow-text", "keras")
-LONGEST = 1000  # bytes of a golden question that is repeated here
+LONGEST = 1000  # bytes of a question that is repeated here
 
 
-def manifest_of(model, path, cases):
+def manifest_of(model, path, probes):
     """The text of a manifest, JSON.
 
     Args:
         model: A task's model.
         path: The directory of its SavedModel.
-        cases: The questions that it has answered, a list of `Case`.
+        probes: The questions that it has answered, a list of `Probe`.
     """
     artifact = Artifact(path)
     files = sorted(file for file in path.rglob("*") if file.is_file())
@@ -34,7 +34,7 @@ def manifest_of(model, path, cases):
             "signatures": {name: _signature(signature) for name, signature in sorted(artifact.signatures.items())},
             "operations": sorted({node.op for node in artifact.nodes} & allowed()),
             "files": {str(file.relative_to(path)): _digest(file.read_bytes()) for file in files},
-            "golden": [_golden(case) for case in cases if _is_short(case)],
+            "probes": [_recorded(probe) for probe in probes if _is_short(probe)],
         },
         ensure_ascii=False,
         indent=1,
@@ -50,13 +50,13 @@ def _tensor(info):
     return {"type": DataType.Name(info.dtype), "shape": [dim.size for dim in info.tensor_shape.dim]}
 
 
-def _golden(case):
-    return {"signature": case.signature, "inputs": _plain(case.inputs), "outputs": _plain(case.answer)}
+def _recorded(probe):
+    return {"signature": probe.signature, "inputs": _plain(probe.inputs), "outputs": _plain(probe.answer)}
 
 
-def _is_short(case):
+def _is_short(probe):
     """Whether it is one row, and not a long one."""
-    return all(len(array) == 1 and len(str(array[0])) <= LONGEST for array in case.inputs.values())
+    return all(len(array) == 1 and len(str(array[0])) <= LONGEST for array in probe.inputs.values())
 
 
 def _plain(arrays):

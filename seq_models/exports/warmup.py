@@ -28,7 +28,7 @@ def write(model, path: Path) -> None:
 
 def requests_of(model) -> list[PredictRequest]:
     """The requests that an export is given."""
-    words = [word for text in model.golden for word in text.split()] or ["a"]
+    words = [word for text in model.sample_texts for word in text.split()] or ["a"]
     texts = [" ".join((words * length)[:length]) for length in (SHORT, LONG)]
     return [
         predict_request(name, signature.questions([text.encode()] * size))

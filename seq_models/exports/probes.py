@@ -10,7 +10,7 @@ EDGES = [b"", b"  \t ", b"a\x00b", b"\xff\xfe\xc3(", "我喜欢 😀 ɛ́".encod
 SIZES = (0, 1, 2, 257)  # rows of a request
 
 
-class Case(NamedTuple):
+class Probe(NamedTuple):
     """A request and the model's answer: both dictionaries of arrays."""
 
     signature: str
@@ -18,25 +18,25 @@ class Case(NamedTuple):
     answer: dict
 
 
-def cases_of(model):
-    """Requests to all signatures of a model with its answers, a list of `Case`.
+def probes_of(model):
+    """Requests to all signatures of a model with its answers, a list of `Probe`.
 
-    Of each signature: the golden texts of the run with all the edges in one request, each row of it alone, and requests
+    Of each signature: the sample texts of the run with all the edges in one request, each row of it alone, and requests
     of 0, 1, 2 and 257 rows.
     """
-    texts = [*(text.encode() for text in model.golden), *EDGES]
-    cases = []
+    texts = [*(text.encode() for text in model.sample_texts), *EDGES]
+    probes = []
     for name, signature in model.signatures().items():
         answer = tf.function(signature.function, input_signature=signature.inputs, autograph=False)
-        many = signature.questions((texts[: len(model.golden)] or [b"a b"]) * 257)
+        many = signature.questions((texts[: len(model.sample_texts)] or [b"a b"]) * 257)
         together = signature.questions(texts)
         requests = [together, *(rows(together, row, row + 1) for row in range(len(texts)))]
         requests += [rows(many, 0, size) for size in SIZES]
         for inputs in requests:
             tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in signature.inputs]
             answers = {name: np.asarray(tensor) for name, tensor in answer(*tensors).items()}
-            cases.append(Case(name, inputs, answers))
-    return cases
+            probes.append(Probe(name, inputs, answers))
+    return probes
 
 
 def rows(arrays, start, stop):
