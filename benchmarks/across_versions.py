@@ -20,8 +20,8 @@ import keras  # noqa: E402  TensorFlow reads the environment once, when it is im
 import tensorflow as tf  # noqa: E402
 
 import seq_models as sm  # noqa: E402
-from seq_models.exports.probes import probes_of  # noqa: E402
 from seq_models.exports.gate import Process, check  # noqa: E402
+from seq_models.exports.probes import probes_of  # noqa: E402
 from seq_models.tasks import TASKS  # noqa: E402
 from seq_models.text import corpora  # noqa: E402
 

@@ -11,9 +11,9 @@ from toy import small
 import seq_models as sm
 from seq_models import cli
 from seq_models.exports.audit import audit
-from seq_models.exports.probes import Probe, probes_of
 from seq_models.exports.gate import check
 from seq_models.exports.operations import allowed
+from seq_models.exports.probes import Probe, probes_of
 
 STRINGS = tf.TensorSpec([None], tf.string, name="text")
 

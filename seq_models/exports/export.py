@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from seq_models.exports import warmup
 from seq_models.exports.assets import vocabularies_in
-from seq_models.exports.probes import probes_of
 from seq_models.exports.engines import SERVING
 from seq_models.exports.gate import Process, check
 from seq_models.exports.manifest import manifest_of
+from seq_models.exports.probes import probes_of
 from seq_models.exports.versions import check_new, publish
 from seq_models.layers import engines
 

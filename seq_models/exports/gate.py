@@ -23,8 +23,8 @@ def check(path, probes=(), process=None):
     """Lets a SavedModel pass, or says why not.
 
     Its files are audited. Then a new process, without this package and without a GPU, loads it by the v1
-    loader, as TensorFlow Serving does, and answers the warm-up requests and the probes; the answers to the probes must be
-    those of the model, and a row alone must be answered as it is among others.
+    loader, as TensorFlow Serving does, and answers the warm-up requests and the probes; the answers to the probes must
+    be those of the model, and a row alone must be answered as it is among others.
 
     Args:
         path: The directory of the SavedModel.

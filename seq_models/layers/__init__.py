@@ -5,9 +5,11 @@ from seq_models.layers.characters import CharacterEncoder
 from seq_models.layers.decoder import AttentionDecoder
 from seq_models.layers.gradient_flow import GradientFlow, gradient_flow
 from seq_models.layers.gru import GRU, GRUCell
+from seq_models.layers.heads import SoftmaxHead, TiedSoftmaxHead
 from seq_models.layers.lstm import LSTM, LSTMCell
 from seq_models.layers.pooling import LastPooling, MaxPooling, MeanPooling
-from seq_models.layers.recurrent import Bidirectional
+from seq_models.layers.recurrent import Bidirectional, Recurrent
+from seq_models.layers.recurrent_cell import GatedCell, RecurrentCell
 from seq_models.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from seq_models.layers.torch_weights import from_torch, to_torch
 from seq_models.layers.units import UNITS
@@ -21,14 +23,19 @@ __all__ = [
     "DotAttention",
     "GRU",
     "GRUCell",
+    "GatedCell",
     "GradientFlow",
     "LSTM",
     "LSTMCell",
     "LastPooling",
     "MaxPooling",
     "MeanPooling",
+    "Recurrent",
+    "RecurrentCell",
     "SimpleRNN",
     "SimpleRNNCell",
+    "SoftmaxHead",
+    "TiedSoftmaxHead",
     "UNITS",
     "from_torch",
     "gradient_flow",

@@ -22,11 +22,11 @@ STEEPEST = {
 
 
 def lacking(cell: keras.layers.Layer) -> str | None:
-    """The activations that a cell may have and those it has, or None if all of its own are in the table."""
+    """What a cell lacks whose derivative is wanted, the end of a sentence; None: nothing."""
     names = [name for name in ("activation", "recurrent_activation") if hasattr(cell, name)]
     functions = {name: getattr(cell, name) for name in names}
     if set(functions.values()) <= DERIVATIVES.keys():
-        return None
+        return None if cell.gradient() else f"a cell with a gradient written out. Received: {type(cell).__name__}"
     received = ", ".join(f"{name}={getattr(g, '__name__', g)!r}" for name, g in functions.items())
     return f"activations among {', '.join(sorted(g.__name__ for g in DERIVATIVES))}. Received: {received}"
 

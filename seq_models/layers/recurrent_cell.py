@@ -133,9 +133,9 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         """
         raise NotImplementedError
 
-    def gradient(self) -> StepGradient:
-        """The derivative of `step`."""
-        raise NotImplementedError
+    def gradient(self) -> StepGradient | None:
+        """The derivative of `step`; None where it is not written out, and the backend derives it step by step."""
+        return None
 
     def steepest(self) -> float | None:
         """A bound of ‖∂h'/∂h‖₂ of every step; None where the weights alone give none."""

@@ -7,7 +7,6 @@ import keras
 from keras import ops
 
 from seq_models.layers import AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
-from seq_models.layers.heads import SoftmaxHead
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import cell_stack, positive, recurrent_stack
@@ -68,7 +67,7 @@ class EncoderDecoder(Network):
         decoder = AttentionDecoder(cell_stack(options.cell, units, options.layers), score, name="decoder")
         bridges = [keras.layers.Dense(units, "tanh", name=f"bridge_{k}") for k in range(len(decoder.state_sizes()))]
         readout = keras.layers.Dense(embedding_units, name="readout")
-        head = SoftmaxHead(target_vocabulary_size, name="logits")
+        head = self.head_class(target_vocabulary_size, name="logits")
 
         # Forward
         source = keras.Input((None,), dtype="int32", name="source")

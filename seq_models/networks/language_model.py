@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from seq_models.layers.heads import SoftmaxHead, TiedSoftmaxHead
+from seq_models.layers.heads import TiedSoftmaxHead
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import positive, recurrent_stack
@@ -60,8 +60,10 @@ class LanguageModel(Network):
         embedding = embedding_class(vocabulary_size, options.embedding_size, name="embedding")
         drop = keras.layers.Dropout(options.dropout)
         stack = recurrent_stack(options.cell, options.units, options.layers)
-        tied = options.tie_weights
-        head = TiedSoftmaxHead(embedding, name="logits") if tied else SoftmaxHead(vocabulary_size, name="logits")
+        if options.tie_weights:
+            head = TiedSoftmaxHead(embedding, name="logits")
+        else:
+            head = self.head_class(vocabulary_size, name="logits")
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")

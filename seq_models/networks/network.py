@@ -43,6 +43,7 @@ class Network(keras.Model):
     """
 
     options_class: type[NetworkOptions] = NetworkOptions
+    head_class: type[SoftmaxHead] = SoftmaxHead
 
     def __init__(
         self,

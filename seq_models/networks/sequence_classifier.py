@@ -6,7 +6,6 @@ from typing import Any
 import keras
 
 from seq_models.layers import LastPooling, MaxPooling, MeanPooling
-from seq_models.layers.heads import SoftmaxHead
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import positive, recurrent_stack
 from seq_models.options import option
@@ -52,7 +51,7 @@ class SequenceClassifier(Network):
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         pooling_class = POOLINGS[options.pooling]
         pool = pooling_class(options.bidirectional) if options.pooling == "last" else pooling_class()
-        head = SoftmaxHead(labels, name="logits")
+        head = self.head_class(labels, name="logits")
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 
 from seq_models.layers import CharacterEncoder
-from seq_models.layers.heads import SoftmaxHead
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import positive, recurrent_stack
 from seq_models.options import option
@@ -58,7 +57,7 @@ class SequenceLabeler(Network):
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
         drop = keras.layers.Dropout(options.dropout)
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
-        head = SoftmaxHead(labels, name="logits")
+        head = self.head_class(labels, name="logits")
 
         # Forward
         inputs = tokens = keras.Input((None,), dtype="int32", name="tokens")
