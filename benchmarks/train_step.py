@@ -109,10 +109,7 @@ def keras_epoch(library, H):
         from seq_models.networks import LanguageModel
         from seq_models.training.token_training import TokenTraining
 
-        class Model(TokenTraining, LanguageModel):
-            pass
-
-        model = Model(V, "lstm", H, layers=DEPTH)
+        model = TokenTraining(LanguageModel(V, cell="lstm", units=H, layers=DEPTH))
         model.compile(optimizer)
     else:
         inputs = h = keras.Input((None,), dtype="int32")
