@@ -253,6 +253,14 @@ def test_the_splits_of_two_seeds_share_no_sentence_either():
     assert not train & set(corpora.load("language-model", 10, 300, seed=1).test)
 
 
+def test_a_tenth_of_the_sentences_is_held_out_for_each_split_whatever_their_length():
+    splits = collections.Counter(corpora.split_of(sentence.text) for sentence in SAMPLE)
+    assert 0.75 < splits["train"] / len(SAMPLE) < 0.85
+    assert 0.08 < splits["valid"] / len(SAMPLE) < 0.12
+    lengths = {len(sentence.text) for sentence in SAMPLE if corpora.split_of(sentence.text) == "test"}
+    assert len({length % 10 for length in lengths}) == 10
+
+
 def test_every_task_has_the_same_sentences():
     text, labeler, classifier, pairs = (corpora.load(task, 50, 5).train for task in TASKS)
     assert [" ".join(tokens) for tokens, _ in labeler] == text
@@ -265,6 +273,10 @@ def test_the_lowest_perplexity_is_that_of_the_test_split():
     nats = -sum(corpora.log_probability(text) for text in corpus.test)
     tokens = sum(len(text.split()) + 1 for text in corpus.test)
     assert corpus.lowest_perplexity == pytest.approx(math.exp(nats / tokens))
+
+
+def test_no_sentence_has_no_perplexity():
+    assert math.isnan(corpora.load("language-model", 5, 0).lowest_perplexity)
 
 
 @pytest.mark.parametrize("task", TASKS[1:])

@@ -75,6 +75,10 @@ def test_the_same_text_with_different_labels_is_named(task, examples):
     assert warning.startswith("1 text has different labels in different examples (example 1, example ")
 
 
+def test_a_text_with_another_label_repeats_no_example():
+    assert not warnings_of([*reviews(), ("review number 0", "good")], "classifier", "repeat")
+
+
 def test_rare_labels_are_named_with_their_counts():
     examples = [*reviews(20), ("how odd", "odd"), ("so rare", "rare"), ("very rare", "rare")]
     (warning,) = warnings_of(examples, "classifier", "fewer than 5 times")
@@ -92,7 +96,8 @@ def test_swapped_columns_are_suspected():
 def test_a_dominant_class_is_named():
     examples = [(f"text {index}", "rare" if index < 5 else "good") for index in range(200)]
     assert warnings_of(examples, "classifier", "97.5% of the labels are 'good'")
-    assert not warnings_of(reviews(), "classifier", "of the labels are")
+    frequent = [(f"text {index}", "rare" if index < 12 else "good") for index in range(200)]
+    assert not warnings_of(frequent, "classifier", "of the labels are")  # 94 %
 
 
 def test_very_long_texts_are_named():
@@ -100,6 +105,12 @@ def test_very_long_texts_are_named():
     (warning,) = warnings_of(examples, "language-model", "longer than")
     assert warning == "1 text is longer than 200 tokens at a median of 3 (example 11)."
     assert not warnings_of([*examples[:-1], "word " * 200], "language-model", "longer than")
+
+
+def test_a_text_of_a_long_corpus_is_long_by_ten_times_the_median():
+    examples = [f"{'word ' * 29}{index}" for index in range(10)]
+    assert not warnings_of([*examples, "word " * 300], "language-model", "longer than")
+    assert warnings_of([*examples, "word " * 301], "language-model", "longer than 300 tokens at a median of 30")
 
 
 def test_long_texts_without_whitespace_are_measured_in_characters():
@@ -190,6 +201,7 @@ def test_no_example_is_an_error(task):
         ("labeler", "a"),
         ("labeler", ("a b", "X Y")),
         ("labeler", (["a", "b"], ["X"])),
+        ("labeler", [["a"], ["X"]]),
         ("classifier", "a"),
         ("classifier", (["a"], ["X"])),
         ("classifier", ("a", 1)),
@@ -206,6 +218,12 @@ def test_an_example_of_another_task_is_named_by_file_and_line(tmp_path):
     path.write_text("a\t1\n")
     with pytest.raises(InputError, match="a.tsv:1: expected a sentence"):
         inspect_examples(read_examples(path), "language-model")
+
+
+def test_what_was_received_instead_of_an_example_is_shortened():
+    with pytest.raises(InputError) as raised:
+        inspect_examples([("x" * 1000, 1)], "classifier")
+    assert len(str(raised.value).partition("Received: ")[2]) == 60
 
 
 def test_a_sentence_without_tokens_is_no_crash():

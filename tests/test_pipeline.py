@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import os
 
 import numpy as np
 import pytest
@@ -133,6 +134,29 @@ def test_a_corpus_larger_than_the_buffer_is_shuffled_through_it(monkeypatch):
     assert sorted(by_turns) == list(range(130))
     assert max(by_turns[:30]) >= 100 and min(by_turns[:30]) < 100
     assert list(shuffling.Shuffled(0, 1).examples([range(100)])) != found
+    assert list(shuffling.Shuffled(0, 1).examples([range(100)])) != list(
+        shuffling.Shuffled(1, 0).examples([range(100)])
+    )
+
+
+def test_every_file_of_many_is_read_and_each_may_be_the_first(monkeypatch):
+    monkeypatch.setattr(shuffling, "SHUFFLE_BUFFER", 1)
+    parts = [range(10 * number, 10 * number + 10) for number in range(3 * shuffling.FILES)]
+    epochs = [list(shuffling.Shuffled(0, epoch).examples(parts)) for epoch in range(10)]
+    assert all(sorted(epoch) == list(range(10 * len(parts))) for epoch in epochs)
+    assert len({epoch[0] for epoch in epochs}) > 5
+
+
+def test_a_batch_has_64_examples_if_nothing_else_is_said():
+    examples = make_examples("language-model", 65)
+    assert [len(targets) for _, targets, _ in make_dataset(make("language-model", examples), examples)] == [64, 1]
+
+
+def test_pairs_are_sorted_by_the_length_of_their_target_and_then_of_their_source():
+    examples = [("a b c", "x"), ("a", "x y"), ("a b", "x")]
+    [((source, _), targets, _)] = make_dataset(make("encoder-decoder", examples), examples)
+    lengths = [np.count_nonzero(ids, axis=1).tolist() for ids in (source, targets)]
+    assert lengths == [[3, 4, 2], [2, 2, 3]]
 
 
 # Batches by tokens
@@ -300,6 +324,29 @@ def test_a_cache_that_cannot_be_written_is_named(files, tmp_path):
     examples = read_examples(files, cache=tmp_path / "file")
     with pytest.raises(InputError, match="must be on a disk that can be written to"):
         KINDS["language-model"].learned(examples, TextOptions())
+
+
+def test_what_is_kept_of_a_file_is_not_taken_for_one_changed_later_or_for_other_columns(tmp_path):
+    path = tmp_path / "a.tsv"
+
+    def words(*columns):
+        examples = read_examples(path, columns=columns, cache=tmp_path / "cache")
+        return KINDS["classifier"].learned(examples, TextOptions()).codec.vocabulary.tokens[4:]
+
+    for time, word in enumerate(("old", "new")):
+        path.write_text(f"a\tb\tc\n{word}\tx\ty\n")
+        os.utime(path, (time, time))
+        assert words("a", "b") == [word]
+        assert words("c", "b") == ["y"]
+
+
+def test_examples_are_checked_again_for_other_labels(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("a\tx\nb\ty\n")
+    examples = read_examples(path, cache=tmp_path / "cache")
+    make_dataset(make("classifier", examples), examples)
+    with pytest.raises(InputError, match="A label must be one of"):
+        make_dataset(make("classifier", [("a", "x")]), examples)
 
 
 def test_a_cache_keeps_no_sign_of_a_failure(tmp_path):

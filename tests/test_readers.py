@@ -70,6 +70,10 @@ def test_tsv_header_orders_the_columns_and_ignores_further_ones(write, pair):
     assert list(read_examples(path)) == [("good", "1"), ("bad", "0")]
 
 
+def test_names_in_a_header_may_have_blanks_around_them(write):
+    assert list(read_examples(write("a.csv", "label, text \n1,good\n"))) == [("good", "1")]
+
+
 def test_csv_header_orders_the_columns(write):
     assert list(read_examples(write("a.csv", "label,text\n1,good\n"))) == [("good", "1")]
 
@@ -169,6 +173,10 @@ def test_conllu_and_bio_may_end_lines_with_carriage_return_and_line_feed(write):
     assert list(read_examples(write("a.bio", "a O\r\n\r\nb O\r\n"))) == [(["a"], ["O"]), (["b"], ["O"])]
     content = conllu(("1", "a", "_", "X", *["_"] * 6)).replace("\n", "\r\n")
     assert list(read_examples(write("a.conllu", content + "\r\n" + content))) == [(["a"], ["X"])] * 2
+
+
+def test_of_two_carriage_returns_one_is_text(write):
+    assert list(read_examples(write("a.bio", "a O\r\r\n"))) == [(["a"], ["O\r"])]
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
@@ -378,6 +386,7 @@ def test_columns_must_be_two_names(write, columns):
         ("a.conllu", conllu(("1", "", "_", "X")), 1, "'FORM'"),
         ("a.bio", "a O\n\nb\n", 3, "a token and a tag separated by blanks. Received: 'b'"),
         ("a.conll", "a O\n O \n", 2, "a token and a tag"),
+        ("a.bio", "a O\n\u3000\n", 2, "a token and a tag"),
     ],
 )
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -461,6 +470,14 @@ def test_a_pattern_is_all_files_that_match_in_the_order_of_their_names(write, tm
     assert list(examples) == ["1", "2", "3"]
     assert [list(part) for part in examples.parts] == [["1", "2"], ["3"]]
     assert [place for _, place in examples.located()][-1] == f"{tmp_path / 'b.txt.gz'}:1"
+
+
+def test_a_pattern_reaches_into_folders_and_leaves_out_the_folders_themselves(write, tmp_path):
+    for folder in (tmp_path / "x" / "y", tmp_path / "x" / "folder.txt"):
+        folder.mkdir(parents=True)
+    write("a.txt", "1\n")
+    write("x/y/b.txt", "2\n")
+    assert list(read_examples(tmp_path / "**" / "*.txt")) == ["1", "2"]
 
 
 def test_several_files_of_one_format_are_one_corpus(write):

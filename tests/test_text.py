@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from seq_models import InputError
-from seq_models.text.codec import Codec
+from seq_models.text.codec import Codec, dense
 from seq_models.text.datasets import make_dataset
+from seq_models.text.example_types import EXAMPLE_TYPES
 from seq_models.text.labels import Labels
 from seq_models.text.options import LabelerTextOptions, TextOptions
 from seq_models.text.preprocessors import (
@@ -15,7 +16,7 @@ from seq_models.text.preprocessors import (
     SequenceClassifierPreprocessor,
     SequenceLabelerPreprocessor,
 )
-from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary, without_control
 
 TEXTS = ["Don't stop, T-Shirt (well-known)!", "我爱Python编程。很好！", "naïve café 3.5 %", "", "  "]
 
@@ -38,12 +39,22 @@ def test_words_are_cut_at_white_space_and_punctuation_and_han_characters_stand_a
     ]
 
 
+def test_words_are_joined_as_they_are_written():
+    texts = ["„Ja“, l’été 100% (so gut) [1]!"]
+    codec = Codec.train(texts, TextOptions("words"))
+    assert tokens(codec, texts) == [
+        ["„", "Ja", "“", ",", "l’été", "100", "%", "(", "so", "gut", ")", "[", "1", "]", "!"]
+    ]
+    [text] = codec.decode(codec.encode(tf.constant(texts)).to_tensor()).numpy()
+    assert text.decode() == "„Ja “, l’été 100% (so gut) [1]!"
+
+
 def test_whitespace_tokens_are_what_stands_between_white_space():
     assert tokens(untrained("whitespace"), ["a  b\tc.", "我 爱"]) == [["a", "b", "c."], ["我", "爱"]]
 
 
 def test_characters_are_unicode_characters_and_white_space_runs_are_one_space():
-    assert tokens(untrained("chars"), ["é 我\t  x "]) == [["é", " ", "我", " ", "x"]]
+    assert tokens(untrained("chars"), [" é 我\t  x "]) == [["é", " ", "我", " ", "x"]]
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "chars", "whitespace"])
@@ -80,6 +91,12 @@ def test_tokens_that_are_cut_already_are_cleaned_and_cut_as_texts_are():
     assert codec.encode_tokens(tf.ragged.constant([[b"A", b"B\xff", b"a", b"a"], []])).to_list() == [[4, 5, 4, 3], [3]]
 
 
+def test_no_text_is_a_batch_of_no_rows_and_one_step():
+    codec = Codec("whitespace", Vocabulary([*SPECIAL_TOKENS, "a"]))
+    assert dense(codec.encode(tf.constant([], tf.string))).shape == (0, 1)
+    assert dense(codec.encode(tf.constant(["a", ""]))).numpy().tolist() == [[4, 3], [3, 0]]
+
+
 def test_lower_case_folds_every_script():
     assert tokens(untrained("words", lowercase=True), ["ÄPFEL Straße ΣΟΦΙΑ"]) == [["äpfel", "straße", "σοφια"]]
 
@@ -113,6 +130,19 @@ def test_a_vocabulary_file_gives_the_vocabulary_back_with_spaces_han_and_separat
     assert Vocabulary.load(tmp_path / "v.txt").tokens == vocabulary.tokens
 
 
+@pytest.mark.parametrize("token", ["a\nb", "\r"])
+def test_a_token_that_does_not_fit_on_a_line_cannot_be_saved(token, tmp_path):
+    with pytest.raises(InputError, match="must stand on a line by itself. Received: "):
+        Vocabulary([*SPECIAL_TOKENS, token]).save(tmp_path / "v.txt")
+
+
+def test_a_text_to_write_has_no_control_token_but_its_end():
+    logits = tf.constant([[9.0, 8.0, 7.0, 0.0, -1.0]] * 2)
+    written = without_control(logits).numpy()
+    assert np.argsort(written)[:, ::-1][:, :2].tolist() == [[3, 4]] * 2
+    assert np.all(written[:, :3] < -1e8)
+
+
 @pytest.mark.parametrize("wrong", [["a", "b"], [*SPECIAL_TOKENS, "a", "a"]])
 def test_a_vocabulary_without_its_special_tokens_or_with_one_token_twice_is_refused(wrong):
     with pytest.raises(InputError, match="Received"):
@@ -144,6 +174,16 @@ def test_a_labeler_has_no_word_pieces():
         LabelerTextOptions("wordpiece")
 
 
+def test_the_size_and_the_least_count_of_a_vocabulary_are_options_of_the_text():
+    assert Codec.train(["a b a c"], TextOptions("whitespace", min_count=2)).vocabulary.tokens[4:] == ["a"]
+    assert Codec.train(["a b a c"], TextOptions("whitespace", vocabulary_size=6)).vocabulary.tokens[4:] == ["a", "b"]
+
+
+def test_unknown_words_are_shown_and_other_special_tokens_are_not():
+    codec = Codec("whitespace", Vocabulary([*SPECIAL_TOKENS, "a"]))
+    assert codec.decode(tf.constant([[2, 1, 4, 3, 0]])).numpy().tolist() == [b"<unk> a"]
+
+
 def test_a_codec_survives_its_config():
     codec = Codec.train(TEXTS, TextOptions("words", lowercase=True, max_length=7))
     again = Codec.from_config(codec.get_config())
@@ -157,6 +197,12 @@ def test_labels_know_their_numbers_and_name_an_unknown_one():
     assert [name.decode() for name in labels.lookup(tf.constant([1, 0])).numpy()] == ["good", "bad"]
     assert labels.problem(["good"]) is None
     assert "fine" in labels.problem(["fine"])
+
+
+def test_of_many_labels_some_are_named():
+    names = [f"label {number:02d}" for number in range(21)]
+    assert "label 19. Received" in Labels(names[:20]).problem(["x"])
+    assert "label 19, …. Received" in Labels(names).problem(["x"])
 
 
 def rows(dataset):
@@ -277,13 +323,36 @@ def test_no_example_is_refused(kind):
         ([("a", "good")], "a"),
         ([(["a"], ["X"])], (["a", "b"], ["X"])),
         ([(["a"], ["X"])], (["a"], ["Y"])),
+        ([(["a"], ["X"])], ([], [])),
+        ([(["a"], ["X"])], [["a"], ["X"]]),
     ],
 )
-def test_an_example_that_does_not_fit_is_refused_before_anything_runs(examples, wrong):
+def test_an_example_that_does_not_fit_is_refused_and_named_before_anything_runs(examples, wrong):
     labeler = isinstance(examples[0][0], list)
     kind = SequenceLabelerPreprocessor if labeler else SequenceClassifierPreprocessor
-    with pytest.raises(InputError, match="Received"):
-        make_dataset(kind.from_examples(examples, kind.options_class()), [wrong])
+    with pytest.raises(InputError, match="^example 2: .*Received: "):
+        make_dataset(kind.from_examples(examples, kind.options_class()), [*examples, wrong])
+
+
+def test_labels_are_numbered_in_the_order_of_the_alphabet():
+    preprocessor = SequenceClassifierPreprocessor.from_examples([("a", "z"), ("b", "a"), ("c", "z")], TextOptions())
+    assert preprocessor.labels.names == ["a", "z"]
+    [(_, targets, weights)] = make_dataset(preprocessor, [("a", "z"), ("b", "a")])
+    assert targets.numpy().tolist() == [1, 0]
+    assert weights.numpy().tolist() == [1, 1]
+
+
+def test_each_type_of_example_has_the_question_that_a_model_is_asked():
+    examples = {
+        "language-model": "a b",
+        "labeler": (["a", "b"], ["X", "Y"]),
+        "classifier": ("a b", "X"),
+        "encoder-decoder": ("a b", "c"),
+    }
+    assert {EXAMPLE_TYPES[task].question(example) for task, example in examples.items()} == {"a b"}
+    assert {task for task, example in examples.items() if EXAMPLE_TYPES[task].labels(example)} == {
+        task for task, kind in EXAMPLE_TYPES.items() if kind.has_labels
+    }
 
 
 def test_a_preprocessor_survives_its_config():
