@@ -159,6 +159,19 @@ def test_every_engine_drops_the_same(kind, options):
         np.testing.assert_allclose(output, outputs[0], rtol=1e-5, atol=1e-6)
 
 
+@every_kind
+def test_only_training_keeps_the_gates(kind):
+    layer = ours(kind, engine="loop")
+
+    def kept(training):
+        function = tf.function(lambda x: layer(x, training=training))
+        operations = function.get_concrete_function(tf.TensorSpec([None, T, D])).graph.get_operations()
+        [loop] = [operation for operation in operations if "While" in operation.type]
+        return len(loop.outputs)
+
+    assert kept(True) - kept(False) == 2 * layer.cell.gradient().gates  # carried, and stacked over the steps
+
+
 def test_an_engine_is_kept_with_the_options():
     layer = LSTM(H, engine="halves")
     assert as_json(layer)["config"]["engine"] == "halves"

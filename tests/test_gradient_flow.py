@@ -155,6 +155,14 @@ def test_a_linear_network_with_a_multiple_of_an_orthogonal_matrix_meets_the_boun
     np.testing.assert_allclose(flow.norms, np.tile(flow.bound, (B, 1)), rtol=1e-9)
 
 
+@pytest.mark.parametrize("activation, steepest", [("tanh", 1), ("relu", 1), ("sigmoid", 0.25), ("linear", 1)])
+def test_the_bound_is_a_power_of_the_norm_of_the_weights_times_the_steepest_slope(activation, steepest):
+    layer = built(SimpleRNN(H, activation=activation))
+    largest = np.linalg.svd(layer.get_weights()[1])[1].max()
+    expected = (steepest * largest) ** np.arange(T + 1)
+    np.testing.assert_allclose(gradient_flow(layer, inputs()).bound, expected, rtol=1e-5)
+
+
 def test_gated_cells_have_no_bound():
     assert gradient_flow(LSTM(H), inputs()).bound is None
     assert gradient_flow(GRU(H), inputs()).bound is None

@@ -7,10 +7,13 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from toy import small
 
 import seq_models as sm
 from seq_models.exports.assets import vocabularies_in
+from seq_models.exports.audit import Artifact
 from seq_models.exports.engines import SERVING, BlockLSTM
+from seq_models.exports.export import write
 from seq_models.layers import GRUCell, LSTMCell, engines
 from seq_models.text.vocabulary import Vocabulary
 
@@ -99,3 +102,11 @@ def test_one_operation_is_only_for_an_lstm_as_it_is_outside_training(cell, optio
     facts = engines.Facts(cell(3, **options), **facts)
     with engines.using(*SERVING):
         assert type(engines.choose(facts)) is (BlockLSTM if can else engines.ForwardLoop)
+
+
+@pytest.mark.parametrize("cell, operation", [("lstm", "BlockLSTMV2"), ("gru", "While")])
+def test_an_export_is_traced_with_these_engines(cell, operation, tmp_path):
+    write(small("classifier", cell=cell), tmp_path)
+    types = collections.Counter(node.op.removeprefix("Stateless") for node in Artifact(tmp_path).nodes)
+    assert types[operation] == 2  # one for each direction
+    assert types["BlockLSTMV2"] + types["While"] == 2
