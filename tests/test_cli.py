@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import tomlkit
 from toy import EXAMPLES, small
 
 import seq_models as sm
@@ -108,12 +109,17 @@ def test_train_on_one_replica_a_core_as_a_process(files, tmp_path):
 
 
 def test_a_config_file_gives_options_and_set_overrides_them(files, tmp_path, capsys):
-    (tmp_path / "c.toml").write_text('[training]\nepochs = 9\n[model]\ncell = "gru"\nunits = 3\n', "utf-8")
+    (tmp_path / "c.toml").write_text(
+        '[training]\nepochs = 9\n[text]\nmin_count = 2\n[network]\ncell = "gru"\nunits = 3\n', "utf-8"
+    )
     data = ["--train", files / "class.tsv", "--valid", files / "class.tsv"]
     run("train", "classifier", *data, "--out", tmp_path / "run", "--config", tmp_path / "c.toml", "--set", "epochs=1")
-    config = sm.load_run(tmp_path / "run").task_options, (tmp_path / "run" / "config.toml").read_text("utf-8")
-    assert config[0]["units"] == 3
-    assert "epochs = 1\n" in config[1]
+    options = sm.load_run(tmp_path / "run").network.options
+    assert (options.cell, options.units) == ("gru", 3)
+    written = tomlkit.parse((tmp_path / "run" / "config.toml").read_text("utf-8")).unwrap()
+    assert written["training"]["epochs"] == 1 and written["training"]["patience"] == 3, "defaults are written out"
+    assert written["text"] | {"min_count": 2, "tokenizer": "words"} == written["text"]
+    assert written["network"] == options.written()
 
 
 @pytest.mark.parametrize(
