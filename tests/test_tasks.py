@@ -1,5 +1,8 @@
 """The verbs of the four tasks."""
 
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import tensorflow as tf
 from toy import EXAMPLES, TEXTS, small
 
 import seq_models as sm
+from seq_models.errors import InputError
 from seq_models.tasks import TASKS
 
 
@@ -162,3 +166,23 @@ def test_a_model_that_is_asked_again_is_not_traced_again():
     assert model._answer.experimental_get_tracing_count() == 1
     model.set_weights([2 * weight for weight in model.get_weights()])
     assert model.predict_text(["a b", "c"]) != first
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_model_saved_by_an_earlier_version_is_refused_in_one_sentence(task, tmp_path):
+    model = small(task)
+    model.save(tmp_path / "model.keras")
+    earlier = {"name": "model", "preprocessor": model.preprocessor.get_config(), "units": 5}
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    config = json.loads(members["config.json"])
+    members["config.json"] = json.dumps({**config, "config": earlier}).encode()
+    run = tmp_path / "run"
+    run.mkdir()
+    with zipfile.ZipFile(run / "model.keras", "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    with pytest.raises(
+        InputError, match="must be of seq_models 0.2 or later; train it anew.*Received: a model of 0.1$"
+    ):
+        sm.load_run(run)
