@@ -11,10 +11,12 @@ from toy import EXAMPLES, TEXTS, dataset_of, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
+from seq_models.training import trainer
+from seq_models.training.callbacks import MetricsFile
+from seq_models.training.metrics import TokenAccuracy
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.strategy import make_strategy
-from seq_models.training.trainer import train
 
 
 def batch(model, task):
@@ -119,6 +121,15 @@ def test_evaluation_is_a_mean_over_tokens_whatever_the_batch_size():
         assert abs(scores["perplexity"] - np.exp(scores["loss"])) < 1e-4
 
 
+def test_accuracy_is_the_share_of_all_real_tokens_of_all_batches():
+    accuracy = TokenAccuracy()
+    accuracy.update_state(
+        tf.constant([[1, 2, 0], [3, 0, 0]]), tf.constant([[1, 1, 0], [3, 0, 0]]), [[1, 1, 0], [1, 0, 0]]
+    )
+    accuracy.update_state(tf.constant([[1, 2]]), tf.constant([[2, 1]]), [[1.0, 1.0]])
+    assert float(accuracy.result()) == pytest.approx(2 / 5)
+
+
 def test_clipping_bounds_the_norm_of_all_gradients_together():
     before = small("language-model").get_weights()
     _, after = step(small("language-model"), batch(small("language-model"), "language-model"), clip_norm=0.01)
@@ -165,7 +176,7 @@ def run(directory, task="classifier", model_options=None, **options):
     options = TrainingOptions(**{"epochs": 4, "batch_size": 3, "watch_share": 0, **options})
     model_options = {"tokenizer": "whitespace", "units": 4, **(model_options or {})}
     data = {"train": ["train.tsv"]}
-    return train(TASKS[task], EXAMPLES[task], EXAMPLES[task], directory, options, model_options, data)
+    return trainer.train(TASKS[task], EXAMPLES[task], EXAMPLES[task], directory, options, model_options, data)
 
 
 def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
@@ -184,6 +195,19 @@ def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
     assert abs(scores["accuracy"] - metrics["best"]["val_accuracy"]) < 1e-6
     assert model.predict_text(["a b c d e"])[0]["label"] in ("long", "short")
     assert list((found.path / "logs").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("task, score, best", [
+    ("language-model", "val_perplexity", 2), ("encoder-decoder", "val_perplexity", 2),
+    ("labeler", "val_accuracy", 3), ("classifier", "val_accuracy", 3),
+])  # fmt: skip
+def test_the_best_epoch_has_the_lowest_perplexity_or_the_highest_accuracy(tmp_path, task, score, best):
+    found = RunDirectory(tmp_path)
+    callbacks = trainer._callbacks(found, TASKS[task], TrainingOptions(), chief=True)
+    [metrics] = [callback for callback in callbacks if isinstance(callback, MetricsFile)]
+    for epoch, value in enumerate((0.5, 0.2, 0.9)):
+        metrics.on_epoch_end(epoch, {score: value, "loss": 1.0})
+    assert found.read_metrics()["best"]["epoch"] == best
 
 
 def test_the_same_seed_gives_the_same_run_twice(tmp_path):
@@ -212,8 +236,6 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:
                 raise Interrupted
-
-    from seq_models.training import trainer
 
     callbacks = trainer._callbacks
     monkeypatch.setattr(trainer, "_callbacks", lambda *a: [*callbacks(*a), Break()])
