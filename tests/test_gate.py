@@ -136,7 +136,7 @@ WRONG = {
         "tied to an accelerator",
     ),
     "chance": (of(lambda text: {"x": tf.random.uniform(tf.shape(text))}), "must follow from a seed"),
-    "a draw of classes": (edited(rename_operation("Multinomial")), "must follow from a seed. Received: Multinomial"),
+    "a draw of classes": (edited(rename_operation("Multinomial")), "from a seed in the request. Received: Multinomial"),
     "a graph of the future": (
         edited(lambda graph: setattr(graph.graph_def.versions, "min_consumer", 99)), "need a version of at most 12"
     ),

@@ -91,6 +91,23 @@ def test_the_labeler_answers_with_a_tag_for_each_token():
         assert set(answer["tags"]) <= {"A", "B", "C", "D", "E"}
 
 
+def test_beyond_a_row_the_labeler_answers_nothing():
+    answer = {name: tensor.numpy() for name, tensor in small("labeler").respond(tf.constant(["a", "a b c"])).items()}
+    assert answer["lengths"].tolist() == [1, 3]
+    assert answer["tokens"][0].tolist()[1:] == answer["tags"][0].tolist()[1:] == [b"", b""]
+    assert (answer["scores"] > 0).tolist() == [[True, False, False], [True] * 3]
+
+
+def test_tokens_that_are_cut_already_are_labeled_as_their_text_however_long():
+    model = small("labeler", max_length=5)
+    texts = ["a b c d e a b", "b"]
+    tokens = [text.split() for text in texts]
+    by_tokens = model.respond_to_tokens(tf.constant([tokens[0], tokens[1] + [""] * 6]))
+    for name, tensor in model.respond(tf.constant(texts)).items():
+        np.testing.assert_array_equal(by_tokens[name], tensor)
+    assert by_tokens["lengths"].numpy().tolist() == [4, 1]
+
+
 def test_the_labelers_accuracy_is_the_share_of_right_tags():
     model = small("labeler")
     right = [
@@ -109,7 +126,8 @@ def test_entity_f1_is_given_for_bio_tags_only_and_counts_whole_entities():
     assert model.score(examples) == {"accuracy": 1.0, "entity_f1": 1.0}
     half = [(["Apple", "Inc"], ["B-ORG", "O"]), (["I", "eat"], ["O", "O"])]
     assert model.score(half)["entity_f1"] == 0.0
-    assert "entity_f1" not in small("labeler").score(EXAMPLES["labeler"])
+    for others in (EXAMPLES["labeler"], [(["Apple", "is"], ["B-ORG", "O"]), (["I", "eat"], ["O", "VERB"])]):
+        assert "entity_f1" not in sm.SequenceLabeler.from_examples(others, units=5).score(others)
 
 
 def test_a_language_models_log_probability_is_the_sum_over_its_tokens():
@@ -127,6 +145,20 @@ def test_a_uniform_language_model_has_the_perplexity_of_its_vocabulary():
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
     size = len(model.preprocessor.codec.vocabulary)
     assert model.score(TEXTS) == pytest.approx({"perplexity": size, "cross_entropy": np.log(size)}, rel=1e-5)
+
+
+def test_a_language_model_is_scored_without_dropout():
+    dropping, plain = small("language-model", dropout=0.5), small("language-model")
+    plain.set_weights(dropping.get_weights())
+    assert dropping.score(TEXTS) == plain.score(TEXTS)
+
+
+def test_samples_of_a_language_model_go_on_with_the_most_probable_token_each_time():
+    model = small("language-model")
+    for text, sample in zip(TEXTS, model.samples(TEXTS), strict=True):
+        assert (sample["text"], sample["prompt"]) == (text, " ".join(text.split()[:3]))
+        [greedy] = model.generate([sample["prompt"]], max_length=30, temperature=0)
+        assert sample["generated"] == greedy["text"]
 
 
 def test_generation_repeats_with_its_seed_keeps_its_prompt_and_its_limit():
@@ -167,6 +199,17 @@ def test_generation_without_temperature_is_greedy():
     assert texts[0] == texts[1]
     with pytest.raises(ValueError, match="Received: temperature=-1"):
         model.generate(["a"], temperature=-1)
+
+
+def test_a_translation_is_the_most_probable_token_each_time_but_for_control_tokens():
+    model = small("encoder-decoder")
+    for source in TEXTS:
+        answer = {name: tensor.numpy()[0] for name, tensor in model.translate(tf.constant([source]), 5).items()}
+        inputs, targets, _ = model.batch([(source, answer["translation"].decode())])
+        logits = model(inputs)[0].numpy()
+        logits[:, :3] = -np.inf  # <pad>, <unk>, <s>
+        count = answer["lengths"]
+        assert logits.argmax(axis=-1)[:count].tolist() == targets[0].numpy()[:count].tolist()
 
 
 def test_the_scores_of_a_perfect_translator_are_perfect(monkeypatch):

@@ -257,6 +257,24 @@ def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(
     assert found.model.read_bytes() == before
 
 
+@pytest.mark.parametrize("other", [{"seed": 1, "units": 2}, {}, {"seed": 2}])
+def test_an_option_that_only_one_of_two_configurations_has_differs(tmp_path, other):
+    found = RunDirectory(tmp_path / "run")
+    found.start({"training": {"seed": 1}})
+    found.check({"training": {"seed": 1}})
+    with pytest.raises(sm.InputError, match="holds a run of another configuration.*(units = 2|seed = (2|None)) where"):
+        found.check({"training": other})
+
+
+def test_options_reach_the_step_and_the_batches():
+    options = TrainingOptions(batch_tokens=12, clip_norm=0, clip_value=0.5, accumulate=3, steps_per_execution=2)
+    model = small("language-model")
+    model.compile("sgd", **options.compile_options())
+    assert (model.clip_norm, model.clip_value, model.accumulate, model.steps_per_execution) == (None, 0.5, 3, 2)
+    sizes = [tf.size(targets) for _, targets, _ in model.dataset(TEXTS, **options.batch_options())]
+    assert len(sizes) > 1 and max(sizes) <= 12
+
+
 def test_a_directory_with_something_else_in_it_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(sm.InputError, match="must be new, empty or a run directory"):
@@ -278,8 +296,10 @@ def test_loading_what_is_no_run_is_refused(tmp_path):
 
 def test_save_run_writes_a_run_that_load_run_reads(tmp_path):
     model = small("labeler")
+    model.sample_texts = ["a b", "我 «c»"]
     model.save_run(tmp_path / "run")
     again = sm.load_run(tmp_path / "run")
+    assert again.sample_texts == model.sample_texts
     assert again.predict_text(["a b"]) == model.predict_text(["a b"])
     assert json.loads(json.dumps(again.get_config())) == json.loads(json.dumps(model.get_config()))
 
