@@ -11,8 +11,11 @@ from toy import EXAMPLES, TEXTS, dataset_of, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
+from seq_models.text.datasets import Position
 from seq_models.training import trainer
-from seq_models.training.callbacks import MetricsFile
+from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.callbacks import BestModel, MetricsFile
+from seq_models.training.cluster import Cluster
 from seq_models.training.metrics import TokenAccuracy
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
@@ -273,6 +276,35 @@ def test_options_reach_the_step_and_the_batches():
     assert (model.clip_norm, model.clip_value, model.accumulate, model.steps_per_execution) == (None, 0.5, 3, 2)
     sizes = [tf.size(targets) for _, targets, _ in model.dataset(TEXTS, **options.batch_options())]
     assert len(sizes) > 1 and max(sizes) <= 12
+
+
+def test_a_cosine_falls_over_all_steps_of_all_epochs():
+    options = TrainingOptions(epochs=4, batch_size=3, learning_rate=0.5, schedule="cosine")
+    texts = EXAMPLES["language-model"]  # 8, in 3 batches
+    model, *_ = trainer._build(
+        TASKS["language-model"], texts, texts, options, {"units": 3}, Cluster.alone(), Position()
+    )
+    rates = []
+    for step in (0, 6, 12):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    assert rates == pytest.approx([0.5, 0.25, 0], abs=1e-6)
+
+
+def test_the_texts_of_any_batch_of_a_training_are_found_again():
+    model, options, alone = small("classifier"), TrainingOptions(batch_size=3, seed=5), Cluster.alone()
+    arguments = model, EXAMPLES["classifier"], options, alone
+    for epoch in (0, 1):
+        read = [model.texts(inputs) for inputs, *_ in trainer._training_set(*arguments, Position(epoch, 0))]
+        assert sorted(sum(read, [])) == sorted(TEXTS)
+        assert [trainer._texts_at(*arguments, epoch, batch) for batch in range(3)] == read
+
+
+def test_the_best_model_is_saved_with_the_average_of_its_weights(tmp_path):
+    options = TrainingOptions(average=0.9)
+    callbacks = trainer._callbacks(RunDirectory(tmp_path), TASKS["classifier"], options, chief=True)
+    kinds = [type(callback) for callback in callbacks]
+    assert kinds.index(AverageBetweenEpochs) < kinds.index(BestModel)
 
 
 def test_a_directory_with_something_else_in_it_is_refused(tmp_path):
