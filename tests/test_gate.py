@@ -13,11 +13,14 @@ from toy import small
 import seq_models as sm
 from seq_models import cli
 from seq_models.exports.audit import audit
-from seq_models.exports.gate import check, check_text
+from seq_models.exports.export import traced
+from seq_models.exports.gate import check, check_rows, check_text, compare
 from seq_models.exports.operations import allowed
 from seq_models.exports.probes import Probe, probes_of
 from seq_models.exports.records import predict_request, write_records
-from seq_models.exports.warmup import FILE, read
+from seq_models.exports.server_config import check_name
+from seq_models.exports.warmup import FILE, read, requests_of
+from seq_models.tasks.signature import Signature, strings
 
 STRINGS = tf.TensorSpec([None], tf.string, name="text")
 
@@ -124,6 +127,7 @@ WRONG = {
     ),
     "XLA": (of(lambda text: {"x": compiled(tf.strings.length(text))}), "must be compiled by XLA"),
     "XLA for a function alone": (edited(mark_for_xla), "must be compiled by XLA"),
+    "a table that changes": (edited(rename_operation("MutableHashTableV2")), "a table that can be changed"),
     "a printer": (of(lambda text: (tf.print(text), {"x": text})[1]), "a printer"),
     "a dataset": (
         of(lambda text: {"x": tf.data.Dataset.from_tensor_slices(text).reduce(text, lambda a, _: a)}), "a dataset"
@@ -206,6 +210,49 @@ def test_an_output_whose_name_says_so_may_hold_bytes_that_are_no_text():
     check_text("serving_default", {"picture_bytes": raw, "length": np.array([1, 1])})
     with pytest.raises(sm.InputError, match="serving_default: bytes_of must be UTF-8"):
         check_text("serving_default", {"bytes_of": raw})
+
+
+def test_numbers_may_differ_by_their_rounding_and_no_more():
+    expected = {"x": np.array([1000, 0, np.nan, np.inf], np.float32)}
+    compare("x", {"x": np.array([1000.01, 1e-6, np.nan, np.inf], np.float32)}, expected)
+    for wrong in ([1001, 0, np.nan, np.inf], [1000, 1e-3, np.nan, np.inf], [1000, 0, 0, np.inf]):
+        with pytest.raises(sm.InputError, match="x must be"):
+            compare("x", {"x": np.array(wrong, np.float32)}, expected)
+
+
+def test_each_row_is_held_against_itself_alone_but_for_its_padding():
+    together = {"ids": np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0]])}
+    alone = [{"ids": np.array(row)} for row in ([[1, 2, 3]], [[4]], [[5, 6]])]
+    later = {"ids": np.array([[9]])}
+    check_rows("x", [together, *alone, later])
+    for row in range(3):
+        others = [*alone[:row], {"ids": alone[row]["ids"] + 1}, *alone[row + 1 :]]
+        with pytest.raises(sm.InputError, match=f"ids of row {row} must be the same"):
+            check_rows("x", [together, *others])
+
+
+@pytest.mark.parametrize("dtype, carried", [
+    (tf.float16, tf.float32), (tf.bfloat16, tf.float32), (tf.float64, tf.float64), (tf.int32, tf.int32)
+])  # fmt: skip
+def test_floats_of_16_bits_are_answered_as_of_32(dtype, carried):
+    signature = Signature(lambda text: {"x": tf.cast(tf.strings.length(text), dtype)}, [strings("text")], None)
+    x = traced(signature)(tf.constant(["abc"]))["x"]
+    assert (x.dtype, x.numpy().tolist()) == (carried, [3])
+
+
+def test_a_model_is_asked_short_and_long_texts_before_it_serves():
+    model = small("classifier")
+    for sample_texts in (["a b", "c"], []):
+        model.sample_texts = sample_texts
+        texts = [text for message in requests_of(model) for text in tf.make_ndarray(message.inputs["text"])]
+        assert sorted({len(text.split()) for text in texts}) == [4, 40]
+
+
+@pytest.mark.parametrize("name", ["", ".tmp", "-x", "_a", "a/b", "a b", "\u00e9", "a\n", ".."])
+def test_a_name_that_is_no_directory_or_part_of_an_address_is_refused(name):
+    with pytest.raises(sm.InputError, match="The name of a model must be"):
+        check_name(name)
+    check_name("0a.B-c_")
 
 
 def test_a_row_that_depends_on_those_beside_it_is_refused(tmp_path):
