@@ -54,6 +54,10 @@ def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
     assert "passed" in capsys.readouterr().out
 
 
+def test_an_input_may_be_handed_on_before_its_rank_is_checked(tmp_path):
+    assert audit(saved(tmp_path / "1", lambda text: lengths(tf.identity(text)))) == []
+
+
 # Each of these is wrong in one way.
 
 

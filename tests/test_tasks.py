@@ -55,7 +55,8 @@ def test_an_unknown_option_is_refused_with_the_known_ones(task):
 
 @pytest.mark.parametrize("wrong", [{"cell": "lstn"}, {"units": 0}, {"tokenizer": "word"}, {"dropout": 2.0}])
 def test_a_wrong_value_is_refused(wrong):
-    with pytest.raises(ValueError):
+    [(name, value)] = wrong.items()
+    with pytest.raises(ValueError, match=f"^{name} must be .* Received: {name}={value!r}$"):
         small("classifier", **wrong)
 
 
@@ -71,6 +72,20 @@ def test_the_classifiers_probabilities_sum_to_one_and_its_label_is_the_most_prob
         assert answer["score"] == pytest.approx(max(answer["probabilities"]))
         names = model.preprocessor.labels.names
         assert answer["label"] == names[int(np.argmax(answer["probabilities"]))]
+
+
+def test_answers_of_classifier_and_labeler_are_those_of_the_logits():
+    for task in ("classifier", "labeler"):
+        model = small(task)
+        names = model.preprocessor.labels.names
+        for answer, example in zip(model.predict_text(TEXTS), EXAMPLES[task], strict=True):
+            p = tf.nn.softmax(model(model.batch([example])[0]))[0].numpy()
+            if task == "classifier":
+                np.testing.assert_allclose(answer["probabilities"], p, atol=1e-6)
+            else:
+                p = p[:-1]  # the end of the text has no label
+                assert answer["tags"] == [names[k] for k in p.argmax(axis=-1)]
+                np.testing.assert_allclose(answer["scores"], p.max(axis=-1), atol=1e-6)
 
 
 def test_the_f1_of_a_classifier_is_the_mean_over_its_classes():
