@@ -78,7 +78,7 @@ def test_answers_of_classifier_and_labeler_are_those_of_the_logits():
     for task in ("classifier", "labeler"):
         model = small(task)
         names = model.preprocessor.labels.names
-        for answer, example in zip(model.predict_text(TEXTS), EXAMPLES[task], strict=True):
+        for answer, example in zip(model.predict_text(TEXTS[:3]), EXAMPLES[task][:3], strict=True):
             p = tf.nn.softmax(model(model.batch([example])[0]))[0].numpy()
             if task == "classifier":
                 np.testing.assert_allclose(answer["probabilities"], p, atol=1e-6)
@@ -170,7 +170,7 @@ def test_a_language_model_is_scored_without_dropout():
 
 def test_samples_of_a_language_model_go_on_with_the_most_probable_token_each_time():
     model = small("language-model")
-    for text, sample in zip(TEXTS, model.samples(TEXTS), strict=True):
+    for text, sample in zip(TEXTS[:4], model.samples(TEXTS[:4]), strict=True):
         assert (sample["text"], sample["prompt"]) == (text, " ".join(text.split()[:3]))
         [greedy] = model.generate([sample["prompt"]], max_length=30, temperature=0)
         assert sample["generated"] == greedy["text"]
@@ -218,7 +218,7 @@ def test_generation_without_temperature_is_greedy():
 
 def test_a_translation_is_the_most_probable_token_each_time_but_for_control_tokens():
     model = small("encoder-decoder")
-    for source in TEXTS:
+    for source in TEXTS[:3]:
         answer = {name: tensor.numpy()[0] for name, tensor in model.translate(tf.constant([source]), 5).items()}
         inputs, targets, _ = model.batch([(source, answer["translation"].decode())])
         logits = model(inputs)[0].numpy()
