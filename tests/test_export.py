@@ -1,5 +1,6 @@
 """Exports: strings in, the model's own answers out, in a process that has never heard of seq_models."""
 
+import base64
 import hashlib
 import json
 import subprocess
@@ -146,6 +147,9 @@ def test_the_manifest_says_what_the_export_holds_and_how_it_answers(exported):
     served = Servable(path)
     probes = [probe for probe in manifest["probes"] if probe["signature"] == "serving_default"]
     assert [probe["inputs"]["text"] for probe in probes][:3] == [[text] for text in TEXTS[:3]]
+    # Questions of one row, but for the long one; bytes that are no text are there as a server takes them.
+    assert {len(probe["inputs"]["text"]) for probe in probes} == {1}
+    assert {"b64": base64.b64encode(b"\xff\xfe\xc3(").decode()} in [probe["inputs"]["text"][0] for probe in probes]
     for probe in probes[:3]:
         for name, value in served(text=probe["inputs"]["text"]).items():
             if value.dtype == object:

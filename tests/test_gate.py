@@ -6,14 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
+from tensorflow_serving.apis.prediction_log_pb2 import ClassifyLog, PredictionLog, PredictLog
 from toy import small
 
 import seq_models as sm
 from seq_models import cli
 from seq_models.exports.audit import audit
-from seq_models.exports.gate import check
+from seq_models.exports.export import traced
+from seq_models.exports.gate import check, check_rows, check_text, compare
 from seq_models.exports.operations import allowed
 from seq_models.exports.probes import Probe, probes_of
+from seq_models.exports.records import predict_request, write_records
+from seq_models.exports.server_config import check_name
+from seq_models.exports.warmup import FILE, read, requests_of
+from seq_models.tasks.signature import Signature, strings
 
 STRINGS = tf.TensorSpec([None], tf.string, name="text")
 
@@ -47,6 +54,10 @@ def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
     assert "passed" in capsys.readouterr().out
 
 
+def test_an_input_may_be_handed_on_before_its_rank_is_checked(tmp_path):
+    assert audit(saved(tmp_path / "1", lambda text: lengths(tf.identity(text)))) == []
+
+
 # Each of these is wrong in one way.
 
 
@@ -73,6 +84,10 @@ def rename_operation(name):
         first_string_length(graph).op = name
 
     return change
+
+
+def mark_for_xla(graph):
+    graph.graph_def.library.function[0].attr["_XlaMustCompile"].b = True
 
 
 @tf.function(jit_compile=True)
@@ -115,6 +130,8 @@ WRONG = {
         "one of TensorFlow Serving 2.20. Received: DecodeJxl",
     ),
     "XLA": (of(lambda text: {"x": compiled(tf.strings.length(text))}), "must be compiled by XLA"),
+    "XLA for a function alone": (edited(mark_for_xla), "must be compiled by XLA"),
+    "a table that changes": (edited(rename_operation("MutableHashTableV2")), "a table that can be changed"),
     "a printer": (of(lambda text: (tf.print(text), {"x": text})[1]), "a printer"),
     "a dataset": (
         of(lambda text: {"x": tf.data.Dataset.from_tensor_slices(text).reduce(text, lambda a, _: a)}), "a dataset"
@@ -122,7 +139,12 @@ WRONG = {
     "a GPU": (
         edited(lambda graph: setattr(first_string_length(graph), "device", "/device:GPU:0")), "tied to an accelerator"
     ),
+    "a TPU": (
+        edited(lambda graph: setattr(first_string_length(graph), "device", "/job:worker/tpu:1")),
+        "tied to an accelerator",
+    ),
     "chance": (of(lambda text: {"x": tf.random.uniform(tf.shape(text))}), "must follow from a seed"),
+    "a draw of classes": (edited(rename_operation("Multinomial")), "from a seed in the request. Received: Multinomial"),
     "a graph of the future": (
         edited(lambda graph: setattr(graph.graph_def.versions, "min_consumer", 99)), "need a version of at most 12"
     ),
@@ -132,6 +154,10 @@ WRONG = {
     "slots of an optimizer": (
         lambda path: saved(path, optimizer=[tf.Variable(1.0)]),
         "not of its optimizer. Received: optimizer/0",
+    ),
+    "slots of an optimizer by the name of TensorFlow": (
+        lambda path: saved(path, **{".OPTIMIZER_SLOT": [tf.Variable(1.0)]}),
+        "not of its optimizer. Received: .*OPTIMIZER_SLOT",
     ),
     "a large constant": (
         of(lambda text: {"x": tf.gather(tf.constant(LARGE), tf.strings.length(text))}),
@@ -183,6 +209,56 @@ def test_a_text_that_is_no_utf_8_is_refused(tmp_path):
         check(path, [Probe("serving_default", question, {"first": np.array([b"\xc3"], object)})])
 
 
+def test_an_output_whose_name_says_so_may_hold_bytes_that_are_no_text():
+    raw = np.array([[b"\xc3"], [b"a"]], object)
+    check_text("serving_default", {"picture_bytes": raw, "length": np.array([1, 1])})
+    with pytest.raises(sm.InputError, match="serving_default: bytes_of must be UTF-8"):
+        check_text("serving_default", {"bytes_of": raw})
+
+
+def test_numbers_may_differ_by_their_rounding_and_no_more():
+    expected = {"x": np.array([1000, 0, np.nan, np.inf], np.float32)}
+    compare("x", {"x": np.array([1000.01, 1e-6, np.nan, np.inf], np.float32)}, expected)
+    for wrong in ([1001, 0, np.nan, np.inf], [1000, 1e-3, np.nan, np.inf], [1000, 0, 0, np.inf]):
+        with pytest.raises(sm.InputError, match="x must be"):
+            compare("x", {"x": np.array(wrong, np.float32)}, expected)
+
+
+def test_each_row_is_held_against_itself_alone_but_for_its_padding():
+    together = {"ids": np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0]])}
+    alone = [{"ids": np.array(row)} for row in ([[1, 2, 3]], [[4]], [[5, 6]])]
+    later = {"ids": np.array([[9]])}
+    check_rows("x", [together, *alone, later])
+    for row in range(3):
+        others = [*alone[:row], {"ids": alone[row]["ids"] + 1}, *alone[row + 1 :]]
+        with pytest.raises(sm.InputError, match=f"ids of row {row} must be the same"):
+            check_rows("x", [together, *others])
+
+
+@pytest.mark.parametrize("dtype, carried", [
+    (tf.float16, tf.float32), (tf.bfloat16, tf.float32), (tf.float64, tf.float64), (tf.int32, tf.int32)
+])  # fmt: skip
+def test_floats_of_16_bits_are_answered_as_of_32(dtype, carried):
+    signature = Signature(lambda text: {"x": tf.cast(tf.strings.length(text), dtype)}, [strings("text")], None)
+    x = traced(signature)(tf.constant(["abc"]))["x"]
+    assert (x.dtype, x.numpy().tolist()) == (carried, [3])
+
+
+def test_a_model_is_asked_short_and_long_texts_before_it_serves():
+    model = small("classifier")
+    for sample_texts in (["a b", "c"], []):
+        model.sample_texts = sample_texts
+        texts = [text for message in requests_of(model) for text in tf.make_ndarray(message.inputs["text"])]
+        assert sorted({len(text.split()) for text in texts}) == [4, 40]
+
+
+@pytest.mark.parametrize("name", ["", ".tmp", "-x", "_a", "a/b", "a b", "\u00e9", "a\n", ".."])
+def test_a_name_that_is_no_directory_or_part_of_an_address_is_refused(name):
+    with pytest.raises(sm.InputError, match="The name of a model must be"):
+        check_name(name)
+    check_name("0a.B-c_")
+
+
 def test_a_row_that_depends_on_those_beside_it_is_refused(tmp_path):
     def centred(text):
         x = tf.cast(tf.strings.length(tf.ensure_shape(text, [None])), tf.float32)
@@ -204,6 +280,20 @@ def test_a_warm_up_request_that_fails_is_refused(tmp_path):
     write(small("encoder-decoder"), path)  # it asks for signatures that are not there
     with pytest.raises(sm.InputError, match="must answer in a process of its own"):
         check(path)
+
+
+def test_a_server_takes_a_thousand_warm_up_requests_to_predict_and_no_other(tmp_path):
+    request = predict_request("serving_default", {"text": np.array([b"a"], object)})
+    log = PredictionLog(predict_log=PredictLog(request=request))
+    (tmp_path / FILE).parent.mkdir()
+    write_records(tmp_path / FILE, [log] * 1000)
+    assert read(tmp_path) == [request] * 1000
+    write_records(tmp_path / FILE, [log] * 1001)
+    with pytest.raises(sm.InputError, match="at most 1000 requests"):
+        read(tmp_path)
+    write_records(tmp_path / FILE, [log, PredictionLog(classify_log=ClassifyLog(request=ClassificationRequest()))])
+    with pytest.raises(sm.InputError, match="requests to predict only. Received: a classify_log"):
+        read(tmp_path)
 
 
 def test_nothing_is_published_that_does_not_pass(tmp_path, monkeypatch):

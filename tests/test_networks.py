@@ -280,6 +280,23 @@ def test_a_classifier_pools_one_direction_or_both(pooling, bidirectional, units)
         assert (array(net(tokens)) != array(net(change(tokens, t)))).any(axis=-1).all()
 
 
+def test_a_classifier_that_reads_both_ways_takes_the_state_that_each_direction_ends_with():
+    net = network("classifier", pooling="last")
+    tokens, [layer] = ids(LENGTHS, T), [one for one in net.layers if isinstance(one, keras.layers.Bidirectional)]
+    h = array(layer(net.get_layer("embedding")(tokens), mask=tokens > 0))
+    last = h[np.arange(B), np.array(LENGTHS) - 1]
+    pooled = np.concatenate([last[:, :UNITS], h[:, 0, UNITS:]], axis=1)
+    W, b = map(array, net.head.weights)
+    assert_close(net(tokens), pooled @ W + b)
+
+
+def test_a_classifier_takes_the_maximum_unless_told():
+    tokens = ids(LENGTHS, T)
+    plain, largest, mean = (network("classifier", **o)(tokens) for o in ({}, {"pooling": "max"}, {"pooling": "mean"}))
+    assert_close(plain, largest)
+    assert (array(plain) != array(mean)).any()
+
+
 # The language model, one token at a time
 
 
@@ -466,6 +483,27 @@ def test_dropout_changes_logits_in_training_only(name):
     np.testing.assert_array_equal(array(call(dropped, inputs)), array(call(plain, inputs)))
     first, second = (array(call(dropped, inputs, training=True)) for _ in range(2))
     assert (first != second).any() and (first != array(call(plain, inputs))).any()
+
+
+DROPPED = {
+    "language-model": [(B, T, E), (B, T, UNITS), (B, T, UNITS)],
+    "labeler, characters": [(B, T, UNITS + 10), (B, T, 2 * UNITS), (B, T, 2 * UNITS)],
+    "classifier": [(B, T, E), (B, T, 2 * UNITS), (B, T, 2 * UNITS), (B, 2 * UNITS)],
+    "encoder-decoder": [(B, S, E), (B, S, 2 * UNITS), (B, S, 2 * UNITS), (B, T, E), (B, T, E)],
+}  # embeddings, the output of each layer, and what enters the head
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_dropout_acts_on_embeddings_outputs_of_layers_and_what_enters_the_head(name, monkeypatch):
+    net, inputs, shapes = make(name, dropout=0.5, layers=2), inputs_of(name), []
+
+    def note(self, inputs, training=False):
+        shapes.append(tuple(inputs.shape))
+        return inputs
+
+    monkeypatch.setattr(keras.layers.Dropout, "call", note)
+    call(net, inputs, training=True)
+    assert sorted(shapes) == sorted(DROPPED[name])
 
 
 @each_class

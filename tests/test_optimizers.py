@@ -84,6 +84,20 @@ def test_on_a_plateau_the_learning_rate_is_multiplied_and_it_warms_up_before(cal
     assert np.allclose(rates.of_epochs, [PEAK, PEAK, PEAK * 0.1, PEAK * 0.1])
 
 
+def test_a_small_improvement_is_one_to_a_plateau():
+    options = TrainingOptions(learning_rate=PEAK, schedule="plateau", plateau_factor=0.1, plateau_patience=2)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(PEAK))
+    reduce, _ = plateau_callbacks(options, "val_loss", "min")
+    reduce.set_model(model)
+    reduce.on_train_begin()
+    rates = []
+    for epoch, loss in enumerate([1.0, 1 - 1e-6, 1 - 2e-6, 1 - 3e-6, 1 - 3e-6, 1 - 3e-6]):
+        reduce.on_epoch_end(epoch, {"val_loss": loss})
+        rates.append(float(model.optimizer.learning_rate))
+    assert np.allclose(rates, [PEAK] * 5 + [PEAK * 0.1])
+
+
 def test_only_a_plateau_has_callbacks():
     assert plateau_callbacks(TrainingOptions(schedule="cosine"), "val_loss", "min") == []
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from toy import EXAMPLES
 
 import seq_models as sm
 from seq_models.tasks import TASKS
-from seq_models.training import trainer
+from seq_models.training import resume, trainer
 from seq_models.training.options import TrainingOptions
 from seq_models.training.resume import Resume, Termination
 from seq_models.training.run_directory import RunDirectory
@@ -131,6 +132,20 @@ def test_a_signal_saves_where_the_training_is_and_not_only_where_it_was(tmp_path
     assert ended.value.code == 143
     _, state = trainer.Checkpoints(RunDirectory(tmp_path).checkpoints).newest(pytest.fail)
     assert (state["epoch"], state["batches"]) == (1, 2)
+
+
+def test_from_one_checkpoint_to_the_next_so_many_seconds_pass(tmp_path, monkeypatch):
+    clock, plain, save, steps = [0.0], Resume.on_train_batch_end, trainer.Checkpoints.save, []
+
+    def on_train_batch_end(self, batch, logs=None):
+        clock[0] += 1  # a second a batch
+        plain(self, batch, logs)
+
+    monkeypatch.setattr(resume, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(Resume, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(trainer.Checkpoints, "save", lambda self, n, *rest: (steps.append(n), save(self, n, *rest)))
+    run(tmp_path, epochs=2, batch_size=1, checkpoint_seconds=2.5)
+    assert steps == [0, 3, 6, 8, 11, 14]  # an epoch of 8 batches begins with one
 
 
 def test_a_second_signal_does_what_it_did_before_the_training():

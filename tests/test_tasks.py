@@ -41,6 +41,13 @@ def test_no_text_gets_no_answer_and_an_empty_text_gets_one(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_answers_are_without_dropout(task):
+    dropping, plain = small(task, dropout=0.5), small(task)
+    plain.set_weights(dropping.get_weights())
+    assert dropping.predict_text(TEXTS) == plain.predict_text(TEXTS)
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_an_unknown_option_is_refused_with_the_known_ones(task):
     with pytest.raises(ValueError, match="units.*Received: unit$"):
         TASKS[task].from_examples(EXAMPLES[task], unit=3)
@@ -48,7 +55,8 @@ def test_an_unknown_option_is_refused_with_the_known_ones(task):
 
 @pytest.mark.parametrize("wrong", [{"cell": "lstn"}, {"units": 0}, {"tokenizer": "word"}, {"dropout": 2.0}])
 def test_a_wrong_value_is_refused(wrong):
-    with pytest.raises(ValueError):
+    [(name, value)] = wrong.items()
+    with pytest.raises(ValueError, match=f"^{name} must be .* Received: {name}={value!r}$"):
         small("classifier", **wrong)
 
 
@@ -66,12 +74,53 @@ def test_the_classifiers_probabilities_sum_to_one_and_its_label_is_the_most_prob
         assert answer["label"] == names[int(np.argmax(answer["probabilities"]))]
 
 
+def test_answers_of_classifier_and_labeler_are_those_of_the_logits():
+    for task in ("classifier", "labeler"):
+        model = small(task)
+        names = model.preprocessor.labels.names
+        for answer, example in zip(model.predict_text(TEXTS[:3]), EXAMPLES[task][:3], strict=True):
+            p = tf.nn.softmax(model(model.batch([example])[0]))[0].numpy()
+            if task == "classifier":
+                np.testing.assert_allclose(answer["probabilities"], p, atol=1e-6)
+            else:
+                p = p[:-1]  # the end of the text has no label
+                assert answer["tags"] == [names[k] for k in p.argmax(axis=-1)]
+                np.testing.assert_allclose(answer["scores"], p.max(axis=-1), atol=1e-6)
+
+
+def test_the_f1_of_a_classifier_is_the_mean_over_its_classes():
+    model = small("classifier")
+    head = model.network.head
+    head.kernel.assign(tf.zeros_like(head.kernel))
+    head.bias.assign([0, 1])  # "short" for every text: 5 of 8 are
+    scores = model.score(EXAMPLES["classifier"])
+    assert scores["accuracy"] == 5 / 8
+    assert scores["f1"] == pytest.approx((0 + 2 * 5 / (5 + 8)) / 2)
+
+
 def test_the_labeler_answers_with_a_tag_for_each_token():
     answers = small("labeler").predict_text(TEXTS)
     assert [answer["tokens"] for answer in answers] == [text.split() for text in TEXTS]
     for answer in answers:
         assert len(answer["tags"]) == len(answer["scores"]) == answer["lengths"]
         assert set(answer["tags"]) <= {"A", "B", "C", "D", "E"}
+
+
+def test_beyond_a_row_the_labeler_answers_nothing():
+    answer = {name: tensor.numpy() for name, tensor in small("labeler").respond(tf.constant(["a", "a b c"])).items()}
+    assert answer["lengths"].tolist() == [1, 3]
+    assert answer["tokens"][0].tolist()[1:] == answer["tags"][0].tolist()[1:] == [b"", b""]
+    assert (answer["scores"] > 0).tolist() == [[True, False, False], [True] * 3]
+
+
+def test_tokens_that_are_cut_already_are_labeled_as_their_text_however_long():
+    model = small("labeler", max_length=5)
+    texts = ["a b c d e a b", "b"]
+    tokens = [text.split() for text in texts]
+    by_tokens = model.respond_to_tokens(tf.constant([tokens[0], tokens[1] + [""] * 6]))
+    for name, tensor in model.respond(tf.constant(texts)).items():
+        np.testing.assert_array_equal(by_tokens[name], tensor)
+    assert by_tokens["lengths"].numpy().tolist() == [4, 1]
 
 
 def test_the_labelers_accuracy_is_the_share_of_right_tags():
@@ -92,7 +141,8 @@ def test_entity_f1_is_given_for_bio_tags_only_and_counts_whole_entities():
     assert model.score(examples) == {"accuracy": 1.0, "entity_f1": 1.0}
     half = [(["Apple", "Inc"], ["B-ORG", "O"]), (["I", "eat"], ["O", "O"])]
     assert model.score(half)["entity_f1"] == 0.0
-    assert "entity_f1" not in small("labeler").score(EXAMPLES["labeler"])
+    for others in (EXAMPLES["labeler"], [(["Apple", "is"], ["B-ORG", "O"]), (["I", "eat"], ["O", "VERB"])]):
+        assert "entity_f1" not in sm.SequenceLabeler.from_examples(others, units=5).score(others)
 
 
 def test_a_language_models_log_probability_is_the_sum_over_its_tokens():
@@ -108,7 +158,22 @@ def test_a_language_models_log_probability_is_the_sum_over_its_tokens():
 def test_a_uniform_language_model_has_the_perplexity_of_its_vocabulary():
     model = small("language-model")
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
-    assert model.score(TEXTS)["perplexity"] == pytest.approx(len(model.preprocessor.codec.vocabulary), rel=1e-5)
+    size = len(model.preprocessor.codec.vocabulary)
+    assert model.score(TEXTS) == pytest.approx({"perplexity": size, "cross_entropy": np.log(size)}, rel=1e-5)
+
+
+def test_a_language_model_is_scored_without_dropout():
+    dropping, plain = small("language-model", dropout=0.5), small("language-model")
+    plain.set_weights(dropping.get_weights())
+    assert dropping.score(TEXTS) == plain.score(TEXTS)
+
+
+def test_samples_of_a_language_model_go_on_with_the_most_probable_token_each_time():
+    model = small("language-model")
+    for text, sample in zip(TEXTS[:4], model.samples(TEXTS[:4]), strict=True):
+        assert (sample["text"], sample["prompt"]) == (text, " ".join(text.split()[:3]))
+        [greedy] = model.generate([sample["prompt"]], max_length=30, temperature=0)
+        assert sample["generated"] == greedy["text"]
 
 
 def test_generation_repeats_with_its_seed_keeps_its_prompt_and_its_limit():
@@ -121,12 +186,45 @@ def test_generation_repeats_with_its_seed_keeps_its_prompt_and_its_limit():
     assert not set("<>") & set("".join(texts)), "no control token is written"
 
 
+def test_each_prompt_of_a_call_draws_numbers_of_its_own():
+    model = small("language-model")
+    together = model.generate(["a"] * 4, max_length=6, seed=5)
+    assert len({answer["text"] for answer in together}) > 1
+    for row, answer in enumerate(together):
+        [alone] = model.generate(["a"], max_length=6, seed=5 + row)
+        assert answer["text"] == alone["text"]
+
+
+def test_what_is_written_holds_no_control_token_however_probable_it_is():
+    for task in ("language-model", "encoder-decoder"):
+        model = small(task)
+        head, codec = model.network.head, getattr(model.preprocessor, "target", None) or model.preprocessor.codec
+        tokens = codec.vocabulary.tokens
+        head.kernel.assign(tf.zeros_like(head.kernel))
+        head.bias.assign([{"<pad>": 9, "<unk>": 8, "<s>": 7, "c": 6}.get(token, 0) for token in tokens])
+        if task == "language-model":
+            assert model.generate(["a"], max_length=3, temperature=0)[0]["text"] == "a c c c"
+        else:
+            assert model.translate(tf.constant(["a"]), 3)["translation"].numpy().tolist() == [b"c c c"]
+
+
 def test_generation_without_temperature_is_greedy():
     model = small("language-model")
     texts = [model.generate(["a"], max_length=5, temperature=0, seed=seed)[0]["text"] for seed in (1, 2)]
     assert texts[0] == texts[1]
     with pytest.raises(ValueError, match="Received: temperature=-1"):
         model.generate(["a"], temperature=-1)
+
+
+def test_a_translation_is_the_most_probable_token_each_time_but_for_control_tokens():
+    model = small("encoder-decoder")
+    for source in TEXTS[:3]:
+        answer = {name: tensor.numpy()[0] for name, tensor in model.translate(tf.constant([source]), 5).items()}
+        inputs, targets, _ = model.batch([(source, answer["translation"].decode())])
+        logits = model(inputs)[0].numpy()
+        logits[:, :3] = -np.inf  # <pad>, <unk>, <s>
+        count = answer["lengths"]
+        assert logits.argmax(axis=-1)[:count].tolist() == targets[0].numpy()[:count].tolist()
 
 
 def test_the_scores_of_a_perfect_translator_are_perfect(monkeypatch):
@@ -137,6 +235,44 @@ def test_the_scores_of_a_perfect_translator_are_perfect(monkeypatch):
     assert scores["exact_match"] == 1
     assert scores["bleu"] == pytest.approx(100)
     assert scores["chrf"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("answer", "target", "name", "score"),
+    [
+        # Characters abc and acb: of one, two and three in a row there are 3 of 3, 0 of 2 and 0 of 1.
+        ("a b c", "a c b", "chrf", 100 / 3),
+        ("A B C D E", "a b c d e", "bleu", 0),  # cased
+        ("A b", "a b", "exact_match", 0),
+    ],
+)
+def test_a_translation_that_is_not_right_has_the_score_of_its_definition(monkeypatch, answer, target, name, score):
+    model = small("encoder-decoder")
+    monkeypatch.setattr(model, "predict_text", lambda texts: [{"translation": answer} for _ in texts])
+    assert model.score([("a", target)])[name] == pytest.approx(score)
+
+
+SOURCES, TARGETS = ["a b c d", "e", "b a"], ["c", "a b c d", "a e"]
+
+
+def test_the_log_probability_of_a_pair_is_the_sum_over_the_tokens_of_its_target():
+    model = small("encoder-decoder")
+    found = {name: tensor.numpy() for name, tensor in model.score_pairs(SOURCES, TARGETS).items()}
+    assert found["lengths"].tolist() == [2, 5, 3]
+    for row, pair in enumerate(zip(SOURCES, TARGETS, strict=True)):
+        inputs, targets, _ = model.batch([pair])
+        log_p = tf.nn.log_softmax(model(inputs))[0].numpy()
+        expected = sum(log_p[t, token] for t, token in enumerate(targets[0].numpy()))
+        assert found["log_probability"][row] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_attention_of_a_pair_is_zero_beyond_its_tokens():
+    found = {k: v.numpy() for k, v in small("encoder-decoder").attention_of_pairs(SOURCES, TARGETS).items()}
+    assert found["target_lengths"].tolist() == [2, 5, 3]
+    assert found["source_lengths"].tolist() == [5, 2, 3]
+    for attention, S, T in zip(found["attention"], found["source_lengths"], found["target_lengths"], strict=True):
+        np.testing.assert_allclose(attention[:T, :S].sum(axis=1), 1, atol=1e-6)
+        assert not attention[T:].any() and not attention[:, S:].any()
 
 
 def test_an_answer_is_one_line():

@@ -11,10 +11,15 @@ from toy import EXAMPLES, TEXTS, dataset_of, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
+from seq_models.text.datasets import Position
+from seq_models.training import trainer
+from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.callbacks import BestModel, MetricsFile
+from seq_models.training.cluster import Cluster
+from seq_models.training.metrics import TokenAccuracy
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.strategy import make_strategy
-from seq_models.training.trainer import train
 
 
 def batch(model, task):
@@ -119,6 +124,15 @@ def test_evaluation_is_a_mean_over_tokens_whatever_the_batch_size():
         assert abs(scores["perplexity"] - np.exp(scores["loss"])) < 1e-4
 
 
+def test_accuracy_is_the_share_of_all_real_tokens_of_all_batches():
+    accuracy = TokenAccuracy()
+    accuracy.update_state(
+        tf.constant([[1, 2, 0], [3, 0, 0]]), tf.constant([[1, 1, 0], [3, 0, 0]]), [[1, 1, 0], [1, 0, 0]]
+    )
+    accuracy.update_state(tf.constant([[1, 2]]), tf.constant([[2, 1]]), [[1.0, 1.0]])
+    assert float(accuracy.result()) == pytest.approx(2 / 5)
+
+
 def test_clipping_bounds_the_norm_of_all_gradients_together():
     before = small("language-model").get_weights()
     _, after = step(small("language-model"), batch(small("language-model"), "language-model"), clip_norm=0.01)
@@ -165,7 +179,7 @@ def run(directory, task="classifier", model_options=None, **options):
     options = TrainingOptions(**{"epochs": 4, "batch_size": 3, "watch_share": 0, **options})
     model_options = {"tokenizer": "whitespace", "units": 4, **(model_options or {})}
     data = {"train": ["train.tsv"]}
-    return train(TASKS[task], EXAMPLES[task], EXAMPLES[task], directory, options, model_options, data)
+    return trainer.train(TASKS[task], EXAMPLES[task], EXAMPLES[task], directory, options, model_options, data)
 
 
 def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
@@ -184,6 +198,19 @@ def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
     assert abs(scores["accuracy"] - metrics["best"]["val_accuracy"]) < 1e-6
     assert model.predict_text(["a b c d e"])[0]["label"] in ("long", "short")
     assert list((found.path / "logs").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("task, score, best", [
+    ("language-model", "val_perplexity", 2), ("encoder-decoder", "val_perplexity", 2),
+    ("labeler", "val_accuracy", 3), ("classifier", "val_accuracy", 3),
+])  # fmt: skip
+def test_the_best_epoch_has_the_lowest_perplexity_or_the_highest_accuracy(tmp_path, task, score, best):
+    found = RunDirectory(tmp_path)
+    callbacks = trainer._callbacks(found, TASKS[task], TrainingOptions(), chief=True)
+    [metrics] = [callback for callback in callbacks if isinstance(callback, MetricsFile)]
+    for epoch, value in enumerate((0.5, 0.2, 0.9)):
+        metrics.on_epoch_end(epoch, {score: value, "loss": 1.0})
+    assert found.read_metrics()["best"]["epoch"] == best
 
 
 def test_the_same_seed_gives_the_same_run_twice(tmp_path):
@@ -213,8 +240,6 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch):
             if epoch == 2:
                 raise Interrupted
 
-    from seq_models.training import trainer
-
     callbacks = trainer._callbacks
     monkeypatch.setattr(trainer, "_callbacks", lambda *a: [*callbacks(*a), Break()])
     with pytest.raises(Interrupted):
@@ -233,6 +258,53 @@ def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(
     with pytest.raises(sm.InputError, match="units = 5 where the run has 4"):
         run(tmp_path / "run", model_options={"units": 5})
     assert found.model.read_bytes() == before
+
+
+@pytest.mark.parametrize("other", [{"seed": 1, "units": 2}, {}, {"seed": 2}])
+def test_an_option_that_only_one_of_two_configurations_has_differs(tmp_path, other):
+    found = RunDirectory(tmp_path / "run")
+    found.start({"training": {"seed": 1}})
+    found.check({"training": {"seed": 1}})
+    with pytest.raises(sm.InputError, match="holds a run of another configuration.*(units = 2|seed = (2|None)) where"):
+        found.check({"training": other})
+
+
+def test_options_reach_the_step_and_the_batches():
+    options = TrainingOptions(batch_tokens=12, clip_norm=0, clip_value=0.5, accumulate=3, steps_per_execution=2)
+    model = small("language-model")
+    model.compile("sgd", **options.compile_options())
+    assert (model.clip_norm, model.clip_value, model.accumulate, model.steps_per_execution) == (None, 0.5, 3, 2)
+    sizes = [tf.size(targets) for _, targets, _ in model.dataset(TEXTS, **options.batch_options())]
+    assert len(sizes) > 1 and max(sizes) <= 12
+
+
+def test_a_cosine_falls_over_all_steps_of_all_epochs():
+    options = TrainingOptions(epochs=4, batch_size=3, learning_rate=0.5, schedule="cosine")
+    texts = EXAMPLES["language-model"]  # 8, in 3 batches
+    model, *_ = trainer._build(
+        TASKS["language-model"], texts, texts, options, {"units": 3}, Cluster.alone(), Position()
+    )
+    rates = []
+    for step in (0, 6, 12):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    assert rates == pytest.approx([0.5, 0.25, 0], abs=1e-6)
+
+
+def test_the_texts_of_any_batch_of_a_training_are_found_again():
+    model, options, alone = small("classifier"), TrainingOptions(batch_size=3, seed=5), Cluster.alone()
+    arguments = model, EXAMPLES["classifier"], options, alone
+    for epoch in (0, 1):
+        read = [model.texts(inputs) for inputs, *_ in trainer._training_set(*arguments, Position(epoch, 0))]
+        assert sorted(sum(read, [])) == sorted(TEXTS)
+        assert [trainer._texts_at(*arguments, epoch, batch) for batch in range(3)] == read
+
+
+def test_the_best_model_is_saved_with_the_average_of_its_weights(tmp_path):
+    options = TrainingOptions(average=0.9)
+    callbacks = trainer._callbacks(RunDirectory(tmp_path), TASKS["classifier"], options, chief=True)
+    kinds = [type(callback) for callback in callbacks]
+    assert kinds.index(AverageBetweenEpochs) < kinds.index(BestModel)
 
 
 def test_a_directory_with_something_else_in_it_is_refused(tmp_path):
@@ -256,8 +328,10 @@ def test_loading_what_is_no_run_is_refused(tmp_path):
 
 def test_save_run_writes_a_run_that_load_run_reads(tmp_path):
     model = small("labeler")
+    model.sample_texts = ["a b", "我 «c»"]
     model.save_run(tmp_path / "run")
     again = sm.load_run(tmp_path / "run")
+    assert again.sample_texts == model.sample_texts
     assert again.predict_text(["a b"]) == model.predict_text(["a b"])
     assert json.loads(json.dumps(again.get_config())) == json.loads(json.dumps(model.get_config()))
 

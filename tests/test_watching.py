@@ -12,15 +12,16 @@ from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing import event_accumulator
 from toy import EXAMPLES, TEXTS, dataset_of, small
 
+from seq_models.layers import GRU, LSTM, Bidirectional
 from seq_models.layers.losses import cross_entropy
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
 from seq_models.training.strategy import make_strategy
-from seq_models.training.watching import draw, one_text, watchers
+from seq_models.training.watching import draw, one_text, projector, watcher, watchers
 from seq_models.training.watching.error_analysis import errors_of
 from seq_models.training.watching.gradients import gradient_norms
 from seq_models.training.watching.log import TrainingLog, markdown
-from seq_models.training.watching.names import named_layers, named_weights
+from seq_models.training.watching.names import named_cells, named_layers, named_weights
 from seq_models.training.watching.through_time import through_time
 from seq_models.training.watching.watcher import Every, Watcher
 
@@ -150,6 +151,28 @@ def test_the_projector_reads_the_embeddings_that_the_model_ended_with(trained):
         np.testing.assert_allclose(np.loadtxt(directory / "logs" / f"{name}.tsv"), vectors, rtol=1e-3, atol=1e-6)
         assert (directory / "logs" / f"{name}_tokens.tsv").read_text("utf-8").splitlines() == tokens
         assert f'tensor_path: "{name}.tsv"' in (directory / "logs" / "projector_config.pbtxt").read_text("utf-8")
+
+
+def test_the_projector_has_the_most_frequent_tokens_of_a_large_vocabulary(tmp_path, monkeypatch):
+    monkeypatch.setattr(projector, "ROWS", 3)
+    watching, model = projector.Projector(TrainingLog(tmp_path), share=1), small("classifier")
+    watching.set_model(model)
+    watching.on_train_begin()
+    watching.look(step=1, epoch=1)
+    tokens, vectors = model.embeddings()["embedding"]
+    assert (tmp_path / "logs" / "embedding_tokens.tsv").read_text("utf-8").splitlines() == tokens[:3]
+    np.testing.assert_allclose(np.loadtxt(tmp_path / "logs" / "embedding.tsv"), vectors[:3], rtol=1e-3, atol=1e-6)
+
+
+def test_of_each_cell_it_is_known_whether_it_reads_from_the_start():
+    forward, backward, both = LSTM(3, return_sequences=True), GRU(3, go_backwards=True), Bidirectional(LSTM(3))
+    h = x = keras.Input((None, 2))
+    for layer in (forward, backward):
+        h = layer(h)
+    network = keras.Model(x, [h, both(x)])
+    forwards = {id(cell): from_the_start for cell, from_the_start in named_cells(network).values()}
+    readers = (forward, backward, both.forward_layer, both.backward_layer)
+    assert [forwards[id(layer.cell)] for layer in readers] == [True, False, True, False]
 
 
 @pytest.mark.parametrize("task", SOME_SLOW)
@@ -319,6 +342,39 @@ def test_looks_take_no_more_than_their_share_of_the_time_but_for_the_first_and_t
         watcher.on_train_batch_end(Model.optimizer.iterations - 1)
     assert watcher.looks[0] == 1
     assert 3 <= len(watcher.looks) - 1 <= 11  # at 0.01 seconds each
+
+
+def test_the_coming_look_is_taken_to_be_as_dear_as_the_dearest(monkeypatch):
+    class Model:
+        optimizer = type("Optimizer", (), {"iterations": 0})
+
+    now, costs, looks = [0.0], iter([1, 6, 2, 2]), []
+
+    class Costly(Watcher):
+        def look(self, step, epoch):
+            looks.append(now[0])
+            now[0] += next(costs)
+
+    monkeypatch.setattr(watcher.time, "perf_counter", lambda: now[0])
+    costly = Costly(log=None, share=0.5, every=1)
+    costly.set_model(Model)
+    costly.on_epoch_begin(0)
+    for step in range(22):
+        now[0] += 1
+        costly.on_train_batch_end(step)
+    # From the second 1 on: 1 + 1 of 4 seconds, 7 + 6 of 26, and 9 + 6 of 30.
+    assert looks == [1, 5, 27, 31]
+
+
+def test_all_looks_together_take_the_share(tmp_path):
+    model = small("encoder-decoder")
+    model.compile()
+    shares = [
+        callback.share
+        for callback in watchers(tmp_path, model, EXAMPLES["encoder-decoder"], OPTIONS, share=0.3)
+        if isinstance(callback, Watcher)
+    ]
+    assert sum(shares) == pytest.approx(0.3)
 
 
 def test_every_so_many_steps_however_many_a_call_makes():
