@@ -62,8 +62,8 @@ class Options:
     @classmethod
     def split(cls, values: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         """Values by name -> the options of this class, and the values that are none of it."""
-        own = {name: value for name, value in values.items() if name in cls.names()}
-        return cls(**own), {name: value for name, value in values.items() if name not in own}
+        own = {name: values[name] for name in values if name in cls.names()}
+        return cls(**own), {name: values[name] for name in values if name not in own}
 
 
 def allowed(item: Field, value: Any) -> bool:
@@ -95,9 +95,7 @@ def expected(item: Field) -> str:
     return f"{said}, or None" if optional else said
 
 
-def _kind(item: Field) -> tuple[type, bool]:
+def _kind(item: Field) -> tuple[Any, bool]:
     """The type of a field, and whether it may be None."""
-    if isinstance(item.type, UnionType):
-        kind, _ = get_args(item.type)
-        return kind, True
-    return item.type, False
+    optional = isinstance(item.type, UnionType)
+    return get_args(item.type)[0] if optional else item.type, optional

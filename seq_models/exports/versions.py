@@ -28,7 +28,7 @@ def versions_in(base: str | Path) -> dict[int, Path]:
         children = sorted(Path(base).iterdir())
     except OSError:
         return {}
-    numbers = {}
+    numbers: dict[int, Path] = {}
     for child in children:
         if is_number(child.name) and child.is_dir():
             numbers.setdefault(int(child.name), child)

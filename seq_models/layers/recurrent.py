@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from seq_models.layers import engines
+from seq_models.layers.recurrent_cell import RecurrentCell
 from seq_models.layers.tensors import Option, Shape, Tensor, Tensors
 
 
@@ -41,7 +42,7 @@ class Recurrent(keras.layers.RNN):
             asked for cannot run the layer.
     """
 
-    cell_class = None
+    cell_class: type[RecurrentCell]
 
     def __init__(
         self,

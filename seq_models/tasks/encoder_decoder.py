@@ -99,10 +99,6 @@ class EncoderDecoder(TextWriter):
         rows = zip(sources, targets, answers, strict=True)
         return [{"source": source, "expected": target, "predicted": a.decode()} for source, target, a in rows]
 
-    @property
-    def read_codec(self):
-        return self.preprocessor.source
-
     def attention(self, examples: Sequence[tuple[str, str]]) -> list[tuple[np.ndarray, list[str], list[str]]]:
         """Where the decoder looks as it is told the target.
 

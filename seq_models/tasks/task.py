@@ -14,7 +14,6 @@ from seq_models.errors import InputError
 from seq_models.networks import Network
 from seq_models.options import Options
 from seq_models.tasks.signature import Signature, questions_of, strings
-from seq_models.text.codec import Codec
 from seq_models.text.datasets import make_dataset
 from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
@@ -106,17 +105,12 @@ class Task(TokenTraining):
     def texts(self, inputs: Any) -> list[str]:
         """The texts of a batch of inputs again; of a pair the source. Unknown words are `<unk>`."""
         ids, *_ = tf.nest.flatten(inputs)
-        return [text.decode() for text in self.read_codec.decode(ids).numpy()]
+        return [text.decode() for text in self.preprocessor.codec.decode(ids).numpy()]
 
     @classmethod
     def question(cls, example: Any) -> str:
         """The text of an example that the model is asked about."""
         return cls.preprocessor_class.example_type.question(example)
-
-    @property
-    def read_codec(self) -> Codec:
-        """The codec of the texts that the model reads."""
-        return self.preprocessor.codec
 
     def hidden(self, inputs: Any) -> tf.Tensor:
         """The last hidden states, without dropout; the head says what they mean."""

@@ -249,7 +249,7 @@ def _matches(items: list[_Item], pattern: re.Pattern[str]) -> list[_Item]:
 def _control_characters(items: list[_Item]) -> Iterator[str]:
     found = _matches(items, _CONTROL)
     if found:
-        first = _CONTROL.search("".join(map(_string, found[0].texts))).group()
+        first = _CONTROL.findall("".join(map(_string, found[0].texts)))[0]
         number = _plural(len(found), "example has", "examples have")
         yield f"{number} control characters such as U+{ord(first):04X} {_places(found)}."
 
