@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "private_api": set(),
     "plots": set(),
-    "layers": {"private_api"},
+    "layers": set(),
     "networks": {"options", "layers"},
     "decoding": {"layers", "networks"},
     "text": SMALL,
@@ -105,7 +105,7 @@ def test_layers_models_and_decoding_need_only_keras(folder):
     outside = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"seq_models"}
     assert outside <= {"keras", "numpy"}  # NumPy comes with Keras
     assert not any("tensorflow" in name for name in names)  # nor keras.src.backend.tensorflow
-    assert MAY_IMPORT[folder] <= {*ONLY_KERAS, "options", "private_api"}
+    assert MAY_IMPORT[folder] <= {*ONLY_KERAS, "options"}
 
 
 def test_the_package_itself_imports_nothing_until_a_name_is_used():

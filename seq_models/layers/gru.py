@@ -49,16 +49,8 @@ class GRUCell(GatedCell):
     blocks = 3
     gate_names = ("update", "reset", "candidate")
 
-    def __init__(
-        self,
-        units: int,
-        activation: Option = "tanh",
-        recurrent_activation: Option = "sigmoid",
-        use_bias: bool = True,
-        reset_after: bool = True,
-        **kwargs: Any,
-    ):
-        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
+    def __init__(self, units: int, *activations: Option, reset_after: bool = True, **options: Any):
+        super().__init__(units, *activations, **options)
         self.reset_after = reset_after
 
     def _bias_shape(self):

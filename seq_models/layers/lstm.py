@@ -48,16 +48,8 @@ class LSTMCell(GatedCell):
     blocks = 4
     gate_names = ("input", "forget", "candidate", "output")
 
-    def __init__(
-        self,
-        units: int,
-        activation: Option = "tanh",
-        recurrent_activation: Option = "sigmoid",
-        use_bias: bool = True,
-        unit_forget_bias: bool = True,
-        **kwargs: Any,
-    ):
-        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
+    def __init__(self, units: int, *activations: Option, unit_forget_bias: bool = True, **options: Any):
+        super().__init__(units, *activations, **options)
         self.unit_forget_bias = unit_forget_bias
         self.state_size = [units, units]
 

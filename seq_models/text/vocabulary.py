@@ -96,10 +96,3 @@ class Vocabulary:
 def _tables(ids, tokens):
     """From tokens to ids, and back."""
     return tf.lookup.StaticHashTable(ids, UNKNOWN), tf.lookup.StaticHashTable(tokens, SPECIAL_TOKENS[UNKNOWN])
-
-
-def without_control(logits: tf.Tensor) -> tf.Tensor:
-    """Logits (B, V) of a text to write: padding, `<unk>` and `<s>` cannot be chosen."""
-    forbidden = tf.constant([True, True, True, False])
-    rest = tf.zeros([tf.shape(logits)[-1] - len(SPECIAL_TOKENS)], tf.bool)
-    return tf.where(tf.concat([forbidden, rest], axis=0), tf.cast(-1e9, logits.dtype), logits)
