@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 WORKER_LOST = 138  # Kubernetes operators start a container again that ends with a code above 127
@@ -11,7 +12,7 @@ TABLES = ("text", "network", "training")  # of options in a configuration file
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code.
 
     0; 2 for a mistake of the user; 138 when another worker of a training was lost, 143 after SIGTERM and 130 after

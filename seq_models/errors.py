@@ -1,5 +1,6 @@
 """The exceptions of this package: for what a user handed in, and for a worker that is lost."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -20,7 +21,7 @@ class WorkerLost(RuntimeError):
 
 
 @contextmanager
-def options_from_outside():
+def options_from_outside() -> Iterator[None]:
     """Within it, a ValueError about an argument is an InputError: the argument came from the command line."""
     try:
         yield

@@ -3,19 +3,23 @@
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 from tensorflow.core.framework.types_pb2 import DataType
 
 from seq_models.exports.audit import Artifact
 from seq_models.exports.operations import allowed
+from seq_models.exports.probes import Probe
+from seq_models.tasks.text_model import TextModel
 
 MINIMUM_SERVER = "2.20.0"  # of TensorFlow Serving: the first one with the operations of TensorFlow Text 2.20
 PACKAGES = ("seq_models", "tensorflow", "tensorflow-text", "keras")
 LONGEST = 1000  # bytes of a question that is repeated here
 
 
-def manifest_of(model, path, probes):
+def manifest_of(model: TextModel, path: Path, probes: Iterable[Probe]) -> str:
     """The text of a manifest, JSON.
 
     Args:

@@ -22,12 +22,12 @@ FORBIDDEN = (
 )
 
 
-def allowed():
-    """The names of the operations, a set."""
+def allowed() -> set[str]:
+    """The names of the operations."""
     return set(LIST.read_text("utf-8").split())
 
 
-def write_list():
+def write_list() -> None:
     """Writes the names of the operations of the TensorFlow that is installed, which must be 2.20."""
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers its own

@@ -87,7 +87,7 @@ class GRUCell(GatedCell):
     def gradient(self) -> "GRUGradient | GRUResetBeforeGradient":
         return (GRUGradient if self.reset_after else GRUResetBeforeGradient)(self)
 
-    def get_config(self) -> dict:
+    def get_config(self):
         return {**super().get_config(), "reset_after": self.reset_after}
 
 

@@ -73,11 +73,11 @@ class LSTMCell(GatedCell):
     def gradient(self) -> "LSTMGradient":
         return LSTMGradient(self)
 
-    def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
+    def get_initial_state(self, batch_size=None):
         """[h_0, c_0] = [0, 0], each (B, H)."""
         return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype) for _ in "hc"]
 
-    def get_config(self) -> dict:
+    def get_config(self):
         return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias}
 
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from seq_models.layers import engines
 from seq_models.layers.recurrent_cell import RecurrentCell
-from seq_models.layers.tensors import Option, Shape, Tensor, Tensors
+from seq_models.layers.tensors import Option, Tensor, Tensors
 
 
 class Recurrent(keras.layers.RNN):
@@ -82,13 +82,11 @@ class Recurrent(keras.layers.RNN):
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.use_cudnn, self.engine = use_cudnn, engine
 
-    def build(self, sequences_shape: Shape, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape, initial_state_shape)
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
 
-    def inner_loop(
-        self, sequences: Tensor, initial_state: Tensors, mask: Tensor | None, training: bool = False
-    ) -> tuple[Tensor, Tensor, Tensors]:
+    def inner_loop(self, sequences, initial_state, mask, training=False):
         wanted = self.return_state or self.stateful
         return self._run(sequences, initial_state, mask, training, wanted)
 
@@ -119,7 +117,7 @@ class Recurrent(keras.layers.RNN):
         if mask is not None:
             _check_shape("mask", mask, (B, T))
 
-    def get_config(self) -> dict:
+    def get_config(self):
         config = super().get_config()
         del config["cell"]
         own = ("name", "trainable", "dtype")
@@ -127,7 +125,7 @@ class Recurrent(keras.layers.RNN):
         return {**config, **cell, "use_cudnn": self.use_cudnn, "engine": self.engine}
 
     @classmethod
-    def from_config(cls, config: dict) -> "Recurrent":
+    def from_config(cls, config):
         return cls(**config)
 
     def __getattr__(self, name):
@@ -154,12 +152,6 @@ class Bidirectional(keras.layers.Bidirectional):
     The two directions are two loops that do not wait for each other, so neither halves its rows.
     """
 
-    def call(
-        self,
-        sequences: Tensor,
-        initial_state: Tensors | None = None,
-        mask: Tensor | None = None,
-        training: bool | None = None,
-    ) -> Any:
+    def call(self, sequences, initial_state=None, mask=None, training=None):
         with engines.beside_each_other():
             return super().call(sequences, initial_state, mask, training)

@@ -5,5 +5,4 @@ from typing import Any
 
 Tensor = Any  # of the backend, or what it makes one of
 Tensors = list[Tensor]
-Shape = tuple[int | None, ...]
 Option = str | dict | Callable | None  # of an activation, an initializer, a regularizer or a constraint

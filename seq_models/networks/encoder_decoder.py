@@ -51,10 +51,7 @@ class EncoderDecoder(Network):
         self, source_vocabulary_size: int, target_vocabulary_size: int, name: str | None = None, **options: Any
     ):
         options = EncoderDecoderOptions(**options)
-        sizes = {
-            "source_vocabulary_size": source_vocabulary_size,
-            "target_vocabulary_size": target_vocabulary_size,
-        }
+        sizes = {"source_vocabulary_size": source_vocabulary_size, "target_vocabulary_size": target_vocabulary_size}
         positive(**sizes)
         units, embedding_units = options.units, options.embedding_size
         # Layers

@@ -49,8 +49,7 @@ class SequenceClassifier(Network):
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
         drop = keras.layers.Dropout(options.dropout)
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
-        pooling_class = POOLINGS[options.pooling]
-        pool = pooling_class(options.bidirectional) if options.pooling == "last" else pooling_class()
+        pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
         head = self.head_class(labels, name="logits")
 
         # Forward

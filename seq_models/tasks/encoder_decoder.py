@@ -16,7 +16,7 @@ from seq_models.text.codec import dense
 from seq_models.text.datasets import check_examples
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START
-from seq_models.training.metrics import TokenAccuracy
+from seq_models.training.metrics import TokenAccuracy, TokenMean
 
 SAMPLE = 50  # tokens of a sample's answer
 IDS = tf.TensorSpec([None, None], tf.int32)
@@ -34,16 +34,17 @@ class EncoderDecoder(TextWriter):
 
     task_name = "encoder-decoder"
     preprocessor_class = EncoderDecoderPreprocessor
+    preprocessor: EncoderDecoderPreprocessor
     network_class = networks.EncoderDecoder
 
     @staticmethod
-    def sizes(preprocessor):
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         return {
             "source_vocabulary_size": len(preprocessor.source.vocabulary),
             "target_vocabulary_size": len(preprocessor.target.vocabulary),
         }
 
-    def make_metrics(self):
+    def make_metrics(self) -> list[TokenMean]:
         return [TokenAccuracy()]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -78,7 +79,7 @@ class EncoderDecoder(TextWriter):
         attention = tf.where(real[:, :, None], attention, 0)
         return {"attention": attention, "source_tokens": source_tokens, "target_tokens": target_tokens, **lengths}
 
-    def signatures(self):
+    def signatures(self) -> dict[str, Signature]:
         words = self.preprocessor.target.vocabulary.tokens[len(SPECIAL_TOKENS) :]
 
         def pairs(texts):
@@ -132,7 +133,7 @@ class EncoderDecoder(TextWriter):
         bleu = BLEU().corpus_score(answers, [targets]).score
         return {"bleu": bleu, "chrf": CHRF().corpus_score(answers, [targets]).score, "exact_match": exact}
 
-    def vocabularies(self):
+    def vocabularies(self) -> dict[str, list[str]]:
         sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}
         return {f"{side}_vocabulary": codec.vocabulary.tokens for side, codec in sides.items()}
 

@@ -35,10 +35,11 @@ class LanguageModel(TextWriter):
 
     task_name = "language-model"
     preprocessor_class = LanguageModelPreprocessor
+    preprocessor: LanguageModelPreprocessor
     network_class = networks.LanguageModel
 
     @staticmethod
-    def sizes(preprocessor):
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         return {"vocabulary_size": len(preprocessor.codec.vocabulary)}
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -126,7 +127,7 @@ class LanguageModel(TextWriter):
         top, tokens = tf.math.top_k(probabilities, min(NEXT, len(vocabulary) - len(SPECIAL_TOKENS) + 1))
         return {"words": vocabulary.lookup(tokens), "probabilities": top}
 
-    def signatures(self):
+    def signatures(self) -> dict[str, Signature]:
         def prompts(texts):
             rows = range(len(texts))
             return {

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from seq_models import networks
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
-from seq_models.training.metrics import TokenAccuracy
+from seq_models.training.metrics import TokenAccuracy, TokenMean
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -29,13 +29,14 @@ class SequenceClassifier(Task):
 
     task_name = "classifier"
     preprocessor_class = SequenceClassifierPreprocessor
+    preprocessor: SequenceClassifierPreprocessor
     network_class = networks.SequenceClassifier
 
     @staticmethod
-    def sizes(preprocessor):
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         return {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
 
-    def make_metrics(self):
+    def make_metrics(self) -> list[TokenMean]:
         return [TokenAccuracy()]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -62,7 +63,7 @@ class SequenceClassifier(Task):
         f1 = f1_score(expected, predicted, average="macro", zero_division=0)
         return {"accuracy": float(accuracy_score(expected, predicted)), "f1": float(f1)}
 
-    def vocabularies(self):
+    def vocabularies(self) -> dict[str, list[str]]:
         return {**super().vocabularies(), "labels": self.preprocessor.labels.names}
 
     @staticmethod

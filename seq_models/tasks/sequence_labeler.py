@@ -12,7 +12,7 @@ from seq_models import networks
 from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
-from seq_models.training.metrics import TokenAccuracy
+from seq_models.training.metrics import TokenAccuracy, TokenMean
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -30,16 +30,17 @@ class SequenceLabeler(Task):
 
     task_name = "labeler"
     preprocessor_class = SequenceLabelerPreprocessor
+    preprocessor: SequenceLabelerPreprocessor
     network_class = networks.SequenceLabeler
 
     @staticmethod
-    def sizes(preprocessor):
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         sizes = {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
         if preprocessor.characters is not None:
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
         return sizes
 
-    def make_metrics(self):
+    def make_metrics(self) -> list[TokenMean]:
         return [TokenAccuracy()]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -68,7 +69,7 @@ class SequenceLabeler(Task):
             "lengths": lengths,
         }
 
-    def signatures(self):
+    def signatures(self) -> dict[str, Signature]:
         def cut(texts):
             rows = [text.split() for text in array(texts)]
             longest = max(map(len, rows), default=0)
@@ -112,7 +113,7 @@ class SequenceLabeler(Task):
             scores["entity_f1"] = float(f1_score(expected, predicted, zero_division=0))
         return scores
 
-    def vocabularies(self):
+    def vocabularies(self) -> dict[str, list[str]]:
         characters = self.preprocessor.characters
         spelled = {} if characters is None else {"characters": characters.vocabulary.tokens}
         return {**super().vocabularies(), **spelled, "labels": self.preprocessor.labels.names}

@@ -78,7 +78,7 @@ class Task(TokenTraining):
         return text, network
 
     @staticmethod
-    def sizes(preprocessor: Preprocessor) -> dict[str, int]:
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         """The arguments of the network that follow from the text."""
         raise NotImplementedError
 

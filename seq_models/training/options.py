@@ -5,10 +5,12 @@ from typing import Any
 
 from seq_models.options import Options, option
 from seq_models.text.datasets import BATCH_SIZE
-from seq_models.training.optimizers import PLATEAU_FACTOR, PLATEAU_PATIENCE, SCHEDULES
 from seq_models.training.precision import PRECISIONS
 from seq_models.training.profile import step_range
 from seq_models.training.strategy import STRATEGIES
+
+SCHEDULES = ("constant", "cosine", "inverse_sqrt", "plateau")
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 1  # where they are left out
 
 
 @dataclass(frozen=True)

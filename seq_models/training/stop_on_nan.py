@@ -1,6 +1,7 @@
 """An end to a training that has gone wrong."""
 
 import math
+from collections.abc import Callable
 
 import keras
 
@@ -18,13 +19,13 @@ class StopOnNaN(keras.callbacks.Callback):
     known which one it was.
 
     Args:
-        texts_at: `texts_at(epoch, batch)` gives the texts of a training batch again, a list of strings. Both numbers
-            are those of `keras.callbacks.Callback`: from 0, that of the batch since this `fit` began the epoch.
+        texts_at: `texts_at(epoch, batch)` gives the texts of a training batch again. Both numbers are
+            those of `keras.callbacks.Callback`: from 0, that of the batch since this `fit` began the epoch.
     Raises:
         InputError: If the mean loss or the mean norm of the gradients since the epoch began is not finite.
     """
 
-    def __init__(self, texts_at):
+    def __init__(self, texts_at: Callable[[int, int], list[str]]):
         super().__init__()
         self.texts_at = texts_at
 

@@ -1,5 +1,6 @@
 """Training steps whose loss is a mean over the real tokens of the global batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ class TokenTraining(DistributedFit):
         token_metrics: Metrics of (targets, predictions, weights).
     """
 
-    def __init__(self, network: Network, token_metrics: list[TokenMean] = (), name: str | None = None):
+    def __init__(self, network: Network, token_metrics: Sequence[TokenMean] = (), name: str | None = None):
         super().__init__(name=name)
         self.network = network
         self.token_metrics = list(token_metrics)

@@ -5,6 +5,7 @@ import time
 import keras
 
 from seq_models.training.variables import number_of, steps_of
+from seq_models.training.watching.log import TrainingLog
 from seq_models.training.watching.watcher import Every
 
 
@@ -16,11 +17,11 @@ class Scalars(keras.callbacks.Callback):
     first step of an epoch is left out: it may have had to wait for its data, or for the graph to be built.
 
     Args:
-        log: A `TrainingLog`.
+        log: Where they go.
         every: Steps from one line to the next.
     """
 
-    def __init__(self, log, every):
+    def __init__(self, log: TrainingLog, every: int):
         super().__init__()
         self.log, self.every = log, Every(every)
         self.begun = False
