@@ -26,7 +26,7 @@ from pathlib import Path
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 RESULTS = Path(__file__).resolve().parent / "results" / "pipeline.json"
-TURNS = 4  # the first is not counted
+ROUNDS = 4  # the first is not counted
 WAITS = 4
 SHORT_EPOCH = 5  # seconds: of this the wait before it must be a small share
 FILES = 20
@@ -73,10 +73,8 @@ def table(result):
             f"| {FILES} files, {record['megabytes']:,} MB | seconds | resident MB at its start | median | largest |",
             "|---|---|---|---|---|",
         ]
-        for phase, samples in itertools.groupby(record["samples"], key=lambda sample: sample["phase"]):
-            seconds, sizes = zip(*((sample["seconds"], sample["MB"]) for sample in samples), strict=True)
-            passed = f"{seconds[-1] - seconds[0]:.0f}"
-            lines.append(f"| {phase} | {passed} | {sizes[0]} | {statistics.median(sizes):.0f} | {max(sizes)} |")
+        for phase, found in record["phases"].items():
+            lines.append(f"| {phase} | {' | '.join(str(number) for number in found.values())} |")
     return "\n".join(lines) + "\n"
 
 
@@ -100,11 +98,11 @@ def rate(task, recipe, share):
     model = TASKS[task].from_examples(examples, tokenizer="whitespace", **recipe["model"])
     model.compile(clip_norm=5.0)
     dataset = model.dataset(examples, shuffle=True)
-    jobs = {"pipeline": lambda: sum(1 for _ in dataset), "training": lambda: model.fit(dataset, verbose=0)}
-    seconds = [{name: seconds_of(job) for name, job in jobs.items()} for _ in range(TURNS)][1:]
+    runs = {"pipeline": lambda: sum(1 for _ in dataset), "training": lambda: model.fit(dataset, verbose=0)}
+    seconds = [{name: seconds_of(run) for name, run in runs.items()} for _ in range(ROUNDS)][1:]
     return {
-        **{name: round(len(examples) / statistics.median(turn[name] for turn in seconds)) for name in jobs},
-        "pipeline / training": round(statistics.median(turn["training"] / turn["pipeline"] for turn in seconds), 2),
+        **{name: round(len(examples) / statistics.median(r[name] for r in seconds)) for name in runs},
+        "pipeline / training": round(statistics.median(r["training"] / r["pipeline"] for r in seconds), 2),
         "wait": round(wait(model, dataset), 4),
     }
 
@@ -129,14 +127,14 @@ def step_ends(model, dataset, epochs):
     return ends
 
 
-def seconds_of(job):
+def seconds_of(run):
     started = time.perf_counter()
-    job()
+    run()
     return time.perf_counter() - started
 
 
 def memory(megabytes, steps):
-    """Resident memory over time, in MB, with what was being done."""
+    """Resident memory, in MB, and seconds of all that is done with a large corpus."""
     from seq_models.tasks import TASKS
     from seq_models.text.examples import read_examples
 
@@ -145,15 +143,27 @@ def memory(megabytes, steps):
         write_files(Path(directory), megabytes)
         examples = read_examples(Path(directory) / "*.txt", cache=Path(directory) / "cache")
         samples.phase = "vocabulary"
-        kind = TASKS["language-model"].preprocessor_class
-        preprocessor = kind.learned(examples, kind.options_class(tokenizer=MODEL["tokenizer"]))
-        model = TASKS["language-model"](preprocessor, units=MODEL["units"], embedding_units=MODEL["embedding_units"])
+        model = TASKS["language-model"].from_examples(examples, **MODEL)
         model.compile(clip_norm=5.0)
         samples.phase = "check"
         dataset = model.dataset(examples, shuffle=True)
         samples.phase = "training"
         model.fit(dataset.take(steps), verbose=0)
-    return {"megabytes": megabytes, "steps": steps, "samples": samples.taken}
+    return {"megabytes": megabytes, "steps": steps, "phases": phases(samples.taken)}
+
+
+def phases(samples):
+    """What the README shows of the samples of each phase."""
+    found = {}
+    for phase, taken in itertools.groupby(samples, key=lambda sample: sample["phase"]):
+        seconds, sizes = zip(*((sample["seconds"], sample["MB"]) for sample in taken), strict=True)
+        found[phase] = {
+            "seconds": round(seconds[-1] - seconds[0]),
+            "MB at its start": sizes[0],
+            "median MB": round(statistics.median(sizes)),
+            "largest MB": max(sizes),
+        }
+    return found
 
 
 def write_files(directory, megabytes):

@@ -21,7 +21,7 @@ import os
 import statistics
 from pathlib import Path
 
-import turns
+import interleaved
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -41,7 +41,7 @@ def main():
     options = parser.parse_args()
     cases = list(itertools.product(options.cells, DIRECTIONS, SHAPES))
     rate = product_rate()
-    with turns.workers(LIBRARIES, serve) as workers:
+    with interleaved.workers(LIBRARIES, serve) as workers:
         records = [record for case in cases for record in measure(workers, case, rate, options.rounds)]
     for record in records:
         if record["mode"] == "training" and record["directions"] == 1:
@@ -64,7 +64,7 @@ def measure(workers, case, rate, rounds):
             if not math.isclose(got, expected, rel_tol=1e-3, abs_tol=1e-3):
                 raise RuntimeError(f"{library} computes something else than torch for {case}: {answer}")
     for mode in MODES:
-        seconds = turns.take(workers, rounds, "time", mode)
+        seconds = interleaved.ask_all(workers, rounds, "time", mode)
         flops = directions * 2 * B * T * (D + H) * H * CELLS[cell] * (3 if mode == "training" else 1)
         ratios = [(min(turn["keras"], turn["keras-xla"]), turn["torch"], turn["ours"]) for turn in seconds]
         record = {
@@ -135,7 +135,7 @@ def serve(library):
 
     def answer(what, *arguments):
         if what == "time":
-            return turns.seconds_of(jobs[arguments[0]])
+            return interleaved.seconds_of(jobs[arguments[0]])
         jobs.update(prepare(library, *arguments))
         return [float(part) for mode in MODES for part in jobs[mode](check=True)]
 
@@ -249,7 +249,7 @@ def _product_rate(library):
 
         a = tf.random.normal((N, N))
         product = tf.function(lambda: tf.matmul(a, a))
-    return 2 * N**3 / min(turns.seconds_of(product) for _ in range(20))
+    return 2 * N**3 / min(interleaved.seconds_of(product) for _ in range(20))
 
 
 def peak_memory(library, record):
@@ -262,7 +262,7 @@ def _peak_memory(*case):
     job = prepare(*case)["training"]
     for steps in (2, 3, 2):  # of different lengths: so the graph takes any
         job(steps=steps)
-    return turns.peak_memory(job)
+    return interleaved.peak_memory(job)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import multiprocessing
 import os
 from pathlib import Path
 
-import turns
+import interleaved
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -79,14 +79,14 @@ def in_fresh_process(function, *arguments):
 
 def seconds(cell):
     step = training_step("ours", cell)
-    return [min(turns.seconds_of(lambda T=T: step(T)) for _ in range(5)) for T in LENGTHS]
+    return [min(interleaved.seconds_of(lambda T=T: step(T)) for _ in range(5)) for T in LENGTHS]
 
 
 def peak_memory(library, cell):
     step = training_step(library, cell)
     for _ in range(3):
         step(50)
-    return turns.peak_memory(lambda: step(MEMORY_LENGTH))
+    return interleaved.peak_memory(lambda: step(MEMORY_LENGTH))
 
 
 def training_step(library, cell):

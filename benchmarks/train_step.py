@@ -19,7 +19,7 @@ import statistics
 import time
 from pathlib import Path
 
-import turns
+import interleaved
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     records = []
-    with turns.workers(LIBRARIES, serve) as workers:
+    with interleaved.workers(LIBRARIES, serve) as workers:
         for H in STEPS:
             losses = {library: worker.ask("prepare", H) for library, worker in workers.items()}
             if not all(math.isclose(loss, losses["torch"], rel_tol=1e-3) for loss in losses.values()):
@@ -49,7 +49,7 @@ def main():
 
 
 def measure(workers, H, rounds):
-    seconds = turns.take(workers, rounds, "time")
+    seconds = interleaved.ask_all(workers, rounds, "time")
     tokens = STEPS[H] * B * T
     ratios = [(min(turn["keras"], turn["keras-xla"]), turn["torch"], turn["ours"]) for turn in seconds]
     return {

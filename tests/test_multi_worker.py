@@ -1,6 +1,6 @@
 """Workers that are processes of this machine: they train as one process does, and go on after one was killed.
 
-`benchmarks/workers.py` measures the same for all tasks and for four workers.
+`checks/workers.py` measures the same for all tasks and for four workers.
 """
 
 import os

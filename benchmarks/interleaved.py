@@ -1,4 +1,4 @@
-"""Libraries that take turns at the same job, each in a process of its own with all cores."""
+"""Libraries that are measured in interleaved runs of the same job, each in a process of its own with all cores."""
 
 import contextlib
 import itertools
@@ -6,7 +6,7 @@ import multiprocessing
 import time
 from pathlib import Path
 
-TURN_SECONDS = 0.2  # a turn repeats its job for about so long, after one call that is not counted
+RUN_SECONDS = 0.2  # a run repeats its job for about so long, after one call that is not counted
 PAUSE_SECONDS = 0.003  # for the threads of the library before to fall asleep
 
 
@@ -17,7 +17,7 @@ def workers(libraries, serve):
         yield {library: stack.enter_context(Worker(library, serve)) for library in libraries}
 
 
-def take(workers, rounds, *question):
+def ask_all(workers, rounds, *question):
     """Asks all workers in turn, another one first in each round: a list of dicts from library to answer."""
     order = itertools.cycle(workers)
     for worker in workers.values():
@@ -30,12 +30,12 @@ def take(workers, rounds, *question):
 
 
 def seconds_of(job):
-    """Seconds of one call, over as many calls as fit in a turn."""
+    """Seconds of one call, over as many calls as fit in a run."""
     job()
     started = time.perf_counter()
     for calls in itertools.count(1):
         job()
-        if (passed := time.perf_counter() - started) > TURN_SECONDS:
+        if (passed := time.perf_counter() - started) > RUN_SECONDS:
             return passed / calls
 
 

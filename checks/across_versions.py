@@ -1,7 +1,7 @@
 """Whether exports made by one TensorFlow answer the same in another: made here, loaded there.
 
     make .venv-tf221/.installed
-    .venv-tf221/bin/python benchmarks/across_versions.py --python .venv/bin/python
+    .venv-tf221/bin/python checks/across_versions.py --python .venv/bin/python
 
 The four tasks, with both tokenizers of words, untrained. Each export passes the gate of this TensorFlow first, and then
 that of the other: its process loads the export and must give the model's answers to all of the gate's questions.

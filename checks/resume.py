@@ -1,10 +1,10 @@
 """Kills a training at random moments, starts it again with the same command, and compares it with one left in peace.
 
-    python benchmarks/resume.py [--tasks NAME …] [--kills 20] [--seed 0] [--out FILE]
+    python checks/resume.py [--tasks NAME …] [--kills 20] [--seed 0] [--out FILE]
 
 Each of the four tasks trains on the built-in corpora with dropout, once undisturbed and once killed by SIGTERM and
 SIGKILL in turn, as often as asked for. SIGTERM must end it with exit code 143. Equal means: the same bits in all
-weights of the best model, and the same numbers in every epoch's scores. Writes benchmarks/results/resume.json.
+weights of the best model, and the same numbers in every epoch's scores. Writes checks/results/resume.json.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import jobs
 import numpy as np
+import trainings
 from rich.progress import track
 
 RESULTS = Path(__file__).resolve().parent / "results" / "resume.json"
@@ -30,7 +30,7 @@ LIMIT = 600  # seconds for one process
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="+", choices=jobs.ENDINGS, default=list(jobs.ENDINGS))
+    parser.add_argument("--tasks", nargs="+", choices=trainings.ENDINGS, default=list(trainings.ENDINGS))
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -59,32 +59,32 @@ def table(records):
 
 def measure(task, directory, kills, moments):
     """The record of a task: how often it was killed, and whether it came out equal."""
-    paths = jobs.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)
+    paths = trainings.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)
     log = directory / "log.txt"
-    seconds = jobs.finish(jobs.command(task, paths, directory / "whole", **OPTIONS), log, LIMIT)
-    words = jobs.command(task, paths, directory / "killed", **OPTIONS)
+    seconds = trainings.finish(trainings.command(task, paths, directory / "whole", **OPTIONS), log, LIMIT)
+    words = trainings.command(task, paths, directory / "killed", **OPTIONS)
     codes = []
     for kill in track(range(kills), f"{task} ({seconds:.0f} s undisturbed)"):
         code = disturbed(words, log, (signal.SIGTERM, signal.SIGKILL)[kill % 2], moments, directory / "killed")
         if code is None:
             break
         codes.append(code)
-    jobs.finish(words, log, LIMIT)
-    pairs = zip(jobs.weights(directory / "whole"), jobs.weights(directory / "killed"), strict=True)
+    trainings.finish(words, log, LIMIT)
+    pairs = zip(trainings.weights(directory / "whole"), trainings.weights(directory / "killed"), strict=True)
     same_weights = all(np.array_equal(one, other) for one, other in pairs)
-    same_scores = jobs.epochs(directory / "whole") == jobs.epochs(directory / "killed")
+    same_scores = trainings.epochs(directory / "whole") == trainings.epochs(directory / "killed")
     return {
         "kills": len(codes),
         "exit codes": {str(code): codes.count(code) for code in sorted(set(codes))},
         "seconds undisturbed": round(seconds, 1),
-        "epochs": len(jobs.epochs(directory / "whole")),
+        "epochs": len(trainings.epochs(directory / "whole")),
         "equal": same_weights and same_scores,
     }
 
 
 def disturbed(words, log, number, moments, run):
     """Runs a training until a random moment soon after it trains; gives its exit code, None if it had ended before."""
-    process = jobs.start(words, log)
+    process = trainings.start(words, log)
     newest = newest_checkpoint(run)
     until = time.monotonic() + LIMIT
     while process.poll() is None and newest_checkpoint(run) == newest and time.monotonic() < until:

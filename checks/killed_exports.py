@@ -1,13 +1,13 @@
 """Exports that are killed while a server looks at their directory.
 
     make demo
-    python benchmarks/killed_exports.py [--demo demo] [--exports 100] [--at-once 2] [--out FILE]
+    python checks/killed_exports.py [--demo demo] [--exports 100] [--at-once 2] [--out FILE]
 
 A development server serves the classifier of the demo and looks for new versions every second. Each export is
 `seq-models export`, killed by SIGKILL, with its processes, at a random moment of the time that an undisturbed one
 takes; a client asks all the time. A version that cannot be loaded, or a request that fails, is a failure.
 
-Writes benchmarks/results/killed_exports.json and prints it.
+Writes checks/results/killed_exports.json and prints it.
 """
 
 import argparse

@@ -1,17 +1,17 @@
 """Several workers against one process, a worker that is killed, and one replica a core against one on all cores.
 
-    python benchmarks/workers.py [--tasks NAME …] [--only equal killed cores] [--out FILE]
+    python checks/workers.py [--tasks NAME …] [--only equal killed cores] [--out FILE]
 
 equal   two and four workers on the loopback address against one process, same global batch: the largest difference of
         any weight of the best model and of any score of any epoch, with validation and early stopping.
 killed  of two workers one is killed by SIGKILL in mid-epoch; the other must leave by itself; both started again with
         the same command must end with the weights of an undisturbed run.
-cores   tokens a second of `--strategy mirrored` (one replica a core) over those of `one`, from turns of the two.
+cores   tokens a second of `--strategy mirrored` (one replica a core) over those of `one`, from rounds of the two.
 
 The four tasks train on the built-in corpora. The classifier pools by the mean in the first two: of the 96,000 maxima in
 an epoch some are decided between values that agree to 1e-8, and any other order of sums can turn these round.
 
-Writes benchmarks/results/workers.json; what was not run keeps its record.
+Writes checks/results/workers.json; what was not run keeps its record.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import jobs
+import trainings
 from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -40,7 +40,7 @@ TOLERANCE = 1e-5
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="+", choices=jobs.ENDINGS, default=list(jobs.ENDINGS))
+    parser.add_argument("--tasks", nargs="+", choices=trainings.ENDINGS, default=list(trainings.ENDINGS))
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -70,13 +70,13 @@ def table(results):
 
 def equal(task, directory):
     """Differences of two and four workers from one process."""
-    paths = jobs.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)
-    jobs.finish(command(task, paths, directory / "1"), directory / "log.txt", LIMIT)
+    paths = trainings.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)
+    trainings.finish(command(task, paths, directory / "1"), directory / "log.txt", LIMIT)
     record = {}
     for count in (2, 4):
         seconds = together(task, paths, directory / str(count), count)
         record[f"{count} workers"] = {
-            "weights": jobs.largest_difference(directory / "1", directory / str(count)),
+            "weights": trainings.largest_difference(directory / "1", directory / str(count)),
             "scores": scores_apart(directory / "1", directory / str(count)),
             "seconds": round(seconds, 1),
         }
@@ -85,7 +85,7 @@ def equal(task, directory):
 
 def killed(task, directory):
     """A run whose worker 1 is killed in mid-epoch, against one left in peace."""
-    paths = jobs.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)
+    paths = trainings.write_corpus(task, directory / "data", TRAIN_SIZE, VALID_SIZE)
     together(task, paths, directory / "whole", 2)
     out = directory / "killed"
     with LocalCluster(of_several(task, paths, out), 2, directory) as cluster:
@@ -98,22 +98,22 @@ def killed(task, directory):
     return {
         "exit codes": codes,
         "seconds until the other left": round(left, 1),
-        "weights": jobs.largest_difference(directory / "whole", out),
+        "weights": trainings.largest_difference(directory / "whole", out),
         "scores": scores_apart(directory / "whole", out),
     }
 
 
-def cores(task, directory, turns=3):
+def cores(task, directory, rounds=3):
     """Tokens a second of an epoch after the first, one replica a core over one replica on all cores."""
-    paths = jobs.write_corpus(task, directory / "data", 4 * TRAIN_SIZE, VALID_SIZE)
+    paths = trainings.write_corpus(task, directory / "data", 4 * TRAIN_SIZE, VALID_SIZE)
     options = {**OPTIONS, "units": 64, "embedding_units": 64, "batch_size": 64, "patience": 9}
     ratios = []
-    for turn in range(turns):
+    for number in range(rounds):
         rates = {}
         for strategy in ("one", "mirrored"):
-            out = directory / f"{strategy}-{turn}"
-            words = [*jobs.command(task, paths, out, **options), "--strategy", strategy]
-            jobs.finish(words, directory / "log.txt", LIMIT)
+            out = directory / f"{strategy}-{number}"
+            words = [*trainings.command(task, paths, out, **options), "--strategy", strategy]
+            trainings.finish(words, directory / "log.txt", LIMIT)
             lines = map(json.loads, (out / "metrics.jsonl").read_text("utf-8").splitlines())
             rates[strategy] = max(line.get("epochs/tokens_a_second", 0) for line in lines if line["epoch"] > 1)
         ratios.append(rates["mirrored"] / rates["one"])
@@ -124,7 +124,7 @@ MEASURES = {"equal": equal, "killed": killed, "cores": cores}
 
 
 def command(task, paths, out):
-    return jobs.command(task, paths, out, **OPTIONS, **SMOOTH.get(task, {}))
+    return trainings.command(task, paths, out, **OPTIONS, **SMOOTH.get(task, {}))
 
 
 def of_several(task, paths, out):
@@ -144,7 +144,7 @@ def together(task, paths, out, count):
 
 def scores_apart(one, other):
     """The largest difference of any score of any epoch, of scores above 1 as a share of them."""
-    pairs = zip(jobs.epochs(one), jobs.epochs(other), strict=True)
+    pairs = zip(trainings.epochs(one), trainings.epochs(other), strict=True)
     return max(abs(a[name] - b[name]) / max(abs(a[name]), 1) for a, b in pairs for name in a)
 
 
