@@ -16,7 +16,6 @@ from seq_models.text.codec import dense
 from seq_models.text.datasets import check_examples
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START
-from seq_models.training.metrics import TokenAccuracy, TokenMean
 
 SAMPLE = 50  # tokens of a sample's answer
 IDS = tf.TensorSpec([None, None], tf.int32)
@@ -43,9 +42,6 @@ class EncoderDecoder(TextWriter):
             "source_vocabulary_size": len(preprocessor.source.vocabulary),
             "target_vocabulary_size": len(preprocessor.target.vocabulary),
         }
-
-    def make_metrics(self) -> list[TokenMean]:
-        return [TokenAccuracy()]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> translation (B,) by greedy search, score (B,): its log probability, lengths (B,) in tokens."""

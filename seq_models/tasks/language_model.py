@@ -15,6 +15,7 @@ from seq_models.tasks.text_writer import CONTROL, TextWriter
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS
+from seq_models.training.metrics import TokenMean
 
 PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
 LONGEST = 512  # tokens that are added to a prompt
@@ -41,6 +42,9 @@ class LanguageModel(TextWriter):
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
         return {"vocabulary_size": len(preprocessor.codec.vocabulary)}
+
+    def make_metrics(self) -> list[TokenMean]:
+        return []
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> log_probability (B,) = Σ_t log P(w_t | w_<t), natural, the end token included; perplexity (B,)

@@ -11,7 +11,6 @@ from sklearn.metrics import accuracy_score, f1_score
 from seq_models import networks
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
-from seq_models.training.metrics import TokenAccuracy, TokenMean
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -35,9 +34,6 @@ class SequenceClassifier(Task):
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
         return {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
-
-    def make_metrics(self) -> list[TokenMean]:
-        return [TokenAccuracy()]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) in the order of the labels."""

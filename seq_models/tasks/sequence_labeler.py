@@ -12,7 +12,6 @@ from seq_models import networks
 from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
-from seq_models.training.metrics import TokenAccuracy, TokenMean
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -39,9 +38,6 @@ class SequenceLabeler(Task):
         if preprocessor.characters is not None:
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
         return sizes
-
-    def make_metrics(self) -> list[TokenMean]:
-        return [TokenAccuracy()]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).

@@ -17,7 +17,7 @@ from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
 from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
-from seq_models.training.metrics import TokenMean
+from seq_models.training.metrics import TokenAccuracy, TokenMean
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -84,7 +84,7 @@ class Task(TokenTraining):
 
     def make_metrics(self) -> list[TokenMean]:
         """What validation reports beside the loss."""
-        return []
+        return [TokenAccuracy()]
 
     def dataset(
         self,
