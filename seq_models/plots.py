@@ -65,8 +65,6 @@ def plot_attention(
         weights: α, floats (T, S) in [0, 1].
         source, target: The tokens, lists of S and T strings. Of each the first 40 are drawn.
         path, axes: As in `plot_gradient_flow`.
-    Returns:
-        The matplotlib Figure.
     Raises:
         ValueError: If `weights` has another shape.
     """
@@ -90,8 +88,6 @@ def plot_confusion(counts: ArrayLike, labels: Sequence[str], path: Any = None, a
         counts: Integers (L, L).
         labels: L strings.
         path, axes: As in `plot_gradient_flow`.
-    Returns:
-        The matplotlib Figure.
     Raises:
         ValueError: If `counts` has another shape.
     """

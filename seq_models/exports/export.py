@@ -23,7 +23,7 @@ from seq_models.tasks.text_model import TextModel
 
 
 def export(model: TextModel, base: str | Path, version: int | None = None) -> Path:
-    """Writes `base/<version>/`, which becomes visible when it is whole and has passed the gate.
+    """Writes `base/<version>/`, which becomes visible when it is whole and has passed the gate; returns its path.
 
     The signatures are those of `model.signatures()`. Nothing is published that a server could not load, or that does
     not answer as the model does, see `seq_models.exports.gate.check`. What was checked, and with which questions and
@@ -33,8 +33,6 @@ def export(model: TextModel, base: str | Path, version: int | None = None) -> Pa
         model: A task's model.
         base: The directory of all versions of the model; made if it does not exist.
         version: A positive integer that no version there has; by default the one above the highest.
-    Returns:
-        The path of the new version.
     Raises:
         InputError: If `base` is a file, or the version is there already.
         ExportRefused: If the export does not pass the gate; says what is wrong.

@@ -38,7 +38,11 @@ def manifest_of(model: TextModel, path: Path, probes: Iterable[Probe]) -> str:
             "signatures": {name: _signature(signature) for name, signature in sorted(artifact.signatures.items())},
             "operations": sorted({node.op for node in artifact.nodes} & allowed()),
             "files": {str(file.relative_to(path)): _digest(file.read_bytes()) for file in files},
-            "probes": [_recorded(probe) for probe in probes if _is_short(probe)],
+            "probes": [
+                {"signature": probe.signature, "inputs": _plain(probe.inputs), "outputs": _plain(probe.answer)}
+                for probe in probes
+                if _is_short(probe)
+            ],
         },
         ensure_ascii=False,
         indent=1,
@@ -52,10 +56,6 @@ def _signature(signature):
 
 def _tensor(info):
     return {"type": DataType.Name(info.dtype), "shape": [dim.size for dim in info.tensor_shape.dim]}
-
-
-def _recorded(probe):
-    return {"signature": probe.signature, "inputs": _plain(probe.inputs), "outputs": _plain(probe.answer)}
 
 
 def _is_short(probe):

@@ -25,15 +25,9 @@ class GRUCell(GatedCell):
     Weights: kernel (D, 3H), recurrent_kernel (H, 3H), packed z, r, h as in `keras.layers.GRUCell`; bias (2, 3H), of the
     inputs and of the recurrence, with `reset_after`, else (3H,).
 
-    Args: see `RecurrentCell`, and
+    Args, call arguments, returns: see `RecurrentCell`, and
         recurrent_activation: Of the gates, sigmoid by default.
         reset_after: Whether the reset gate acts after the product with U_h (True) or before it.
-    Call arguments:
-        inputs: x, floats (B, D).
-        states: [h], floats (B, H).
-        training: Whether dropout is on.
-    Returns:
-        (h', [h']), each (B, H).
     Example:
         >>> from keras import ops
         >>> cell = GRUCell(4, reset_after=False)

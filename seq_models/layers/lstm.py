@@ -24,15 +24,9 @@ class LSTMCell(GatedCell):
 
     Weights: kernel (D, 4H), recurrent_kernel (H, 4H), bias (4H,), packed i, f, c, o as in `keras.layers.LSTMCell`.
 
-    Args: see `RecurrentCell`, and
+    Args, call arguments, returns: see `RecurrentCell`, and
         recurrent_activation: Of the gates, sigmoid by default.
         unit_forget_bias: Start b_f at one [3].
-    Call arguments:
-        inputs: x, floats (B, D).
-        states: [h, c], each floats (B, H).
-        training: Whether dropout is on.
-    Returns:
-        (h', [h', c']), each (B, H).
     Example:
         >>> from keras import ops
         >>> cell = LSTMCell(4)

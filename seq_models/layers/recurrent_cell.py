@@ -29,6 +29,12 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
         dropout: Share of the inputs that is dropped in training, the same ones at every step; in [0, 1].
         recurrent_dropout: The same for h_{t-1} where it enters the product with U.
         seed: Of the dropout.
+    Call arguments:
+        inputs: x, floats (B, D).
+        states: [h], in an LSTM [h, c], each floats (B, H).
+        training: Whether dropout is on.
+    Returns:
+        (h', [h'] or [h', c']), each (B, H).
     Raises:
         ValueError: If `units` is not a positive integer or a rate is outside [0, 1].
     """

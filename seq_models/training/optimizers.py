@@ -9,13 +9,11 @@ from seq_models.training.variables import steps_of
 
 
 def make_optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a training.
+    """The optimizer of a training; with `average` it keeps the moving average of the weights.
 
     Args:
         options: The options of the training.
         steps: Number of steps of the whole training.
-    Returns:
-        A Keras optimizer. With `average` it keeps the moving average of the weights.
     Raises:
         ValueError: If there is no such optimizer, or the training ends before the learning rate has risen to its peak.
     """

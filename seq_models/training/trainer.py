@@ -54,8 +54,6 @@ def train(
         options: How to train.
         model_options: Options of `task.from_examples`.
         data: What config.toml says of the data, plain values.
-    Returns:
-        The run directory.
     Raises:
         InputError: If the data, the directory or an option is not what it should be.
         WorkerLost: If another worker does not come, or goes.

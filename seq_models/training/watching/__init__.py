@@ -27,12 +27,7 @@ LOOKS = 7  # callbacks that share the time
 
 
 def watchers(
-    directory: str | Path,
-    model: Any,
-    valid_examples: Iterable[Any],
-    options: dict[str, Any],
-    every: int = 100,
-    share: float = 0.02,
+    directory: Path, model: Any, valid_examples: Iterable[Any], options: dict, every: int = 100, share: float = 0.02
 ) -> list[keras.callbacks.Callback]:
     """Callbacks that show a training in TensorBoard (`DIRECTORY/logs`) and in `DIRECTORY/metrics.jsonl`.
 
@@ -61,17 +56,15 @@ def watchers(
 def _looks(log, model, valid_examples, every, each):
     examples = draw(valid_examples, EXAMPLES)
     shown = examples[:SHOWN]
-    looks = [
+    return [
         Weights(log, each, every),
         GradientNorms(log, each, every, model.batch(examples[:BATCH])),
         ThroughTime(log, each, every, one_text(model, examples)),
         ErrorAnalysis(log, each, model, examples),
         Samples(log, each, shown),
         Projector(log, each),
+        *([Attention(log, each, shown)] if hasattr(model, "attention") else []),
     ]
-    if hasattr(model, "attention"):
-        looks.append(Attention(log, each, shown))
-    return looks
 
 
 def one_text(model: Any, examples: Sequence[Any]) -> tuple:

@@ -52,11 +52,10 @@ class Scalars(keras.callbacks.Callback):
         self.log.flush()
 
     def _log(self, section, step, logs, since, now):
-        rate = {}
+        numbers = {**logs, "learning_rate": number_of(self.model.optimizer.learning_rate)}
         if since and now[1] > since[1]:
-            rate["tokens_a_second"] = (now[1] - since[1]) / (now[0] - since[0])
-        learning_rate = number_of(self.model.optimizer.learning_rate)
-        self.log.numbers(section, step, self.epoch, {**logs, "learning_rate": learning_rate, **rate})
+            numbers["tokens_a_second"] = (now[1] - since[1]) / (now[0] - since[0])
+        self.log.numbers(section, step, self.epoch, numbers)
 
     def _progress(self):
         """Seconds, and the tokens of the epoch so far: those of this worker, times the number of workers."""
