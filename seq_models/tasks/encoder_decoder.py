@@ -38,10 +38,8 @@ class EncoderDecoder(TextWriter):
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
-        return {
-            "source_vocabulary_size": len(preprocessor.source.vocabulary),
-            "target_vocabulary_size": len(preprocessor.target.vocabulary),
-        }
+        sides = {"source": preprocessor.source, "target": preprocessor.target}
+        return {f"{side}_vocabulary_size": len(codec.vocabulary) for side, codec in sides.items()}
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> translation (B,) by greedy search, score (B,): its log probability, lengths (B,) in tokens."""
@@ -107,10 +105,8 @@ class EncoderDecoder(TextWriter):
         (source, target), targets, weights = self.batch(examples)
         attention = self._attend(source, target)
         vocabularies = [side.vocabulary.tokens for side in (self.preprocessor.source, self.preprocessor.target)]
-        maps = []
-        for alpha, x, y, seen, real in zip(
-            *map(np.array, (attention, source, targets, source > 0, weights > 0)), strict=True
-        ):
+        maps, arrays = [], map(np.array, (attention, source, targets, source > 0, weights > 0))
+        for alpha, x, y, seen, real in zip(*arrays, strict=True):
             tokens = [[names[i] for i in ids] for names, ids in zip(vocabularies, (x[seen], y[real]), strict=True)]
             maps.append((alpha[real][:, seen], *tokens))
         return maps

@@ -74,12 +74,9 @@ class LanguageModel(TextWriter):
         if not 1 <= max_length <= LONGEST:
             raise ValueError(f"max_length must be 1 to {LONGEST}. Received: max_length={max_length!r}")
         rows = range(len(prompts))
-        answer = self._generate(
-            tf.constant(prompts, tf.string),
-            tf.constant([seed + row for row in rows], tf.int32),
-            tf.constant([temperature for _ in rows], tf.float32),
-            tf.constant([max_length for _ in rows], tf.int32),
-        )
+        options = [seed + row for row in rows], [temperature] * len(rows), [max_length] * len(rows)
+        inputs = zip((prompts, *options), GENERATION, strict=True)
+        answer = self._generate(*(tf.constant(values, spec.dtype) for values, spec in inputs))
         return unbatch({name: tensor for name, tensor in answer.items() if name != "lengths"})
 
     @functools.cached_property
@@ -94,9 +91,8 @@ class LanguageModel(TextWriter):
 
         What a row becomes does not depend on the rows beside it. `lengths` counts the tokens that were added.
         """
-        seed, temperature, max_length = (
-            tf.broadcast_to(values, tf.shape(prompt)) for values in (seed, temperature, max_length)
-        )
+        shape = tf.shape(prompt)
+        seed, temperature, max_length = (tf.broadcast_to(each, shape) for each in (seed, temperature, max_length))
         tf.debugging.Assert(
             tf.reduce_all((max_length >= 1) & (max_length <= LONGEST)),
             [f"max_length must be 1 to {LONGEST}. Received:", max_length],

@@ -51,11 +51,8 @@ class SequenceClassifier(Task):
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
         """Accuracy and macro-averaged F1 in [0, 1] on labeled examples."""
-        expected, predicted = [], []
-        for inputs, targets, _ in self.dataset(examples):
-            expected.append(targets.numpy())
-            predicted.append(self.predict_targets(inputs))
-        expected, predicted = np.concatenate(expected), np.concatenate(predicted)
+        pairs = [(targets.numpy(), self.predict_targets(inputs)) for inputs, targets, _ in self.dataset(examples)]
+        expected, predicted = map(np.concatenate, zip(*pairs, strict=True))
         f1 = f1_score(expected, predicted, average="macro", zero_division=0)
         return {"accuracy": float(accuracy_score(expected, predicted)), "f1": float(f1)}
 

@@ -69,9 +69,8 @@ class SequenceLabeler(Task):
         def cut(texts):
             rows = [text.split() for text in array(texts)]
             longest = max(map(len, rows), default=0)
-            return {
-                "tokens": np.array([row + [b""] * (longest - len(row)) for row in rows], object).reshape(-1, longest)
-            }
+            padded = [row + [b""] * (longest - len(row)) for row in rows]
+            return {"tokens": np.array(padded, object).reshape(-1, longest)}
 
         tokens = tf.TensorSpec([None, None], tf.string, name="tokens")
         return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [tokens], cut)}
@@ -82,12 +81,9 @@ class SequenceLabeler(Task):
         rows = np.array(self.preprocessor.labels.names)[self.predict_targets(inputs)]
         shown = []
         for (tokens, labels), row in zip(examples, rows, strict=True):
-            sides = {"expected": labels, "predicted": row[: len(tokens)].tolist()}
-            # A long example is read in part.
-            tokens = tokens[: len(sides["predicted"])]
-            shown.append(
-                {side: self.line({"tokens": tokens, "tags": tags[: len(tokens)]}) for side, tags in sides.items()}
-            )
+            read = min(len(tokens), len(row))  # a long example is read in part
+            sides = {"expected": labels[:read], "predicted": row[:read].tolist()}
+            shown.append({side: self.line({"tokens": tokens[:read], "tags": tags}) for side, tags in sides.items()})
         return shown
 
     def score(self, examples: Iterable[tuple[list[str], list[str]]]) -> dict[str, float]:
