@@ -148,10 +148,8 @@ def operations(artifact: Artifact) -> Iterator[str]:
     """A10, A11 and A13."""
     used = {node.op for node in artifact.nodes} - artifact.functions.keys()
     for op in sorted(used):
-        for part, what in FORBIDDEN:
-            if part in op:
-                yield f"An export must not hold {what}. Received: {op}"
-                break
+        if what := next((what for part, what in FORBIDDEN if part in op), None):
+            yield f"An export must not hold {what}. Received: {op}"
     known = allowed()
     for op in sorted(used - known):
         yield f"Every operation must be one of TensorFlow Serving 2.20. Received: {op}"

@@ -13,7 +13,6 @@ FORBIDDEN = (
     ("Cudnn", "a recurrence of cuDNN, which has no CPU kernel"),
     ("Xla", "a part compiled by XLA, which a server has turned off"),
     ("PyFunc", "a Python function, which is not saved"),
-    ("EagerPyFunc", "a Python function, which is not saved"),
     ("Dataset", "a dataset"),
     ("Iterator", "an iterator of a dataset"),
     ("Print", "a printer"),

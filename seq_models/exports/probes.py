@@ -33,9 +33,8 @@ def probes_of(model: TextModel) -> list[Probe]:
         answer = tf.function(signature.function, input_signature=signature.inputs, autograph=False)
         many = signature.questions((texts[: len(model.sample_texts)] or [b"a b"]) * 257)
         together = signature.questions(texts)
-        requests = [together, *(rows(together, row, row + 1) for row in range(len(texts)))]
-        requests += [rows(many, 0, size) for size in SIZES]
-        for inputs in requests:
+        alone = [rows(together, row, row + 1) for row in range(len(texts))]
+        for inputs in (together, *alone, *(rows(many, 0, size) for size in SIZES)):
             tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in signature.inputs]
             answers = {name: np.asarray(tensor) for name, tensor in answer(*tensors).items()}
             probes.append(Probe(name, inputs, answers))

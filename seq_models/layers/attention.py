@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from seq_models.errors import positive
 from seq_models.layers.tensors import Tensor
 
 
@@ -78,8 +79,7 @@ class AdditiveAttention(Attention):
 
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
-        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
-            raise ValueError(f"units must be a positive integer. Received: units={units!r}")
+        positive(units=units)
         self.units = units
 
     def build(self, query_shape, values_shape, keys_shape=None):

@@ -66,19 +66,10 @@ class Recurrent(keras.layers.RNN):
         if use_cudnn not in ("auto", False):
             raise ValueError(f"use_cudnn must be 'auto' or False. Received: use_cudnn={use_cudnn!r}")
         engines.check_name(engine)
-        super().__init__(
-            self.cell_class(units, activation, dtype=dtype, trainable=trainable, **cell_options),
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            zero_output_for_mask=zero_output_for_mask,
-            activity_regularizer=activity_regularizer,
-            dtype=dtype,
-            name=name,
-            trainable=trainable,
-        )
+        cell = self.cell_class(units, activation, dtype=dtype, trainable=trainable, **cell_options)
+        of_rnn = return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
+        of_layer = {"activity_regularizer": activity_regularizer, "dtype": dtype, "name": name, "trainable": trainable}
+        super().__init__(cell, *of_rnn, **of_layer)
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.use_cudnn, self.engine = use_cudnn, engine
 

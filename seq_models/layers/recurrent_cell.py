@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from seq_models.errors import positive
 from seq_models.layers.derivatives import StepGradient
 from seq_models.layers.tensors import Option, Tensor, Tensors
 
@@ -43,8 +44,7 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
     gate_names: tuple[str, ...] = ()  # of the first things that `step` returns beside the states; the rest are no gates
 
     def __init__(self, units: int, activation: Option = "tanh", use_bias: bool = True, **options: Any):
-        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
-            raise ValueError(f"units must be a positive integer. Received: units={units!r}")
+        positive(units=units)
         for name in ("dropout", "recurrent_dropout"):
             if not 0 <= options.get(name, 0) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]. Received: {name}={options[name]!r}")

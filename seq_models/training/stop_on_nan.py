@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from seq_models.errors import InputError
+from seq_models.errors import InputError, shortened
 from seq_models.training.variables import steps_of
 
 SHOWN = 3  # texts
@@ -43,9 +43,5 @@ class StopOnNaN(keras.callbacks.Callback):
     def _message(self, name, value):
         step, calls = steps_of(self.model), self.model.steps_per_execution
         place = f"step {step}" if calls == 1 else f"one of the steps {step - calls + 1} to {step}, the first of them"
-        texts = ", ".join(repr(_cut(text)) for text in self.texts_at(self.epoch, self.first)[:SHOWN])
+        texts = ", ".join(repr(shortened(text, LONGEST)) for text in self.texts_at(self.epoch, self.first)[:SHOWN])
         return f"{name} must be finite. Received: {value} in epoch {self.epoch + 1}, {place} on the batch of {texts}, …"
-
-
-def _cut(text):
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

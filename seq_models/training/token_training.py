@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq_models.errors import positive
 from seq_models.networks import Network
 from seq_models.private_api import DistributedFit
 from seq_models.training.accumulation import sum_over_parts
@@ -210,5 +211,4 @@ def _check(clip_norm, clip_value, accumulate):
     if clip_norm is not None and clip_value is not None:
         received = f"clip_norm={clip_norm!r}, clip_value={clip_value!r}"
         raise ValueError(f"Gradients must be clipped by norm or by value, not by both. Received: {received}")
-    if type(accumulate) is not int or accumulate < 1:
-        raise ValueError(f"accumulate must be a positive integer. Received: accumulate={accumulate!r}")
+    positive(accumulate=accumulate)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from seq_models.errors import positive
 from seq_models.training.watching.attention import Attention
 from seq_models.training.watching.error_analysis import ErrorAnalysis
 from seq_models.training.watching.gradients import GradientNorms
@@ -44,8 +45,7 @@ def watchers(
     Raises:
         ValueError: If `every` is not a positive integer, or `share` not in [0, 1].
     """
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ValueError(f"every must be a positive integer. Received: every={every!r}")
+    positive(every=every)
     if not 0 <= share <= 1:
         raise ValueError(f"share must be in [0, 1]. Received: share={share!r}")
     log = TrainingLog(directory)

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
+from seq_models.errors import shortened
 from seq_models.files import written_whole
 
 FLUSH_SECONDS = 10
@@ -113,5 +114,4 @@ def markdown(rows: Rows) -> str:
 
 def cell(text: str) -> str:
     """A text as it is shown in a table: cut, and nothing in it is markup."""
-    shown = text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
-    return shown.translate(ESCAPED)
+    return shortened(text, LONGEST_CELL).translate(ESCAPED)
