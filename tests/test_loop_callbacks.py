@@ -92,7 +92,7 @@ def test_mixed_precision_trains_nearly_as_float32_with_float32_weights(policy):
     _, exact, _, _ = fit(0.0, epochs=1)
     model, mixed, history, _ = fit(0.0, precise=policy, epochs=1)
     assert keras.config.dtype_policy().name == "float32"
-    assert model.stack[0].compute_dtype == policy.removeprefix("mixed_")
+    assert model.network.stack[0].compute_dtype == policy.removeprefix("mixed_")
     assert {weight.dtype for weight in model.trainable_variables} == {"float32"}
     assert_close(exact.of_steps[-1], mixed.of_steps[-1], tolerance=0.01)
     assert math.isfinite(history["gradient_norm"][0])
@@ -167,11 +167,11 @@ def test_a_gradient_that_is_no_number_stops_the_training_though_the_loss_is_one(
     model = small("language-model")
 
     @tf.custom_gradient
-    def trap(logits):
-        return logits, lambda upstream: upstream * np.inf
+    def trap(hidden):
+        return hidden, lambda upstream: upstream * np.inf
 
-    forward = model.call
-    model.call = lambda *args, **kwargs: trap(forward(*args, **kwargs))
+    head, compare = model.network.head, model.network.head.compare
+    head.compare = lambda hidden, targets: compare(trap(hidden), targets)
     model.compile(keras.optimizers.SGD(0.1))
     with pytest.raises(sm.InputError, match="gradient_norm must be finite. Received: (nan|inf) in epoch 1, step 1 "):
         model.fit(model.dataset(TEXTS), callbacks=[StopOnNaN(lambda *_: ["a"])], verbose=0)

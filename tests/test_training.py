@@ -128,7 +128,7 @@ def test_clipping_bounds_the_norm_of_all_gradients_together():
 
 def test_penalties_of_regularizers_are_minimized_too():
     model = small("language-model")
-    model.stack[0].cell.kernel.regularizer = keras.regularizers.L2(1.0)
+    model.network.stack[0].cell.kernel.regularizer = keras.regularizers.L2(1.0)
     _, penalized = step(model, batch(model, "language-model"))
     _, free = step(small("language-model"), batch(model, "language-model"))
     norms = [sum((w**2).sum() for w in weights) for weights in (penalized, free)]
@@ -173,7 +173,8 @@ def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
     assert {p.name for p in found.path.iterdir()} >= {"config.toml", "model.keras", "metrics.json", "logs"}
     assert (found.path / "vocabulary.txt").read_text("utf-8").startswith("<pad>\n<unk>\n<s>\n</s>\n")
     assert (found.path / "labels.txt").read_text("utf-8") == "long\nshort\n"
-    assert found.read_config()["model"] == {"tokenizer": "whitespace", "units": 4}
+    config = found.read_config()
+    assert (config["text"]["tokenizer"], config["network"]["units"]) == ("whitespace", 4)
     metrics = found.read_metrics()
     assert metrics["finished"]
     assert [record["epoch"] for record in metrics["epochs"]] == [1, 2, 3, 4]
