@@ -6,6 +6,7 @@ join all of these; exports know tasks; the command line and the demo, on top, kn
 
 import ast
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,13 @@ def test_layers_models_and_decoding_need_only_keras(folder):
 
 def test_the_package_itself_imports_nothing_until_a_name_is_used():
     assert imported(PACKAGE / "__init__.py") == {"importlib"}
+
+
+def test_what_is_no_python_is_installed_too():
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    installed = {path for pattern in settings["package-data"]["seq_models"] for path in PACKAGE.glob(pattern)}
+    others = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others and others == installed
 
 
 def test_every_public_name_is_in_the_module_that_the_table_says():
