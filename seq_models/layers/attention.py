@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from seq_models.errors import positive
-from seq_models.layers.tensors import Tensor
+from seq_models.layers.tensors import Mask, Tensor
 
 
 class Attention(keras.layers.Layer):
@@ -56,7 +56,7 @@ class Attention(keras.layers.Layer):
         return context, keras.KerasTensor((values.shape[0], values.shape[1]), self.compute_dtype)
 
 
-def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+def masked_softmax(scores: Tensor, mask: Mask) -> Tensor:
     """Softmax over the last axis, 0 where `mask` is False, also where it is False everywhere."""
     if mask is None:
         return ops.softmax(scores)

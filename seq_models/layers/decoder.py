@@ -7,7 +7,7 @@ from keras import ops
 
 from seq_models.layers.attention import Attention
 from seq_models.layers.recurrent_cell import RecurrentCell
-from seq_models.layers.tensors import Tensor, Tensors
+from seq_models.layers.tensors import Mask, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -62,12 +62,12 @@ class AttentionDecoder(keras.layers.Layer):
         return self.attention.keys(memory)
 
     def step(
-        self, y: Tensor, states: Tensors, memory: Tensor, keys: Tensor, mask: Tensor | None, training: bool = False
+        self, y: Tensor, states: Tensors, memory: Tensor, keys: Tensor, memory_mask: Mask, training: bool = False
     ) -> tuple[Tensor, Tensors, Tensor]:
         """One step: y (B, D), states a flat list -> output (B, H + M), states, weights (B, S)."""
         rest = iter(states)
         by_cell = [[next(rest) for _ in _as_list(cell.state_size)] for cell in self.cells]
-        context, weights = self.attention(by_cell[-1][0], memory, keys, mask)
+        context, weights = self.attention(by_cell[-1][0], memory, keys, memory_mask)
         h, after = ops.concatenate([y, context], axis=-1), []  # (B, D + M)
         for cell, state in zip(self.cells, by_cell, strict=True):
             h, state = cell(h, state, training=training)
@@ -79,17 +79,17 @@ class AttentionDecoder(keras.layers.Layer):
         return outputs, weights
 
     def run(
-        self, inputs: Tensor, states: Tensors, memory: Tensor, keys: Tensor, mask: Tensor | None, training: bool = False
+        self, inputs: Tensor, states: Tensors, memory: Tensor, keys: Tensor, memory_mask: Mask, training: bool = False
     ) -> tuple[Tensor, Tensors, Tensor]:
         """All steps: inputs (B, T, D) -> outputs (B, T, H + M), the last states, weights (B, T, S)."""
 
         def step(carry, y):
-            after = self.step(y, carry[1], memory, keys, mask, training)
+            after = self.step(y, carry[1], memory, keys, memory_mask, training)
             return after, after
 
         # The scan stacks what it carries: output and weights are carried only for that. This step says their shapes,
         # and outside the loop it draws the dropout masks that all steps share.
-        first = self.step(inputs[:, 0], states, memory, keys, mask, training)
+        first = self.step(inputs[:, 0], states, memory, keys, memory_mask, training)
         nothing = ops.zeros_like(first[0]), list(states), ops.zeros_like(first[2])
         (_, last, _), (outputs, _, weights) = ops.scan(step, nothing, ops.transpose(inputs, (1, 0, 2)))
         for cell in self.cells:

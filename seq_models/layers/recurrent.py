@@ -7,7 +7,7 @@ from keras import ops
 
 from seq_models.layers import engines
 from seq_models.layers.recurrent_cell import RecurrentCell
-from seq_models.layers.tensors import Option, Tensor, Tensors
+from seq_models.layers.tensors import Mask, Option, Tensor, Tensors
 
 
 class Recurrent(keras.layers.RNN):
@@ -81,7 +81,7 @@ class Recurrent(keras.layers.RNN):
         wanted = self.return_state or self.stateful
         return self._run(sequences, initial_state, mask, training, wanted)
 
-    def read(self, sequences: Tensor, states: Tensors, mask: Tensor | None = None) -> tuple[Tensor, Tensors]:
+    def read(self, sequences: Tensor, states: Tensors, mask: Mask = None) -> tuple[Tensor, Tensors]:
         """Sequences (B, T, D) and the states before them -> h of all steps (B, T, H), the states after them.
 
         Without dropout. On a padded step the states are held; what h is there does not matter.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 
 from seq_models.layers.recurrent_cell import RecurrentCell
-from seq_models.layers.tensors import Tensor, Tensors
+from seq_models.layers.tensors import Mask, Tensor, Tensors
 
 
 class Facts(NamedTuple):
@@ -47,7 +47,7 @@ class Run(NamedTuple):
     layer: keras.layers.RNN
     sequences: Tensor
     states: Tensors
-    mask: Tensor | None = None
+    mask: Mask = None
     keep_inputs: Tensor | None = None
     keep: Tensor | None = None
     training: bool = False
