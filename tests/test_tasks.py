@@ -186,3 +186,13 @@ def test_a_model_saved_by_an_earlier_version_is_refused_in_one_sentence(task, tm
         InputError, match="must be of seq_models 0.2 or later; train it anew.*Received: a model of 0.1$"
     ):
         sm.load_run(run)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_run_directory_holds_a_model_whose_options_were_left_out(task, tmp_path):
+    model = small(task, embedding_units=None)
+    model.sample_texts = TEXTS[:2]
+    model.save_run(tmp_path / "run")
+    loaded = sm.load_run(tmp_path / "run")
+    assert loaded.get_config() == model.get_config() and loaded.sample_texts == TEXTS[:2]
+    assert loaded.predict_text(TEXTS) == model.predict_text(TEXTS)

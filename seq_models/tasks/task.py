@@ -164,7 +164,7 @@ class Task(TokenTraining):
             InputError: If the directory holds something else.
         """
         run = RunDirectory(directory)
-        run.start({"data": {"task": self.task_name}, "network": dataclasses.asdict(self.network.options)})
+        run.start({"data": {"task": self.task_name}, "network": self.network.options.written()})
         run.write_vocabularies(self)
         run.write_sample_texts(self.sample_texts)
         self.save(run.model)
