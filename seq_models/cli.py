@@ -4,22 +4,23 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from seq_models.errors import InputError, WorkerLost, options_from_outside
 
 WORKER_LOST = 138  # Kubernetes operators start a container again that ends with a code above 127
 TABLES = ("text", "network", "training")  # of options in a configuration file
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code.
 
     0; 2 for a mistake of the user; 138 when another worker of a training was lost, 143 after SIGTERM and 130 after
     SIGINT: these three mean that the same command goes on where the training was.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the start-up chatter of TensorFlow's C++ side
-    from seq_models.errors import InputError, WorkerLost
-
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
@@ -48,9 +49,7 @@ def _parser():
 
     train = command(_train, "train a model; with the directory of a run, go on with it")
     train.add_argument("task", choices=TASK_NAMES)
-    _add_data(train, "--train", required=True)
-    _add_data(train, "--valid", required=True)
-    _add_columns(train)
+    _add_data(train, "--train", "--valid")
     train.add_argument("--out", required=True, metavar="DIR", help="the run directory")
     train.add_argument("--config", metavar="FILE", help="a TOML file with tables [text], [network] and [training]")
     train.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="options, over those of the file")
@@ -60,8 +59,7 @@ def _parser():
 
     evaluate = command(_evaluate, "the scores of a run on data")
     evaluate.add_argument("directory", metavar="DIR")
-    _add_data(evaluate, "--data", required=True)
-    _add_columns(evaluate)
+    _add_data(evaluate, "--data")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
     predict = command(_predict, "one line in, one line out")
@@ -95,29 +93,23 @@ def _parser():
 
     inspect = command(_inspect, "what is wrong with data, before training on it")
     inspect.add_argument("task", choices=TASK_NAMES)
-    _add_data(inspect, "--data", required=True)
-    _add_columns(inspect)
+    _add_data(inspect, "--data")
     return parser
 
 
-def _add_data(parser, flag, **options):
+def _add_data(parser, *flags):
     text = "a file, or two parallel files: .txt .tsv .csv .jsonl .conllu .conll .bio, each also .gz"
-    parser.add_argument(flag, nargs="+", metavar="FILE", help=text, **options)
-
-
-def _add_columns(parser):
+    for flag in flags:
+        parser.add_argument(flag, nargs="+", metavar="FILE", help=text, required=True)
     parser.add_argument("--columns", nargs=2, metavar="NAME", help="the two columns or fields to read")
 
 
 def _read(paths, columns):
     from seq_models.text.examples import read_examples
 
-    return read_examples(*paths, columns=columns, cache=_cache())
-
-
-def _cache():
-    """Where programs keep what they can find out again: the directory of the XDG specification."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq_models"
+    # Where programs keep what they can find out again, by the XDG specification.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq_models"
+    return read_examples(*paths, columns=columns, cache=cache)
 
 
 def _demo(options):
@@ -127,7 +119,6 @@ def _demo(options):
 
 
 def _train(options):
-    from seq_models.errors import options_from_outside
     from seq_models.tasks import TASKS
     from seq_models.training.options import TrainingOptions
     from seq_models.training.trainer import train
@@ -153,25 +144,20 @@ def _train(options):
 def _config_file(path):
     import tomlkit
 
-    from seq_models.errors import InputError
-
     if path is None:
         return {}
     try:
         tables = tomlkit.parse(Path(path).read_text("utf-8")).unwrap()
     except (OSError, ValueError) as error:
         raise InputError(f"{path} must be a TOML file. Received: {error}") from error
-    unknown = [name for name in tables if name not in TABLES]
-    if unknown:
-        raise InputError(f"{path} must hold the tables [text], [network] and [training] only. Received: {unknown[0]}")
+    for unknown in [name for name in tables if name not in TABLES]:
+        raise InputError(f"{path} must hold the tables [text], [network] and [training] only. Received: {unknown}")
     return {key: value for name in TABLES for key, value in tables.get(name, {}).items()}
 
 
 def _setting(text):
     """KEY=VALUE -> (key, value): a TOML value, or else a string."""
     import tomlkit
-
-    from seq_models.errors import InputError
 
     key, equals, value = text.partition("=")
     if not equals or not key:
@@ -205,8 +191,6 @@ def _predict(options):
 
 
 def _lines(path):
-    from seq_models.errors import InputError
-
     if path is None:
         return open(sys.stdin.fileno(), encoding="utf-8", errors="replace", closefd=False)
     try:
@@ -216,7 +200,6 @@ def _lines(path):
 
 
 def _generate(options):
-    from seq_models.errors import InputError, options_from_outside
     from seq_models.tasks import load_run
 
     model = load_run(options.directory)
@@ -250,8 +233,6 @@ def _export(options):
 
 
 def _serve(options):
-    from seq_models.errors import InputError
-
     try:
         from seq_models.server import parse_flags, serve
     except ModuleNotFoundError as error:

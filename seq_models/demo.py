@@ -2,6 +2,8 @@
 
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,7 +16,7 @@ from seq_models.tasks.task import unbatch
 from seq_models.text import corpora
 from seq_models.training.trainer import SAMPLE_TEXTS
 
-RECIPES = {
+RECIPES: dict[str, dict[str, Any]] = {
     "language-model": {"size": 60_000, "epochs": 3, "model": {"units": 128, "embedding_units": 64}},
     "labeler": {"size": 6_000, "epochs": 2, "model": {"units": 32, "characters": False}},
     "classifier": {"size": 30_000, "epochs": 4, "model": {"units": 48, "pooling": "last"}},
@@ -35,7 +37,7 @@ SCORES = {
 }
 
 
-def demo(out, share=1.0):
+def demo(out: Path, share: float = 1.0) -> None:
     """Runs all four tasks and prints what they reach.
 
     Args:

@@ -1,6 +1,8 @@
-"""The exceptions of this package: for what a user handed in, and for a worker that is lost."""
+"""The exceptions of this package: for what a user handed in, and for a worker that is lost; and what words them."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class InputError(ValueError):
@@ -19,8 +21,20 @@ class WorkerLost(RuntimeError):
     """Another worker of a training has not come, or has gone: all started again go on from the last checkpoint."""
 
 
+def positive(**numbers: Any) -> None:
+    """Raises a ValueError for the first of the numbers that is no positive integer."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number <= 0:
+            raise ValueError(f"{name} must be a positive integer. Received: {name}={number!r}")
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text of so many characters at most, for a sentence or a table."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 @contextmanager
-def options_from_outside():
+def options_from_outside() -> Iterator[None]:
     """Within it, a ValueError about an argument is an InputError: the argument came from the command line."""
     try:
         yield

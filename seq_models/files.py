@@ -2,16 +2,18 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 from seq_models.errors import InputError
 
 
 @contextlib.contextmanager
-def written_whole(path):
+def written_whole(path: Path) -> Iterator[Path]:
     """Gives a path beside `path` to write to; what is there takes the place of `path` at the end, all at once.
 
     Args:
-        path: A `pathlib.Path`. What it holds stays until the new contents are on the disk.
+        path: What it holds stays until the new contents are on the disk.
     Raises:
         InputError: If the disk is full or does not let it be written.
     """
@@ -32,13 +34,13 @@ def written_whole(path):
             aside.unlink()
 
 
-def write_whole(path, text):
+def write_whole(path: Path, text: str) -> None:
     """Writes a text file whole."""
     with written_whole(path) as aside:
         aside.write_text(text, "utf-8")
 
 
-def flush(path):
+def flush(path: Path) -> None:
     """Waits until a file, or what a directory says of its files, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -13,27 +13,17 @@ from typing import Any, Self, get_args
 KINDS = {bool: "True or False", int: "an integer", float: "a number", str: "a string"}
 
 
-def option(
-    default: Any,
-    meaning: str,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    choices: Collection[str] | None = None,
-) -> Any:
+def option(default: Any, meaning: str, choices: Collection[str] | None = None, **bounds: float) -> Any:
     """A field of an `Options` class.
 
     Args:
         default: Its value when nothing is said. A field that may be None has the type `… | None`.
         meaning: One line on what it does.
-        at_least, above, at_most, below: Bounds of a number.
         choices: The values that it may have; what is added to them later is one of them too.
+        bounds: Of a number: `at_least`, `above`, `below`.
     """
-    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
-    known = {word: bound for word, bound in bounds.items() if bound is not None}
-    return field(default=default, metadata={"meaning": meaning, "bounds": known, "choices": choices})
+    in_words = {word.replace("_", " "): bound for word, bound in bounds.items()}
+    return field(default=default, metadata={"meaning": meaning, "bounds": in_words, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -62,8 +52,8 @@ class Options:
     @classmethod
     def split(cls, values: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
         """Values by name -> the options of this class, and the values that are none of it."""
-        own = {name: value for name, value in values.items() if name in cls.names()}
-        return cls(**own), {name: value for name, value in values.items() if name not in own}
+        own = {name: values[name] for name in values if name in cls.names()}
+        return cls(**own), {name: values[name] for name in values if name not in own}
 
 
 def allowed(item: Field, value: Any) -> bool:
@@ -78,7 +68,7 @@ def allowed(item: Field, value: Any) -> bool:
     choices = item.metadata["choices"]
     if choices is not None:
         return value in choices
-    holds = {"at least": kind.__ge__, "above": kind.__gt__, "at most": kind.__le__, "below": kind.__lt__}
+    holds = {"at least": kind.__ge__, "above": kind.__gt__, "below": kind.__lt__}
     return all(holds[word](value, kind(bound)) for word, bound in item.metadata["bounds"].items())
 
 
@@ -95,9 +85,7 @@ def expected(item: Field) -> str:
     return f"{said}, or None" if optional else said
 
 
-def _kind(item: Field) -> tuple[type, bool]:
+def _kind(item: Field) -> tuple[Any, bool]:
     """The type of a field, and whether it may be None."""
-    if isinstance(item.type, UnionType):
-        kind, _ = get_args(item.type)
-        return kind, True
-    return item.type, False
+    optional = isinstance(item.type, UnionType)
+    return get_args(item.type)[0] if optional else item.type, optional

@@ -1,10 +1,15 @@
 """Pictures of what a layer does and of what a model says, for a notebook or a file: by NumPy and matplotlib alone."""
 
 import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 FLOOR, CEILING = 1e-12, 1e12  # of the vertical axis: beyond them a gradient has vanished or exploded
 H_BY_H = r"$\Vert\partial h_T/\partial h_t\Vert$"
@@ -14,21 +19,11 @@ LONGEST_LABEL = 16  # characters
 MOST_TOKENS, MOST_LABELS = 40, 40  # along an axis
 CELL = 0.28  # inches of a row or a column
 # Fonts for what the default one lacks, Chinese above all; those that are installed are used.
-FALLBACKS = (
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "PingFang SC",
-    "Hiragino Sans GB",
-    "Microsoft YaHei",
-    "SimHei",
-    "Arial Unicode MS",
-)
+FALLBACKS = ["Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei"]
+FALLBACKS += ["PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"]
 
 
-def plot_gradient_flow(flows, path=None, axes=None):
+def plot_gradient_flow(flows: dict[str, Any], path: str | Path | None = None, axes: Axes | None = None) -> Figure:
     """Draws how much of a gradient comes through against how many steps it goes back, ‖∂h_T/∂h_t‖ against T - t.
 
     One line for each layer: the geometric mean over its rows, on a logarithmic axis. In the same color, dotted, the
@@ -61,15 +56,15 @@ def plot_gradient_flow(flows, path=None, axes=None):
     return _saved(axes, path)
 
 
-def plot_attention(weights, source, target, path=None, axes=None):
+def plot_attention(
+    weights: ArrayLike, source: Sequence[str], target: Sequence[str], path: Any = None, axes: Axes | None = None
+) -> Figure:
     """Draws where a decoder looks: a row for each target token, a column for each source token, dark where α is large.
 
     Args:
         weights: α, floats (T, S) in [0, 1].
         source, target: The tokens, lists of S and T strings. Of each the first 40 are drawn.
         path, axes: As in `plot_gradient_flow`.
-    Returns:
-        The matplotlib Figure.
     Raises:
         ValueError: If `weights` has another shape.
     """
@@ -84,7 +79,7 @@ def plot_attention(weights, source, target, path=None, axes=None):
     return _saved(axes, path)
 
 
-def plot_confusion(counts, labels, path=None, axes=None):
+def plot_confusion(counts: ArrayLike, labels: Sequence[str], path: Any = None, axes: Axes | None = None) -> Figure:
     """Draws which labels are taken for which: a row for each one expected, a column for each one predicted.
 
     Dark is a large share of the row. Of more than 40 labels the 40 most frequent are drawn.
@@ -93,8 +88,6 @@ def plot_confusion(counts, labels, path=None, axes=None):
         counts: Integers (L, L).
         labels: L strings.
         path, axes: As in `plot_gradient_flow`.
-    Returns:
-        The matplotlib Figure.
     Raises:
         ValueError: If `counts` has another shape.
     """

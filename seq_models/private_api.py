@@ -1,8 +1,7 @@
 """Every use of what Keras and TensorFlow keep private, in one file.
 
 Each says why it is needed and which public way was tried; `tests/test_private_api.py` fails when one of them changes.
-Checked on Keras 3.15 with TensorFlow 2.20 and 2.21. TensorFlow is imported where it is used: the layers, which need the
-first of them, run without it.
+Checked on Keras 3.15 with TensorFlow 2.20 and 2.21.
 """
 
 import contextlib
@@ -11,11 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
-
-# `keras.layers.RNN` hands its dropout masks to the cells that are instances of this class; no public class of Keras is
-# one without being a whole cell.
-__all__ = ["DistributedFit", "DropoutRNNCell", "callable_of_session", "names_of_all_operations"]
 
 
 class DistributedFit(keras.Model):

@@ -6,6 +6,7 @@ join all of these; exports know tasks; the command line and the demo, on top, kn
 
 import ast
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ MAY_IMPORT = {
     "files": {"errors"},
     "private_api": set(),
     "plots": set(),
-    "layers": {"private_api"},
-    "networks": {"options", "layers"},
+    "layers": {"errors"},
+    "networks": {"errors", "options", "layers"},
     "decoding": {"layers", "networks"},
     "text": SMALL,
     "training": {*SMALL, "private_api", "plots", "layers", "networks", "text"},
@@ -105,11 +106,18 @@ def test_layers_models_and_decoding_need_only_keras(folder):
     outside = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"seq_models"}
     assert outside <= {"keras", "numpy"}  # NumPy comes with Keras
     assert not any("tensorflow" in name for name in names)  # nor keras.src.backend.tensorflow
-    assert MAY_IMPORT[folder] <= {*ONLY_KERAS, "options", "private_api"}
+    assert MAY_IMPORT[folder] <= {*ONLY_KERAS, "errors", "options"}
 
 
 def test_the_package_itself_imports_nothing_until_a_name_is_used():
     assert imported(PACKAGE / "__init__.py") == {"importlib"}
+
+
+def test_what_is_no_python_is_installed_too():
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    installed = {path for pattern in settings["package-data"]["seq_models"] for path in PACKAGE.glob(pattern)}
+    others = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others and others == installed
 
 
 def test_every_public_name_is_in_the_module_that_the_table_says():

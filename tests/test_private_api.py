@@ -34,13 +34,6 @@ def test_no_other_file_of_the_package_reaches_into_keras_or_tensorflow():
                 assert not [word for word in private if word in text], f"{directory}/{name}"
 
 
-def test_the_dropout_of_cells_is_that_of_the_cells_of_keras():
-    for cell in (keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell):
-        assert issubclass(cell, private_api.DropoutRNNCell)
-    methods = ("get_dropout_mask", "get_recurrent_dropout_mask", "reset_dropout_mask", "reset_recurrent_dropout_mask")
-    assert all(callable(getattr(private_api.DropoutRNNCell, method)) for method in methods)
-
-
 def test_fit_calls_every_hook_that_is_overridden():
     called = []
 

@@ -15,7 +15,6 @@ from seq_models.exports.audit import Artifact
 from seq_models.exports.engines import SERVING, BlockLSTM
 from seq_models.exports.export import write
 from seq_models.layers import GRUCell, LSTMCell, engines
-from seq_models.text.vocabulary import Vocabulary
 
 EXAMPLES = [(["a", "b", "a", "c", "b"], ["A", "B", "A", "C", "B"]), (["c"], ["C"])]
 SMALL = {"units": 4, "embedding_units": 3, "characters": False}
@@ -79,7 +78,7 @@ def test_a_model_answers_the_same_with_the_engines_of_an_export_and_is_itself_ag
 
 def test_a_vocabulary_is_a_file_within_and_the_tables_from_before_after_it(tmp_path):
     model = sm.SequenceLabeler.from_examples(EXAMPLES, cell="lstm", layers=1, **{**SMALL, "characters": True})
-    vocabularies = [part for part in model.preprocessor.parts() if isinstance(part, Vocabulary)]
+    vocabularies = model.preprocessor.vocabularies()
     before = [vocabulary.tables for vocabulary in vocabularies]
     with vocabularies_in(tmp_path, model) as tables:
         assert len(list(tmp_path.iterdir())) == len(vocabularies) > 1

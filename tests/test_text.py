@@ -16,7 +16,7 @@ from seq_models.text.preprocessors import (
     SequenceClassifierPreprocessor,
     SequenceLabelerPreprocessor,
 )
-from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary, without_control
+from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 TEXTS = ["Don't stop, T-Shirt (well-known)!", "我爱Python编程。很好！", "naïve café 3.5 %", "", "  "]
 
@@ -134,13 +134,6 @@ def test_a_vocabulary_file_gives_the_vocabulary_back_with_spaces_han_and_separat
 def test_a_token_that_does_not_fit_on_a_line_cannot_be_saved(token, tmp_path):
     with pytest.raises(InputError, match="must stand on a line by itself. Received: "):
         Vocabulary([*SPECIAL_TOKENS, token]).save(tmp_path / "v.txt")
-
-
-def test_a_text_to_write_has_no_control_token_but_its_end():
-    logits = tf.constant([[9.0, 8.0, 7.0, 0.0, -1.0]] * 2)
-    written = without_control(logits).numpy()
-    assert np.argsort(written)[:, ::-1][:, :2].tolist() == [[3, 4]] * 2
-    assert np.all(written[:, :3] < -1e8)
 
 
 @pytest.mark.parametrize("wrong", [["a", "b"], [*SPECIAL_TOKENS, "a", "a"]])

@@ -1,9 +1,13 @@
 """Sampling from a temperature-scaled softmax."""
 
+from collections.abc import Callable
+
 from keras import ops
 
+from seq_models.layers.tensors import Tensor
 
-def sampler(uniform, temperature=1.0):
+
+def sampler(uniform: Tensor, temperature: float | Tensor = 1.0) -> Callable[[Tensor, Tensor], Tensor]:
     """A `choose` for `generate`: the token whose share of softmax(logits / temperature) the random number falls in.
 
     All random numbers are drawn before the loop, so a seed gives the same text on every backend and in an export.

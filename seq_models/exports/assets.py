@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import tensorflow as tf
+
+from seq_models.tasks.text_model import TextModel
 
 
 @contextlib.contextmanager
-def vocabularies_in(directory: Path, model: keras.Model) -> Iterator[list[tf.lookup.StaticHashTable]]:
+def vocabularies_in(directory: Path, model: TextModel) -> Iterator[list[tf.lookup.StaticHashTable]]:
     """The tables of a model's vocabularies, which within it are files: assets of an export, no constants of its graph.
 
     Args:

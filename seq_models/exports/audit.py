@@ -6,10 +6,14 @@ what they look at; together they are `CHECKS`.
 
 import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.core.framework.function_pb2 import FunctionDef
+from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.framework.types_pb2 import DataType
+from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef, TensorInfo
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from seq_models.exports.operations import FORBIDDEN, allowed
@@ -34,34 +38,34 @@ class Artifact:
         google.protobuf.message.DecodeError: If it cannot be read.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         self.file = self.path / "saved_model.pb"
         self.graphs = SavedModel.FromString(self.file.read_bytes()).meta_graphs
 
     @functools.cached_property
-    def graph(self):
+    def graph(self) -> MetaGraphDef:
         return self.graphs[0]
 
     @property
-    def nodes(self):
+    def nodes(self) -> Iterator[NodeDef]:
         """All nodes, also those inside of functions."""
         yield from self.graph.graph_def.node
         for function in self.functions.values():
             yield from function.node_def
 
     @functools.cached_property
-    def functions(self):
+    def functions(self) -> dict[str, FunctionDef]:
         """By name."""
         return {function.signature.name: function for function in self.graph.graph_def.library.function}
 
     @property
-    def signatures(self):
+    def signatures(self) -> dict[str, SignatureDef]:
         """Without that which initializes."""
         return {name: signature for name, signature in self.graph.signature_def.items() if name != INIT}
 
     @property
-    def tensors(self):
+    def tensors(self) -> Iterator[tuple[str, str, str, TensorInfo]]:
         """(signature, "input" or "output", name, its `TensorInfo`)."""
         for key, signature in self.signatures.items():
             for kind, infos in (("input", signature.inputs), ("output", signature.outputs)):
@@ -69,14 +73,14 @@ class Artifact:
                     yield key, kind, name, info
 
 
-def tags(artifact):
+def tags(artifact: Artifact) -> Iterator[str]:
     """A3."""
     found = [sorted(graph.meta_info_def.tags) for graph in artifact.graphs]
     if found != [["serve"]]:
         yield f"There must be one graph with the tag serve. Received: {found}"
 
 
-def default_signature(artifact):
+def default_signature(artifact: Artifact) -> Iterator[str]:
     """A4."""
     if "serving_default" not in artifact.signatures:
         yield f"There must be a signature serving_default. Received: {sorted(artifact.signatures)}"
@@ -85,14 +89,14 @@ def default_signature(artifact):
             yield f"{name} must have the method tensorflow/serving/predict. Received: {signature.method_name!r}"
 
 
-def names(artifact):
+def names(artifact: Artifact) -> Iterator[str]:
     """A5."""
     for key, kind, name, _ in artifact.tensors:
         if not re.fullmatch("[a-z_]+", name) or name in TAKEN:
             yield f"{key}: a name of an {kind} must be [a-z_]+ and none of {sorted(TAKEN)}. Received: {name}"
 
 
-def batches(artifact):
+def batches(artifact: Artifact) -> Iterator[str]:
     """A6."""
     for key, kind, name, info in artifact.tensors:
         shape = info.tensor_shape
@@ -101,7 +105,7 @@ def batches(artifact):
             yield f"{key}: the {kind} {name} must have a row for each request, any number. Received: shape {sizes}"
 
 
-def types(artifact):
+def types(artifact: Artifact) -> Iterator[str]:
     """A7."""
     for key, kind, name, info in artifact.tensors:
         dtype = DataType.Name(info.dtype).removeprefix("DT_")
@@ -109,14 +113,14 @@ def types(artifact):
             yield f"{key}: the {kind} {name} must have a type that JSON carries. Received: {dtype}"
 
 
-def dense(artifact):
+def dense(artifact: Artifact) -> Iterator[str]:
     """A9."""
     for key, kind, name, info in artifact.tensors:
         if info.WhichOneof("encoding") != "name":
             yield f"{key}: the {kind} {name} must be a dense tensor. Received: {info.WhichOneof('encoding')}"
 
 
-def checked_first(artifact):
+def checked_first(artifact: Artifact) -> Iterator[str]:
     """The first operation on every input checks its rank: a server does not, and some operations crash."""
     for key, kind, name, info in artifact.tensors:
         if kind == "input":
@@ -140,14 +144,12 @@ def _users(nodes, tensor, functions):
                 yield node.op
 
 
-def operations(artifact):
+def operations(artifact: Artifact) -> Iterator[str]:
     """A10, A11 and A13."""
     used = {node.op for node in artifact.nodes} - artifact.functions.keys()
     for op in sorted(used):
-        for part, what in FORBIDDEN:
-            if part in op:
-                yield f"An export must not hold {what}. Received: {op}"
-                break
+        if what := next((what for part, what in FORBIDDEN if part in op), None):
+            yield f"An export must not hold {what}. Received: {op}"
     known = allowed()
     for op in sorted(used - known):
         yield f"Every operation must be one of TensorFlow Serving 2.20. Received: {op}"
@@ -157,21 +159,21 @@ def operations(artifact):
         yield f"An export must not hold a part that must be compiled by XLA. Received: {name}"
 
 
-def devices(artifact):
+def devices(artifact: Artifact) -> Iterator[str]:
     """A12."""
     for device in sorted({node.device for node in artifact.nodes}):
         if "GPU" in device.upper() or "TPU" in device.upper():
             yield f"No operation may be tied to an accelerator. Received: {device}"
 
 
-def randomness(artifact):
+def randomness(artifact: Artifact) -> Iterator[str]:
     """A15."""
     drawn = {node.op for node in artifact.nodes if node.op.startswith(("Random", "Multinomial", "TruncatedNormal"))}
     for op in sorted(drawn):
         yield f"Random numbers must follow from a seed in the request. Received: {op}"
 
 
-def versions(artifact):
+def versions(artifact: Artifact) -> Iterator[str]:
     """A17."""
     consumer = artifact.graph.graph_def.versions.min_consumer
     if consumer > NEWEST_CONSUMER:
@@ -180,7 +182,7 @@ def versions(artifact):
         yield "Default attributes must be stripped, or older servers do not load the graph. Received: they are not"
 
 
-def sizes(artifact):
+def sizes(artifact: Artifact) -> Iterator[str]:
     """A18."""
     size = artifact.file.stat().st_size
     if size > LARGEST:
@@ -191,17 +193,14 @@ def sizes(artifact):
             yield f"A constant must have at most {CONSTANT} bytes. Received: {constant} in {node.name}"
 
 
-def slots(artifact):
+def slots(artifact: Artifact) -> Iterator[str]:
     """A18."""
     variables = artifact.path / "variables" / "variables"
-    kept = tf.train.load_checkpoint(str(variables)).get_variable_to_shape_map() if _exists(variables) else {}
-    for name in sorted(kept):
+    if not variables.with_name("variables.index").exists():
+        return
+    for name in sorted(tf.train.load_checkpoint(str(variables)).get_variable_to_shape_map()):
         if re.search(r"(^|/)_?optimizer(/|$)|OPTIMIZER_SLOT", name):
             yield f"Variables must be those of the model, not of its optimizer. Received: {name}"
-
-
-def _exists(variables):
-    return variables.with_name("variables.index").exists()
 
 
 CHECKS = (
@@ -210,7 +209,7 @@ CHECKS = (
 )  # fmt: skip
 
 
-def audit(path):
+def audit(path: str | Path) -> list[str]:
     """What is wrong with the files of a SavedModel, a list of sentences.
 
     Raises:

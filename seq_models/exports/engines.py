@@ -15,12 +15,11 @@ class BlockLSTM(engines.Engine):
     """
 
     def why_not(self, facts: engines.Facts) -> str | None:
-        plain = (
-            isinstance(facts.cell, LSTMCell)
-            and facts.cell.activation is keras.activations.tanh
-            and facts.cell.recurrent_activation is keras.activations.sigmoid
-        )
-        return None if plain and not facts.training else "an LSTM with tanh and sigmoid gates outside training"
+        needed = "an LSTM with tanh and sigmoid gates outside training"
+        if facts.training or not isinstance(facts.cell, LSTMCell):
+            return needed
+        activations = facts.cell.activation, facts.cell.recurrent_activation
+        return None if activations == (keras.activations.tanh, keras.activations.sigmoid) else needed
 
     def run(self, run: engines.Run) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         B, T = tf.unstack(tf.shape(run.sequences)[:2])
@@ -31,19 +30,9 @@ class BlockLSTM(engines.Engine):
         weights = tf.concat([cell.kernel, cell.recurrent_kernel], axis=0)  # (D + H, 4H), packed i, f, c, o
         bias = tf.zeros_like(weights[0]) if cell.bias is None else tf.convert_to_tensor(cell.bias)
         none = tf.zeros_like(bias[: cell.units])
-        steps = tf.raw_ops.BlockLSTMV2(
-            seq_len_max=tf.cast(T, tf.int64),
-            x=turned(x) if backwards else x,
-            cs_prev=c_0,
-            h_prev=h_0,
-            w=weights,
-            wci=none,
-            wcf=none,
-            wco=none,
-            b=bias,
-            cell_clip=0.0,
-            use_peephole=False,
-        )
+        unused = {"wci": none, "wcf": none, "wco": none, "cell_clip": 0.0, "use_peephole": False}
+        start = {"seq_len_max": tf.cast(T, tf.int64), "cs_prev": c_0, "h_prev": h_0}
+        steps = tf.raw_ops.BlockLSTMV2(x=turned(x) if backwards else x, w=weights, b=bias, **start, **unused)
         h, c = (
             tf.gather_nd(tf.concat([first[None], after], axis=0), tf.stack([lengths, tf.range(B)], axis=1))
             for first, after in ((h_0, steps.h), (c_0, steps.cs))

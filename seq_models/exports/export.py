@@ -5,6 +5,7 @@ import inspect
 import shutil
 import tempfile
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,10 +18,12 @@ from seq_models.exports.manifest import manifest_of
 from seq_models.exports.probes import probes_of
 from seq_models.exports.versions import check_new, publish
 from seq_models.layers import engines
+from seq_models.tasks.signature import Signature
+from seq_models.tasks.text_model import TextModel
 
 
-def export(model, base, version=None):
-    """Writes `base/<version>/`, which becomes visible when it is whole and has passed the gate.
+def export(model: TextModel, base: str | Path, version: int | None = None) -> Path:
+    """Writes `base/<version>/`, which becomes visible when it is whole and has passed the gate; returns its path.
 
     The signatures are those of `model.signatures()`. Nothing is published that a server could not load, or that does
     not answer as the model does, see `seq_models.exports.gate.check`. What was checked, and with which questions and
@@ -30,8 +33,6 @@ def export(model, base, version=None):
         model: A task's model.
         base: The directory of all versions of the model; made if it does not exist.
         version: A positive integer that no version there has; by default the one above the highest.
-    Returns:
-        The path of the new version.
     Raises:
         InputError: If `base` is a file, or the version is there already.
         ExportRefused: If the export does not pass the gate; says what is wrong.
@@ -51,7 +52,7 @@ def export(model, base, version=None):
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def write(model, path):
+def write(model: TextModel, path: Path) -> None:
     """Writes a SavedModel with the signatures of a model, unchecked."""
     module = tf.Module()
     module.variables_ = [weight.value for weight in model.weights]
@@ -63,7 +64,7 @@ def write(model, path):
         tf.saved_model.save(module, str(path), signatures=functions)
 
 
-def traced(signature):
+def traced(signature: Signature) -> Callable[..., dict[str, tf.Tensor]]:
     """A `tf.function` of a `Signature` that checks the ranks of its inputs first.
 
     A server does not check shapes, and some text operations crash on a scalar.
@@ -74,12 +75,9 @@ def traced(signature):
         return {name: _carried(tensor) for name, tensor in signature.function(*checked).items()}
 
     # The names and defaults of the inputs are those of the parameters, which TensorFlow reads from here.
-    serve.__signature__ = inspect.Signature(
-        [
-            inspect.Parameter(spec.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=_default(signature, spec))
-            for spec in signature.inputs
-        ]
-    )
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    named = [inspect.Parameter(spec.name, kind, default=_default(signature, spec)) for spec in signature.inputs]
+    vars(serve)["__signature__"] = inspect.Signature(named)
     return tf.function(serve, input_signature=signature.inputs, autograph=False)
 
 

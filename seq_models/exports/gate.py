@@ -4,22 +4,25 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from seq_models.errors import ExportRefused
 from seq_models.exports import warmup
 from seq_models.exports.audit import audit
-from seq_models.exports.records import predict_request, read_answers, write_records
+from seq_models.exports.probes import Probe
+from seq_models.exports.records import Arrays, predict_request, read_answers, write_records
 
 REPLAY = Path(__file__).with_name("replay.py")  # importing it would forbid Keras
 LIMIT = 600  # seconds of the process that answers
 ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the model
 
 
-def check(path, probes=(), process=None):
+def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | None" = None) -> None:
     """Lets a SavedModel pass, or says why not.
 
     Its files are audited. Then a new process, without this package and without a GPU, loads it by the v1
@@ -45,7 +48,7 @@ def check(path, probes=(), process=None):
         answers = process.answers(path, requests)
     for message, answer in zip(requests, answers, strict=True):
         check_text(message.model_spec.signature_name, answer)
-    by_signature = {}
+    by_signature: dict[str, list[Arrays]] = {}
     for probe, answer in zip(probes, answers[len(answers) - len(probes) :], strict=True):
         compare(f"{probe.signature} to {_shown(probe.inputs)}", answer, probe.answer)
         by_signature.setdefault(probe.signature, []).append(answer)
@@ -60,9 +63,9 @@ class Process:
         python: The interpreter that it runs in; one with another TensorFlow says what a server with that would answer.
     """
 
-    def __init__(self, python=sys.executable):
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        self._process = subprocess.Popen([str(python), str(REPLAY)], text=True, **pipes)
+    def __init__(self, python: str | Path = sys.executable):
+        words, pipe = [str(python), str(REPLAY)], subprocess.PIPE
+        self._process = subprocess.Popen(words, text=True, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe)
 
     def __enter__(self):
         return self
@@ -71,7 +74,7 @@ class Process:
         self._process.kill()
         self._process.communicate()
 
-    def answers(self, path, requests):
+    def answers(self, path: str | Path, requests: Iterable[PredictRequest]) -> list[Arrays]:
         """What it answers to requests, a list of dictionaries of arrays; it ends then.
 
         Raises:
@@ -91,7 +94,7 @@ class Process:
             return read_answers(answers)
 
 
-def check_text(signature, answer):
+def check_text(signature: str, answer: Arrays) -> None:
     """Raises ExportRefused if a text of an answer is no UTF-8, which would break the JSON that carries it."""
     for name, array in answer.items():
         if array.dtype == object and not name.endswith("_bytes"):
@@ -102,7 +105,7 @@ def check_text(signature, answer):
                     raise ExportRefused(f"{signature}: {name} must be UTF-8. Received: {_shown(value)}") from None
 
 
-def compare(question, answer, expected):
+def compare(question: str, answer: Arrays, expected: Arrays) -> None:
     """Raises ExportRefused if an answer is not what is expected; both are dictionaries of arrays."""
     if answer.keys() != expected.keys():
         raise ExportRefused(f"{question}: the answer must have {sorted(expected)}. Received: {sorted(answer)}")
@@ -114,14 +117,14 @@ def compare(question, answer, expected):
             raise ExportRefused(f"{question}: {name} must be {_shown(array)}. Received: {_shown(got)}")
 
 
-def same(one, other):
+def same(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two arrays are equal, numbers but for rounding."""
     if one.dtype.kind == "f":
         return np.allclose(one, other, atol=ABSOLUTE, rtol=RELATIVE, equal_nan=True)
     return np.array_equal(one, other)
 
 
-def check_rows(signature, answers):
+def check_rows(signature: str, answers: Sequence[Arrays]) -> None:
     """Raises ExportRefused if a row that was asked alone was answered otherwise than among others.
 
     Args:

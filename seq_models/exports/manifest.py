@@ -3,19 +3,23 @@
 import base64
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 from tensorflow.core.framework.types_pb2 import DataType
 
 from seq_models.exports.audit import Artifact
 from seq_models.exports.operations import allowed
+from seq_models.exports.probes import Probe
+from seq_models.tasks.text_model import TextModel
 
 MINIMUM_SERVER = "2.20.0"  # of TensorFlow Serving: the first one with the operations of TensorFlow Text 2.20
 PACKAGES = ("seq_models", "tensorflow", "tensorflow-text", "keras")
 LONGEST = 1000  # bytes of a question that is repeated here
 
 
-def manifest_of(model, path, probes):
+def manifest_of(model: TextModel, path: Path, probes: Iterable[Probe]) -> str:
     """The text of a manifest, JSON.
 
     Args:
@@ -34,7 +38,11 @@ def manifest_of(model, path, probes):
             "signatures": {name: _signature(signature) for name, signature in sorted(artifact.signatures.items())},
             "operations": sorted({node.op for node in artifact.nodes} & allowed()),
             "files": {str(file.relative_to(path)): _digest(file.read_bytes()) for file in files},
-            "probes": [_recorded(probe) for probe in probes if _is_short(probe)],
+            "probes": [
+                {"signature": probe.signature, "inputs": _plain(probe.inputs), "outputs": _plain(probe.answer)}
+                for probe in probes
+                if _is_short(probe)
+            ],
         },
         ensure_ascii=False,
         indent=1,
@@ -48,10 +56,6 @@ def _signature(signature):
 
 def _tensor(info):
     return {"type": DataType.Name(info.dtype), "shape": [dim.size for dim in info.tensor_shape.dim]}
-
-
-def _recorded(probe):
-    return {"signature": probe.signature, "inputs": _plain(probe.inputs), "outputs": _plain(probe.answer)}
 
 
 def _is_short(probe):

@@ -13,7 +13,6 @@ FORBIDDEN = (
     ("Cudnn", "a recurrence of cuDNN, which has no CPU kernel"),
     ("Xla", "a part compiled by XLA, which a server has turned off"),
     ("PyFunc", "a Python function, which is not saved"),
-    ("EagerPyFunc", "a Python function, which is not saved"),
     ("Dataset", "a dataset"),
     ("Iterator", "an iterator of a dataset"),
     ("Print", "a printer"),
@@ -22,12 +21,12 @@ FORBIDDEN = (
 )
 
 
-def allowed():
-    """The names of the operations, a set."""
+def allowed() -> set[str]:
+    """The names of the operations."""
     return set(LIST.read_text("utf-8").split())
 
 
-def write_list():
+def write_list() -> None:
     """Writes the names of the operations of the TensorFlow that is installed, which must be 2.20."""
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  registers its own

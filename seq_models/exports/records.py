@@ -8,8 +8,10 @@ import tensorflow as tf
 from google.protobuf.message import Message
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
+Arrays = dict[str, np.ndarray]
 
-def predict_request(signature: str, inputs: dict[str, np.ndarray]) -> PredictRequest:
+
+def predict_request(signature: str, inputs: Arrays) -> PredictRequest:
     """A `PredictRequest` of arrays, for the signature of that name."""
     message = PredictRequest()
     message.model_spec.name, message.model_spec.signature_name = "model", signature
@@ -30,7 +32,7 @@ def read_records(path: Path) -> Iterator[bytes]:
     return tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
 
 
-def read_answers(path: Path) -> list[dict[str, np.ndarray]]:
+def read_answers(path: Path) -> list[Arrays]:
     """The `PredictResponse` records of a file, as arrays by name."""
     messages = map(PredictResponse.FromString, read_records(path))
     return [{name: tf.make_ndarray(tensor) for name, tensor in message.outputs.items()} for message in messages]

@@ -10,10 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.modules["seq_models"] = None  # importing it is an error from here on
+modules: dict[str, Any] = sys.modules
+modules["seq_models"] = None  # importing it is an error from here on
 
 import tensorflow as tf  # noqa: E402  after the environment that it reads
 import tensorflow_text  # noqa: E402, F401  its operations, which a server has, too

@@ -28,7 +28,7 @@ def versions_in(base: str | Path) -> dict[int, Path]:
         children = sorted(Path(base).iterdir())
     except OSError:
         return {}
-    numbers = {}
+    numbers: dict[int, Path] = {}
     for child in children:
         if is_number(child.name) and child.is_dir():
             numbers.setdefault(int(child.name), child)
@@ -53,7 +53,7 @@ def check_new(base: str | Path, version: int | None = None) -> None:
 
 
 def publish(aside: Path, base: Path, manifest: str, version: int | None = None) -> Path:
-    """Makes a directory a version, by one rename, once all of it is on the disk.
+    """Makes a directory a version, by one rename, once all of it is on the disk; returns the path of the version.
 
     The number is taken by the manifest, a file that one export alone can make; so two exports never share one.
 
@@ -62,8 +62,6 @@ def publish(aside: Path, base: Path, manifest: str, version: int | None = None) 
         base: The directory of all versions.
         manifest: The text of the manifest.
         version: A number that is new; by default the one above the highest.
-    Returns:
-        The path of the version.
     Raises:
         InputError: See `check_new`.
     """

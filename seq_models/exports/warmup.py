@@ -13,6 +13,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
 from seq_models.errors import ExportRefused
 from seq_models.exports.records import predict_request, read_records, write_records
+from seq_models.tasks.text_model import TextModel
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MOST = 1000  # records that TensorFlow Serving takes
@@ -20,13 +21,13 @@ SIZES = (1, 32)  # rows of a request
 SHORT, LONG = 4, 40  # words of a text
 
 
-def write(model, path: Path) -> None:
+def write(model: TextModel, path: Path) -> None:
     """Writes the records of an export: each signature, one row and many, short texts and long ones."""
     (path / FILE).parent.mkdir()
     write_records(path / FILE, map(_log, requests_of(model)))
 
 
-def requests_of(model) -> list[PredictRequest]:
+def requests_of(model: TextModel) -> list[PredictRequest]:
     """The requests that an export is given."""
     words = [word for text in model.sample_texts for word in text.split()] or ["a"]
     texts = [" ".join((words * length)[:length]) for length in (SHORT, LONG)]

@@ -11,7 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from seq_models.layers.tensors import Shape, Tensor
+from seq_models.errors import positive
+from seq_models.layers.tensors import Mask, Tensor
 
 
 class Attention(keras.layers.Layer):
@@ -30,7 +31,7 @@ class Attention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True  # the mask is used here and not passed on
 
-    def build(self, query_shape: Shape, values_shape: Shape, keys_shape: Shape | None = None) -> None:
+    def build(self, query_shape, values_shape, keys_shape=None):
         raise NotImplementedError
 
     def keys(self, values: Tensor) -> Tensor:
@@ -41,25 +42,21 @@ class Attention(keras.layers.Layer):
         """Scores (B, S)."""
         raise NotImplementedError
 
-    def call(
-        self, query: Tensor, values: Tensor, keys: Tensor | None = None, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def call(self, query, values, keys=None, mask=None):
         keys = self.keys(values) if keys is None else keys
         weights = masked_softmax(self.score(query, keys), mask)  # (B, S)
         context = ops.squeeze(ops.matmul(weights[:, None], values), 1)  # (B, 1, S) (B, S, D) -> (B, D)
         return context, weights
 
-    def compute_mask(self, query: Tensor, mask: Tensor | None = None) -> None:
+    def compute_mask(self, query, mask=None):
         return None
 
-    def compute_output_spec(
-        self, query: Tensor, values: Tensor, keys: Tensor | None = None, mask: Tensor | None = None
-    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    def compute_output_spec(self, query, values, keys=None, mask=None):
         context = keras.KerasTensor((values.shape[0], values.shape[2]), self.compute_dtype)
         return context, keras.KerasTensor((values.shape[0], values.shape[1]), self.compute_dtype)
 
 
-def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
+def masked_softmax(scores: Tensor, mask: Mask) -> Tensor:
     """Softmax over the last axis, 0 where `mask` is False, also where it is False everywhere."""
     if mask is None:
         return ops.softmax(scores)
@@ -82,11 +79,10 @@ class AdditiveAttention(Attention):
 
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
-        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
-            raise ValueError(f"units must be a positive integer. Received: units={units!r}")
+        positive(units=units)
         self.units = units
 
-    def build(self, query_shape: Shape, values_shape: Shape, keys_shape: Shape | None = None) -> None:
+    def build(self, query_shape, values_shape, keys_shape=None):
         A = self.units
         self.query_kernel = self.add_weight(name="query_kernel", shape=(query_shape[-1], A))
         self.key_kernel = self.add_weight(name="key_kernel", shape=(values_shape[-1], A))
@@ -100,7 +96,7 @@ class AdditiveAttention(Attention):
         hidden = ops.tanh(ops.matmul(query, self.query_kernel)[:, None] + keys)  # (B, S, A)
         return ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)  # (B, S)
 
-    def get_config(self) -> dict:
+    def get_config(self):
         return {**super().get_config(), "units": self.units}
 
 
@@ -111,7 +107,7 @@ class BilinearAttention(Attention):
     Weights: kernel W_s (Q, D). Call arguments, returns: see `Attention`.
     """
 
-    def build(self, query_shape: Shape, values_shape: Shape, keys_shape: Shape | None = None) -> None:
+    def build(self, query_shape, values_shape, keys_shape=None):
         self.kernel = self.add_weight(name="kernel", shape=(query_shape[-1], values_shape[-1]))
 
     def score(self, query: Tensor, keys: Tensor) -> Tensor:
@@ -127,7 +123,7 @@ class DotAttention(Attention):
         ValueError: If query and values differ in size.
     """
 
-    def build(self, query_shape: Shape, values_shape: Shape, keys_shape: Shape | None = None) -> None:
+    def build(self, query_shape, values_shape, keys_shape=None):
         if query_shape[-1] != values_shape[-1]:
             raise ValueError(
                 "Dot attention needs a query and values of one size (bilinear attention does not). "

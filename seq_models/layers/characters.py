@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 from seq_models.layers.lstm import LSTM
-from seq_models.layers.tensors import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -31,25 +30,21 @@ class CharacterEncoder(keras.layers.Layer):
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_units, mask_zero=True, name="embedding")
         self.encoder = keras.layers.Bidirectional(LSTM(units), name="encoder")
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape):
         self.embedding.build((None, input_shape[-1]))
         self.encoder.build((None, input_shape[-1], self.embedding_units))
         self.built = True
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs, training=False):
         B, T, C = ops.shape(inputs)
         words = ops.reshape(inputs, (-1, C))  # (B T, C)
         mask = ops.not_equal(words, 0)
         vectors = self.encoder(self.embedding(words), mask=mask, training=training)  # (B T, 2H)
         return ops.reshape(vectors, (B, T, 2 * self.units))
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape):
         return (*input_shape[:2], 2 * self.units)
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "vocabulary_size": self.vocabulary_size,
-            "embedding_units": self.embedding_units,
-            "units": self.units,
-        }
+    def get_config(self):
+        own = {name: getattr(self, name) for name in ("vocabulary_size", "embedding_units", "units")}
+        return {**super().get_config(), **own}

@@ -7,7 +7,7 @@ from keras import ops
 
 from seq_models.layers.attention import Attention
 from seq_models.layers.recurrent_cell import RecurrentCell
-from seq_models.layers.tensors import Shape, Tensor, Tensors
+from seq_models.layers.tensors import Mask, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -42,9 +42,7 @@ class AttentionDecoder(keras.layers.Layer):
         self.cells = cells
         self.attention = attention
 
-    def build(
-        self, inputs_shape: Shape, memory_shape: Shape, states_shape: Any = None, memory_mask_shape: Shape | None = None
-    ) -> None:
+    def build(self, inputs_shape, memory_shape, states_shape=None, memory_mask_shape=None):
         query_shape = (inputs_shape[0], self.cells[-1].units)
         if not self.attention.built:  # read from a file, it is
             self.attention.build(query_shape, memory_shape)
@@ -64,44 +62,30 @@ class AttentionDecoder(keras.layers.Layer):
         return self.attention.keys(memory)
 
     def step(
-        self,
-        y: Tensor,
-        states: Tensors,
-        memory: Tensor,
-        keys: Tensor,
-        memory_mask: Tensor | None,
-        training: bool = False,
+        self, y: Tensor, states: Tensors, memory: Tensor, keys: Tensor, memory_mask: Mask, training: bool = False
     ) -> tuple[Tensor, Tensors, Tensor]:
         """One step: y (B, D), states a flat list -> output (B, H + M), states, weights (B, S)."""
-        states = self._by_cell(states)
-        context, weights = self.attention(states[-1][0], memory, keys, memory_mask)
-        h = ops.concatenate([y, context], axis=-1)  # (B, D + M)
-        after = []
-        for cell, state in zip(self.cells, states, strict=True):
+        rest = iter(states)
+        by_cell = [[next(rest) for _ in _as_list(cell.state_size)] for cell in self.cells]
+        context, weights = self.attention(by_cell[-1][0], memory, keys, memory_mask)
+        h, after = ops.concatenate([y, context], axis=-1), []  # (B, D + M)
+        for cell, state in zip(self.cells, by_cell, strict=True):
             h, state = cell(h, state, training=training)
             after += state
         return ops.concatenate([h, context], axis=-1), after, weights
 
-    def call(
-        self, inputs: Tensor, memory: Tensor, states: Tensors, memory_mask: Tensor | None = None, training: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def call(self, inputs, memory, states, memory_mask=None, training=False):
         outputs, _, weights = self.run(inputs, states, memory, self.prepare(memory), memory_mask, training)
         return outputs, weights
 
     def run(
-        self,
-        inputs: Tensor,
-        states: Tensors,
-        memory: Tensor,
-        keys: Tensor,
-        memory_mask: Tensor | None,
-        training: bool = False,
+        self, inputs: Tensor, states: Tensors, memory: Tensor, keys: Tensor, memory_mask: Mask, training: bool = False
     ) -> tuple[Tensor, Tensors, Tensor]:
         """All steps: inputs (B, T, D) -> outputs (B, T, H + M), the last states, weights (B, T, S)."""
 
         def step(carry, y):
-            output, states, weights = self.step(y, carry[1], memory, keys, memory_mask, training)
-            return (output, states, weights), (output, states, weights)
+            after = self.step(y, carry[1], memory, keys, memory_mask, training)
+            return after, after
 
         # The scan stacks what it carries: output and weights are carried only for that. This step says their shapes,
         # and outside the loop it draws the dropout masks that all steps share.
@@ -113,27 +97,18 @@ class AttentionDecoder(keras.layers.Layer):
             cell.reset_recurrent_dropout_mask()
         return ops.transpose(outputs, (1, 0, 2)), last, ops.transpose(weights, (1, 0, 2))
 
-    def compute_output_spec(
-        self, inputs: Tensor, memory: Tensor, states: Tensors, memory_mask: Tensor | None = None, training: bool = False
-    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    def compute_output_spec(self, inputs, memory, states, memory_mask=None, training=False):
         B, T, S = inputs.shape[0], inputs.shape[1], memory.shape[1]
         outputs = keras.KerasTensor((B, T, self.cells[-1].units + memory.shape[2]), self.compute_dtype)
         return outputs, keras.KerasTensor((B, T, S), self.compute_dtype)
 
-    def _by_cell(self, states):
-        states = list(states)
-        return [[states.pop(0) for _ in _as_list(cell.state_size)] for cell in self.cells]
-
-    def get_config(self) -> dict:
+    def get_config(self):
         serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "cells": [serialize(cell) for cell in self.cells],
-            "attention": serialize(self.attention),
-        }
+        own = {"cells": [serialize(cell) for cell in self.cells], "attention": serialize(self.attention)}
+        return {**super().get_config(), **own}
 
     @classmethod
-    def from_config(cls, config: dict) -> "AttentionDecoder":
+    def from_config(cls, config):
         read = keras.saving.deserialize_keras_object
         cells = [read(cell) for cell in config.pop("cells")]
         return cls(cells, read(config.pop("attention")), **config)

@@ -65,8 +65,6 @@ def gradient_flow(layer: Recurrent, sequences: Tensor) -> GradientFlow:
     Args:
         layer: A SimpleRNN, LSTM or GRU of this package, fresh or trained; it is built if it is not yet.
         sequences: Floats (B, T, D), T ≥ 1.
-    Returns:
-        A `GradientFlow`.
     Raises:
         ValueError: If `layer` is of another kind or has an activation without a known derivative, or if `sequences`
             has another shape.
@@ -88,10 +86,11 @@ def gradient_flow(layer: Recurrent, sequences: Tensor) -> GradientFlow:
     if not layer.built:
         layer.build(sequences.shape)
     cell = layer.cell
-    blocks = [_norms(diagonal) for diagonal in _jacobians(cell, _projected(layer, sequences))]
-    distances = np.arange(sequences.shape[1] + 1)
-    cell_norms = blocks[1] if len(blocks) > 1 else None
-    return GradientFlow(distances, blocks[0], cell_norms, _bound(cell, distances))
+    norms, *of_cell = [_norms(diagonal) for diagonal in _jacobians(cell, _projected(layer, sequences))]
+    distances, steepest = np.arange(sequences.shape[1] + 1), cell.steepest()
+    with np.errstate(over="ignore"):
+        bound = None if steepest is None else steepest**distances
+    return GradientFlow(distances, norms, of_cell[0] if of_cell else None, bound)
 
 
 def _projected(layer, sequences):
@@ -111,7 +110,8 @@ def _jacobians(cell, projected):
     by_state = [_double(rows[:, :, s * H : (s + 1) * H]) for s in range(S)]  # ∂s_T/∂h_t, ∂s_T/∂c_t: (B, S*H, H)
     trail = [by_state]
     for t in reversed(range(len(gates))):
-        step = (_for_all_rows(tensors) for tensors in (gates[t], states[t], states[t + 1]))
+        # (B, H) -> (B, 1, H): one step has the same derivative for every row of the Jacobians behind it.
+        step = ([tensor[:, None] for tensor in tensors] for tensors in (gates[t], states[t], states[t + 1]))
         by_state, _ = derivative.back(by_state, *step, transposed, None)
         trail.append(by_state)
     return [[ops.convert_to_numpy(by[s][:, s * H : (s + 1) * H]) for by in trail] for s in range(S)]
@@ -126,17 +126,6 @@ def _trajectory(cell, projected, weights):
         states.append(after)
         gates.append(opened)
     return states, gates
-
-
-def _for_all_rows(tensors):
-    """(B, H) -> (B, 1, H): one step has the same derivative for every row of the Jacobians behind it."""
-    return [tensor[:, None] for tensor in tensors]
-
-
-def _bound(cell, distances):
-    steepest = cell.steepest()
-    with np.errstate(over="ignore"):
-        return None if steepest is None else steepest**distances
 
 
 def _norms(jacobians):

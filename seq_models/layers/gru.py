@@ -25,15 +25,9 @@ class GRUCell(GatedCell):
     Weights: kernel (D, 3H), recurrent_kernel (H, 3H), packed z, r, h as in `keras.layers.GRUCell`; bias (2, 3H), of the
     inputs and of the recurrence, with `reset_after`, else (3H,).
 
-    Args: see `RecurrentCell`, and
+    Args, call arguments, returns: see `RecurrentCell`, and
         recurrent_activation: Of the gates, sigmoid by default.
         reset_after: Whether the reset gate acts after the product with U_h (True) or before it.
-    Call arguments:
-        inputs: x, floats (B, D).
-        states: [h], floats (B, H).
-        training: Whether dropout is on.
-    Returns:
-        (h', [h']), each (B, H).
     Example:
         >>> from keras import ops
         >>> cell = GRUCell(4, reset_after=False)
@@ -49,16 +43,8 @@ class GRUCell(GatedCell):
     blocks = 3
     gate_names = ("update", "reset", "candidate")
 
-    def __init__(
-        self,
-        units: int,
-        activation: Option = "tanh",
-        recurrent_activation: Option = "sigmoid",
-        use_bias: bool = True,
-        reset_after: bool = True,
-        **kwargs: Any,
-    ):
-        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
+    def __init__(self, units: int, *activations: Option, reset_after: bool = True, **options: Any):
+        super().__init__(units, *activations, **options)
         self.reset_after = reset_after
 
     def _bias_shape(self):
@@ -95,7 +81,7 @@ class GRUCell(GatedCell):
     def gradient(self) -> "GRUGradient | GRUResetBeforeGradient":
         return (GRUGradient if self.reset_after else GRUResetBeforeGradient)(self)
 
-    def get_config(self) -> dict:
+    def get_config(self):
         return {**super().get_config(), "reset_after": self.reset_after}
 
 

@@ -24,15 +24,9 @@ class LSTMCell(GatedCell):
 
     Weights: kernel (D, 4H), recurrent_kernel (H, 4H), bias (4H,), packed i, f, c, o as in `keras.layers.LSTMCell`.
 
-    Args: see `RecurrentCell`, and
+    Args, call arguments, returns: see `RecurrentCell`, and
         recurrent_activation: Of the gates, sigmoid by default.
         unit_forget_bias: Start b_f at one [3].
-    Call arguments:
-        inputs: x, floats (B, D).
-        states: [h, c], each floats (B, H).
-        training: Whether dropout is on.
-    Returns:
-        (h', [h', c']), each (B, H).
     Example:
         >>> from keras import ops
         >>> cell = LSTMCell(4)
@@ -48,16 +42,8 @@ class LSTMCell(GatedCell):
     blocks = 4
     gate_names = ("input", "forget", "candidate", "output")
 
-    def __init__(
-        self,
-        units: int,
-        activation: Option = "tanh",
-        recurrent_activation: Option = "sigmoid",
-        use_bias: bool = True,
-        unit_forget_bias: bool = True,
-        **kwargs: Any,
-    ):
-        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
+    def __init__(self, units: int, *activations: Option, unit_forget_bias: bool = True, **options: Any):
+        super().__init__(units, *activations, **options)
         self.unit_forget_bias = unit_forget_bias
         self.state_size = [units, units]
 
@@ -81,11 +67,11 @@ class LSTMCell(GatedCell):
     def gradient(self) -> "LSTMGradient":
         return LSTMGradient(self)
 
-    def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
+    def get_initial_state(self, batch_size=None):
         """[h_0, c_0] = [0, 0], each (B, H)."""
         return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype) for _ in "hc"]
 
-    def get_config(self) -> dict:
+    def get_config(self):
         return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from seq_models.layers.tensors import Shape, Tensor
+from seq_models.layers.tensors import Tensor
 
 
 class Pooling(keras.layers.Layer):
@@ -19,14 +19,14 @@ class Pooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+    def call(self, inputs, mask=None):
         mask = ops.ones(ops.shape(inputs)[:2], dtype="bool") if mask is None else ops.cast(mask, "bool")
         return self.pool(inputs, ops.cast(mask, inputs.dtype)[:, :, None])
 
-    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
+    def compute_mask(self, inputs, mask=None):
         return None
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[2])
 
 
@@ -51,7 +51,7 @@ class LastPooling(Pooling):
         forward, backward = ops.split(h, 2, axis=-1)
         return ops.concatenate([ops.sum(forward * last, axis=1), ops.sum(backward * first, axis=1)], axis=-1)
 
-    def get_config(self) -> dict:
+    def get_config(self):
         return {**super().get_config(), "bidirectional": self.bidirectional}
 
 

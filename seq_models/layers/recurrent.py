@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from seq_models.layers import engines
-from seq_models.layers.tensors import Option, Shape, Tensor, Tensors
+from seq_models.layers.recurrent_cell import RecurrentCell
+from seq_models.layers.tensors import Mask, Option, Tensor, Tensors
 
 
 class Recurrent(keras.layers.RNN):
@@ -41,7 +42,7 @@ class Recurrent(keras.layers.RNN):
             asked for cannot run the layer.
     """
 
-    cell_class = None
+    cell_class: type[RecurrentCell]
 
     def __init__(
         self,
@@ -65,33 +66,22 @@ class Recurrent(keras.layers.RNN):
         if use_cudnn not in ("auto", False):
             raise ValueError(f"use_cudnn must be 'auto' or False. Received: use_cudnn={use_cudnn!r}")
         engines.check_name(engine)
-        super().__init__(
-            self.cell_class(units, activation, dtype=dtype, trainable=trainable, **cell_options),
-            return_sequences=return_sequences,
-            return_state=return_state,
-            go_backwards=go_backwards,
-            stateful=stateful,
-            unroll=unroll,
-            zero_output_for_mask=zero_output_for_mask,
-            activity_regularizer=activity_regularizer,
-            dtype=dtype,
-            name=name,
-            trainable=trainable,
-        )
+        cell = self.cell_class(units, activation, dtype=dtype, trainable=trainable, **cell_options)
+        of_rnn = return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
+        of_layer = {"activity_regularizer": activity_regularizer, "dtype": dtype, "name": name, "trainable": trainable}
+        super().__init__(cell, *of_rnn, **of_layer)
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.use_cudnn, self.engine = use_cudnn, engine
 
-    def build(self, sequences_shape: Shape, initial_state_shape: Any = None) -> None:
+    def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape, initial_state_shape)
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: sequences_shape[-1]})
 
-    def inner_loop(
-        self, sequences: Tensor, initial_state: Tensors, mask: Tensor | None, training: bool = False
-    ) -> tuple[Tensor, Tensor, Tensors]:
+    def inner_loop(self, sequences, initial_state, mask, training=False):
         wanted = self.return_state or self.stateful
         return self._run(sequences, initial_state, mask, training, wanted)
 
-    def read(self, sequences: Tensor, states: Tensors, mask: Tensor | None = None) -> tuple[Tensor, Tensors]:
+    def read(self, sequences: Tensor, states: Tensors, mask: Mask = None) -> tuple[Tensor, Tensors]:
         """Sequences (B, T, D) and the states before them -> h of all steps (B, T, H), the states after them.
 
         Without dropout. On a padded step the states are held; what h is there does not matter.
@@ -118,7 +108,7 @@ class Recurrent(keras.layers.RNN):
         if mask is not None:
             _check_shape("mask", mask, (B, T))
 
-    def get_config(self) -> dict:
+    def get_config(self):
         config = super().get_config()
         del config["cell"]
         own = ("name", "trainable", "dtype")
@@ -126,7 +116,7 @@ class Recurrent(keras.layers.RNN):
         return {**config, **cell, "use_cudnn": self.use_cudnn, "engine": self.engine}
 
     @classmethod
-    def from_config(cls, config: dict) -> "Recurrent":
+    def from_config(cls, config):
         return cls(**config)
 
     def __getattr__(self, name):
@@ -153,12 +143,6 @@ class Bidirectional(keras.layers.Bidirectional):
     The two directions are two loops that do not wait for each other, so neither halves its rows.
     """
 
-    def call(
-        self,
-        sequences: Tensor,
-        initial_state: Tensors | None = None,
-        mask: Tensor | None = None,
-        training: bool | None = None,
-    ) -> Any:
+    def call(self, sequences, initial_state=None, mask=None, training=None):
         with engines.beside_each_other():
             return super().call(sequences, initial_state, mask, training)

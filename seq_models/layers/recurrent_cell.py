@@ -10,15 +10,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from seq_models.errors import positive
 from seq_models.layers.derivatives import StepGradient
-from seq_models.layers.tensors import Option, Shape, Tensor, Tensors
-from seq_models.private_api import DropoutRNNCell
-
-WEIGHTS = ("kernel", "recurrent", "bias")
+from seq_models.layers.tensors import Option, Tensor, Tensors
 
 
-class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
+class RecurrentCell(keras.layers.SimpleRNNCell):
     """The part that all cells share: weights, options, dropout. A unit adds its `step` and its `gradient`.
+
+    The options of weights and the dropout masks are those of Keras's simplest cell; its equation is not used.
 
     Args:
         units: H, a positive integer.
@@ -30,58 +30,27 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         dropout: Share of the inputs that is dropped in training, the same ones at every step; in [0, 1].
         recurrent_dropout: The same for h_{t-1} where it enters the product with U.
         seed: Of the dropout.
+    Call arguments:
+        inputs: x, floats (B, D).
+        states: [h], in an LSTM [h, c], each floats (B, H).
+        training: Whether dropout is on.
+    Returns:
+        (h', [h'] or [h', c']), each (B, H).
     Raises:
         ValueError: If `units` is not a positive integer or a rate is outside [0, 1].
     """
 
     blocks = 1  # of H columns each, packed in a kernel
-    gate_names = ()  # of the first things that `step` returns beside the states; the rest are no gates
+    gate_names: tuple[str, ...] = ()  # of the first things that `step` returns beside the states; the rest are no gates
 
-    def __init__(
-        self,
-        units: int,
-        activation: Option = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Option = "glorot_uniform",
-        recurrent_initializer: Option = "orthogonal",
-        bias_initializer: Option = "zeros",
-        kernel_regularizer: Option = None,
-        recurrent_regularizer: Option = None,
-        bias_regularizer: Option = None,
-        kernel_constraint: Option = None,
-        recurrent_constraint: Option = None,
-        bias_constraint: Option = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        if isinstance(units, bool) or not isinstance(units, int) or units <= 0:
-            raise ValueError(f"units must be a positive integer. Received: units={units!r}")
-        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= rate <= 1:
-                raise ValueError(f"{name} must be in [0, 1]. Received: {name}={rate!r}")
-        self.units = units
-        self.activation = keras.activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.state_size = units
-        self.output_size = units
+    def __init__(self, units: int, activation: Option = "tanh", use_bias: bool = True, **options: Any):
+        positive(units=units)
+        for name in ("dropout", "recurrent_dropout"):
+            if not 0 <= options.get(name, 0) <= 1:
+                raise ValueError(f"{name} must be in [0, 1]. Received: {name}={options[name]!r}")
+        super().__init__(units, activation, use_bias, **options)
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape):
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: input_shape[-1]})
         width = self.blocks * self.units
         self.kernel = self._add_weight("kernel", (input_shape[-1], width), self.kernel_initializer)
@@ -89,13 +58,9 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         self.bias = self._add_weight("bias", self._bias_shape(), self._start_bias) if self.use_bias else None
 
     def _add_weight(self, role, shape, initializer):
-        return self.add_weight(
-            name="recurrent_kernel" if role == "recurrent" else role,
-            shape=shape,
-            initializer=initializer,
-            regularizer=getattr(self, f"{role}_regularizer"),
-            constraint=getattr(self, f"{role}_constraint"),
-        )
+        options = {kind: getattr(self, f"{role}_{kind}") for kind in ("regularizer", "constraint")}
+        name = "recurrent_kernel" if role == "recurrent" else role
+        return self.add_weight(name=name, shape=shape, initializer=initializer, **options)
 
     def _bias_shape(self):
         return (self.blocks * self.units,)
@@ -112,8 +77,9 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         """The weights that the recurrence over time needs: tensors, for a custom gradient may not see variables."""
         return [ops.copy(self.recurrent_kernel)]
 
-    def call(self, inputs: Tensor, states: Tensor | Tensors, training: bool = False) -> tuple[Tensor, Any]:
-        nested, states = _as_list(states)
+    def call(self, inputs, states, training=False):
+        nested = isinstance(states, list | tuple)  # a caller of the bare cell may hand over h, not [h]
+        states = states if nested else [states]
         if training and self.dropout:
             inputs = inputs * self.get_dropout_mask(inputs)
         keep = self.keep(states[0]) if training else None
@@ -145,46 +111,16 @@ class RecurrentCell(keras.layers.Layer, DropoutRNNCell):
         """The dropout of h where it enters the product with U, the same at every step, (B, H); None without it."""
         return self.get_recurrent_dropout_mask(h) if self.recurrent_dropout else None
 
-    def get_initial_state(self, batch_size: int | Tensor | None = None) -> Tensors:
-        """[h_0] = [0], (B, H)."""
-        return [ops.zeros((batch_size, self.units), dtype=self.compute_dtype)]
-
-    def get_config(self) -> dict:
-        config = {
-            "units": self.units,
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "dropout": self.dropout,
-            "recurrent_dropout": self.recurrent_dropout,
-            "seed": self.seed,
-        }
-        for role in WEIGHTS:
-            for module in (keras.initializers, keras.regularizers, keras.constraints):
-                name = f"{role}_{module.__name__.rsplit('.', 1)[-1].removesuffix('s')}"
-                config[name] = module.serialize(getattr(self, name))
-        return {**super().get_config(), **config}
-
 
 class GatedCell(RecurrentCell):
     """A cell with gates: their activation is an option of its own."""
 
     def __init__(
-        self,
-        units: int,
-        activation: Option = "tanh",
-        recurrent_activation: Option = "sigmoid",
-        use_bias: bool = True,
-        **kwargs: Any,
+        self, units: int, activation: Option = "tanh", recurrent_activation: Option = "sigmoid", **options: Any
     ):
-        super().__init__(units, activation, use_bias, **kwargs)
+        super().__init__(units, activation, **options)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
 
-    def get_config(self) -> dict:
+    def get_config(self):
         gate = keras.activations.serialize(self.recurrent_activation)
         return {**super().get_config(), "recurrent_activation": gate}
-
-
-def _as_list(states):
-    """`keras.layers.RNN` hands over [h]; a caller of the bare cell may hand over h."""
-    nested = isinstance(states, (list, tuple))
-    return nested, states if nested else [states]

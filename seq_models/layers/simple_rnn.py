@@ -18,13 +18,7 @@ class SimpleRNNCell(RecurrentCell):
 
     with g the `activation`, tanh by default. Weights: kernel W (D, H), recurrent_kernel U (H, H), bias b (H,).
 
-    Args: see `RecurrentCell`.
-    Call arguments:
-        inputs: x, floats (B, D).
-        states: [h], floats (B, H).
-        training: Whether dropout is on.
-    Returns:
-        (h', [h']), each (B, H).
+    Args, call arguments, returns: see `RecurrentCell`.
     Example:
         >>> from keras import ops
         >>> cell = SimpleRNNCell(4)

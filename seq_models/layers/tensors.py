@@ -5,5 +5,5 @@ from typing import Any
 
 Tensor = Any  # of the backend, or what it makes one of
 Tensors = list[Tensor]
-Shape = tuple[int | None, ...]
+Mask = Tensor | None  # booleans, True on real tokens; None: all are
 Option = str | dict | Callable | None  # of an activation, an initializer, a regularizer or a constraint

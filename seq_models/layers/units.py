@@ -2,6 +2,7 @@
 
 from seq_models.layers.gru import GRU
 from seq_models.layers.lstm import LSTM
+from seq_models.layers.recurrent import Recurrent
 from seq_models.layers.simple_rnn import SimpleRNN
 
-UNITS = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
+UNITS: dict[str, type[Recurrent]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}

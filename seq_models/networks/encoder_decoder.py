@@ -6,10 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from seq_models.errors import positive
 from seq_models.layers import AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
-from seq_models.networks.stack import cell_stack, positive, recurrent_stack
+from seq_models.networks.stack import cell_stack, recurrent_stack
 from seq_models.options import option
 
 ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, "dot": DotAttention}
@@ -51,10 +52,7 @@ class EncoderDecoder(Network):
         self, source_vocabulary_size: int, target_vocabulary_size: int, name: str | None = None, **options: Any
     ):
         options = EncoderDecoderOptions(**options)
-        sizes = {
-            "source_vocabulary_size": source_vocabulary_size,
-            "target_vocabulary_size": target_vocabulary_size,
-        }
+        sizes = {"source_vocabulary_size": source_vocabulary_size, "target_vocabulary_size": target_vocabulary_size}
         positive(**sizes)
         units, embedding_units = options.units, options.embedding_size
         # Layers

@@ -6,10 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from seq_models.errors import positive
 from seq_models.layers.heads import TiedSoftmaxHead
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
-from seq_models.networks.stack import positive, recurrent_stack
+from seq_models.networks.stack import recurrent_stack
 from seq_models.options import option
 
 

@@ -46,13 +46,7 @@ class Network(keras.Model):
     head_class: type[SoftmaxHead] = SoftmaxHead
 
     def __init__(
-        self,
-        inputs: Any,
-        hidden: Tensor,
-        head: SoftmaxHead,
-        sizes: dict[str, int],
-        options: NetworkOptions,
-        name: str | None = None,
+        self, inputs: Any, hidden: Tensor, head: SoftmaxHead, sizes: dict[str, int], options: Options, name: str | None
     ):
         super().__init__(inputs, head(hidden), name=name)
         self.hidden, self.head = hidden, head

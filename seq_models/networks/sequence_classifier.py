@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 
+from seq_models.errors import positive
 from seq_models.layers import LastPooling, MaxPooling, MeanPooling
 from seq_models.networks.network import Network, NetworkOptions
-from seq_models.networks.stack import positive, recurrent_stack
+from seq_models.networks.stack import recurrent_stack
 from seq_models.options import option
 
 POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}
@@ -49,8 +50,7 @@ class SequenceClassifier(Network):
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
         drop = keras.layers.Dropout(options.dropout)
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
-        pooling_class = POOLINGS[options.pooling]
-        pool = pooling_class(options.bidirectional) if options.pooling == "last" else pooling_class()
+        pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
         head = self.head_class(labels, name="logits")
 
         # Forward

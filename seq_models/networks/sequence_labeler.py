@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 
+from seq_models.errors import positive
 from seq_models.layers import CharacterEncoder
 from seq_models.networks.network import Network, NetworkOptions
-from seq_models.networks.stack import positive, recurrent_stack
+from seq_models.networks.stack import recurrent_stack
 from seq_models.options import option
 
 

@@ -25,10 +25,3 @@ def recurrent_stack(
 def cell_stack(cell: str, units: int, depth: int) -> list[keras.layers.Layer]:
     """A list of `depth` cells, for a decoder that takes one step at a time. Arguments: as in `recurrent_stack`."""
     return [UNITS[cell].cell_class(units) for _ in range(depth)]
-
-
-def positive(**numbers: int) -> None:
-    """Raises a ValueError for the first of the numbers that is no positive integer."""
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number <= 0:
-            raise ValueError(f"{name} must be a positive integer. Received: {name}={number!r}")

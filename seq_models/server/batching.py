@@ -47,7 +47,7 @@ class Batcher:
         self._largest = max_batch_size
         self._wait = batch_timeout_micros / 1e6
         self._most = max_enqueued_batches
-        self._queues = {}  # what is joined -> batches that wait, in the order they came
+        self._queues: dict[tuple, list[_Batch]] = {}  # what is joined -> batches that wait, in the order they came
         self._free = num_batch_threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._free, "batches")
 

@@ -80,8 +80,11 @@ def question_of(request: PredictRequest) -> Question:
     Raises:
         RequestError: If it names no model.
     """
+    model, version, label = _which(request)
     return Question(
-        *_which(request),
+        model,
+        version,
+        label,
         request.model_spec.signature_name,
         lambda signature: inputs_from_protos(request.inputs, signature),
         _unknown_signature,

@@ -58,7 +58,7 @@ class Models:
     def __init__(self, load: Callable[[Path, int], Servable], labels_may_be_early: bool = False):
         self._load_servable = load
         self._labels_may_be_early = labels_may_be_early
-        self._models = {}
+        self._models: dict[str, Model] = {}
         self._changed = threading.Condition()  # guards the state of every version
         self._updating = threading.Lock()  # one change of what is loaded at a time
         self._stopped = threading.Event()

@@ -7,9 +7,10 @@ import signal
 import socket
 import threading
 from argparse import Namespace
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import tensorflow as tf
@@ -46,7 +47,7 @@ class Server:
 
     def __init__(self, options: Namespace):
         self._options = options
-        self._ends = []  # what to do at the end, the last first
+        self._ends: list[Callable[[], Any]] = []  # what to do at the end, the last first
         self.port: int | None = None
         self.rest_api_port: int | None = None
 

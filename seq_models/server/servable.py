@@ -1,7 +1,7 @@
 """One loaded version of a model: the engine and loader of TensorFlow Serving, without its network."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ class Servable:
             self.session.close()
             raise
         self.signatures = {key: _signature(value) for key, value in self.graph.signature_def.items()}
-        self._callables = {}
+        self._callables: dict[tuple, Callable[..., list]] = {}
         self._lock = threading.Lock()
 
     def run(

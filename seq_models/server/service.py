@@ -1,6 +1,7 @@
 """The one path from a question to its answer, whichever API it came by; and what is counted on the way."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -75,8 +76,8 @@ class Service:
             if self._batcher:
                 arrays = await self._batcher.run(servable, signature, inputs, outputs, entrypoint.timeout_in_ms)
             else:
-                run = servable.run, signature, inputs, outputs, entrypoint.timeout_in_ms
-                arrays = await asyncio.get_running_loop().run_in_executor(entrypoint.pool, *run)
+                run = functools.partial(servable.run, signature, inputs, outputs, entrypoint.timeout_in_ms)
+                arrays = await asyncio.get_running_loop().run_in_executor(entrypoint.pool, run)
             self.metrics.count_run(question.model, time.perf_counter() - start)
             name = question.signature_name or DEFAULT_SIGNATURE
             return Answer(servable.version, name, dict(zip(outputs, arrays, strict=True)))

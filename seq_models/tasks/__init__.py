@@ -1,5 +1,8 @@
 """The four tasks: a network, its text, its loss and its scores. Strings in, strings out."""
 
+from pathlib import Path
+from typing import Any
+
 from seq_models.tasks.encoder_decoder import EncoderDecoder
 from seq_models.tasks.language_model import LanguageModel
 from seq_models.tasks.sequence_classifier import SequenceClassifier
@@ -11,7 +14,7 @@ TASKS = {task.task_name: task for task in (LanguageModel, SequenceLabeler, Seque
 __all__ = ["EncoderDecoder", "LanguageModel", "SequenceClassifier", "SequenceLabeler", "TASKS", "load_run"]
 
 
-def load_run(directory):
+def load_run(directory: str | Path) -> Any:
     """The best model of a run directory, of whichever task.
 
     Raises:

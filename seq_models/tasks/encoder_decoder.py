@@ -16,7 +16,6 @@ from seq_models.text.codec import dense
 from seq_models.text.datasets import check_examples
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START
-from seq_models.training.metrics import TokenAccuracy
 
 SAMPLE = 50  # tokens of a sample's answer
 IDS = tf.TensorSpec([None, None], tf.int32)
@@ -34,17 +33,13 @@ class EncoderDecoder(TextWriter):
 
     task_name = "encoder-decoder"
     preprocessor_class = EncoderDecoderPreprocessor
+    preprocessor: EncoderDecoderPreprocessor
     network_class = networks.EncoderDecoder
 
     @staticmethod
-    def sizes(preprocessor):
-        return {
-            "source_vocabulary_size": len(preprocessor.source.vocabulary),
-            "target_vocabulary_size": len(preprocessor.target.vocabulary),
-        }
-
-    def make_metrics(self):
-        return [TokenAccuracy()]
+    def sizes(preprocessor: Any) -> dict[str, Any]:
+        sides = {"source": preprocessor.source, "target": preprocessor.target}
+        return {f"{side}_vocabulary_size": len(codec.vocabulary) for side, codec in sides.items()}
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> translation (B,) by greedy search, score (B,): its log probability, lengths (B,) in tokens."""
@@ -78,7 +73,7 @@ class EncoderDecoder(TextWriter):
         attention = tf.where(real[:, :, None], attention, 0)
         return {"attention": attention, "source_tokens": source_tokens, "target_tokens": target_tokens, **lengths}
 
-    def signatures(self):
+    def signatures(self) -> dict[str, Signature]:
         words = self.preprocessor.target.vocabulary.tokens[len(SPECIAL_TOKENS) :]
 
         def pairs(texts):
@@ -99,10 +94,6 @@ class EncoderDecoder(TextWriter):
         rows = zip(sources, targets, answers, strict=True)
         return [{"source": source, "expected": target, "predicted": a.decode()} for source, target, a in rows]
 
-    @property
-    def read_codec(self):
-        return self.preprocessor.source
-
     def attention(self, examples: Sequence[tuple[str, str]]) -> list[tuple[np.ndarray, list[str], list[str]]]:
         """Where the decoder looks as it is told the target.
 
@@ -114,10 +105,8 @@ class EncoderDecoder(TextWriter):
         (source, target), targets, weights = self.batch(examples)
         attention = self._attend(source, target)
         vocabularies = [side.vocabulary.tokens for side in (self.preprocessor.source, self.preprocessor.target)]
-        maps = []
-        for alpha, x, y, seen, real in zip(
-            *map(np.array, (attention, source, targets, source > 0, weights > 0)), strict=True
-        ):
+        maps, arrays = [], map(np.array, (attention, source, targets, source > 0, weights > 0))
+        for alpha, x, y, seen, real in zip(*arrays, strict=True):
             tokens = [[names[i] for i in ids] for names, ids in zip(vocabularies, (x[seen], y[real]), strict=True)]
             maps.append((alpha[real][:, seen], *tokens))
         return maps
@@ -136,7 +125,7 @@ class EncoderDecoder(TextWriter):
         bleu = BLEU().corpus_score(answers, [targets]).score
         return {"bleu": bleu, "chrf": CHRF().corpus_score(answers, [targets]).score, "exact_match": exact}
 
-    def vocabularies(self):
+    def vocabularies(self) -> dict[str, list[str]]:
         sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}
         return {f"{side}_vocabulary": codec.vocabulary.tokens for side, codec in sides.items()}
 

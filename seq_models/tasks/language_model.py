@@ -15,6 +15,7 @@ from seq_models.tasks.text_writer import CONTROL, TextWriter
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS
+from seq_models.training.metrics import TokenMean
 
 PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
 LONGEST = 512  # tokens that are added to a prompt
@@ -35,11 +36,15 @@ class LanguageModel(TextWriter):
 
     task_name = "language-model"
     preprocessor_class = LanguageModelPreprocessor
+    preprocessor: LanguageModelPreprocessor
     network_class = networks.LanguageModel
 
     @staticmethod
-    def sizes(preprocessor):
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         return {"vocabulary_size": len(preprocessor.codec.vocabulary)}
+
+    def make_metrics(self) -> list[TokenMean]:
+        return []
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> log_probability (B,) = Σ_t log P(w_t | w_<t), natural, the end token included; perplexity (B,)
@@ -69,12 +74,9 @@ class LanguageModel(TextWriter):
         if not 1 <= max_length <= LONGEST:
             raise ValueError(f"max_length must be 1 to {LONGEST}. Received: max_length={max_length!r}")
         rows = range(len(prompts))
-        answer = self._generate(
-            tf.constant(prompts, tf.string),
-            tf.constant([seed + row for row in rows], tf.int32),
-            tf.constant([temperature for _ in rows], tf.float32),
-            tf.constant([max_length for _ in rows], tf.int32),
-        )
+        options = [seed + row for row in rows], [temperature] * len(rows), [max_length] * len(rows)
+        inputs = zip((prompts, *options), GENERATION, strict=True)
+        answer = self._generate(*(tf.constant(values, spec.dtype) for values, spec in inputs))
         return unbatch({name: tensor for name, tensor in answer.items() if name != "lengths"})
 
     @functools.cached_property
@@ -89,9 +91,8 @@ class LanguageModel(TextWriter):
 
         What a row becomes does not depend on the rows beside it. `lengths` counts the tokens that were added.
         """
-        seed, temperature, max_length = (
-            tf.broadcast_to(values, tf.shape(prompt)) for values in (seed, temperature, max_length)
-        )
+        shape = tf.shape(prompt)
+        seed, temperature, max_length = (tf.broadcast_to(each, shape) for each in (seed, temperature, max_length))
         tf.debugging.Assert(
             tf.reduce_all((max_length >= 1) & (max_length <= LONGEST)),
             [f"max_length must be 1 to {LONGEST}. Received:", max_length],
@@ -126,7 +127,7 @@ class LanguageModel(TextWriter):
         top, tokens = tf.math.top_k(probabilities, min(NEXT, len(vocabulary) - len(SPECIAL_TOKENS) + 1))
         return {"words": vocabulary.lookup(tokens), "probabilities": top}
 
-    def signatures(self):
+    def signatures(self) -> dict[str, Signature]:
         def prompts(texts):
             rows = range(len(texts))
             return {

@@ -11,7 +11,6 @@ from sklearn.metrics import accuracy_score, f1_score
 from seq_models import networks
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
-from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -29,14 +28,12 @@ class SequenceClassifier(Task):
 
     task_name = "classifier"
     preprocessor_class = SequenceClassifierPreprocessor
+    preprocessor: SequenceClassifierPreprocessor
     network_class = networks.SequenceClassifier
 
     @staticmethod
-    def sizes(preprocessor):
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         return {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
-
-    def make_metrics(self):
-        return [TokenAccuracy()]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) in the order of the labels."""
@@ -54,15 +51,12 @@ class SequenceClassifier(Task):
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
         """Accuracy and macro-averaged F1 in [0, 1] on labeled examples."""
-        expected, predicted = [], []
-        for inputs, targets, _ in self.dataset(examples):
-            expected.append(targets.numpy())
-            predicted.append(self.predict_targets(inputs))
-        expected, predicted = np.concatenate(expected), np.concatenate(predicted)
+        pairs = [(targets.numpy(), self.predict_targets(inputs)) for inputs, targets, _ in self.dataset(examples)]
+        expected, predicted = map(np.concatenate, zip(*pairs, strict=True))
         f1 = f1_score(expected, predicted, average="macro", zero_division=0)
         return {"accuracy": float(accuracy_score(expected, predicted)), "f1": float(f1)}
 
-    def vocabularies(self):
+    def vocabularies(self) -> dict[str, list[str]]:
         return {**super().vocabularies(), "labels": self.preprocessor.labels.names}
 
     @staticmethod

@@ -12,7 +12,6 @@ from seq_models import networks
 from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
-from seq_models.training.metrics import TokenAccuracy
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -30,17 +29,15 @@ class SequenceLabeler(Task):
 
     task_name = "labeler"
     preprocessor_class = SequenceLabelerPreprocessor
+    preprocessor: SequenceLabelerPreprocessor
     network_class = networks.SequenceLabeler
 
     @staticmethod
-    def sizes(preprocessor):
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         sizes = {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
         if preprocessor.characters is not None:
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
         return sizes
-
-    def make_metrics(self):
-        return [TokenAccuracy()]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).
@@ -68,13 +65,12 @@ class SequenceLabeler(Task):
             "lengths": lengths,
         }
 
-    def signatures(self):
+    def signatures(self) -> dict[str, Signature]:
         def cut(texts):
             rows = [text.split() for text in array(texts)]
             longest = max(map(len, rows), default=0)
-            return {
-                "tokens": np.array([row + [b""] * (longest - len(row)) for row in rows], object).reshape(-1, longest)
-            }
+            padded = [row + [b""] * (longest - len(row)) for row in rows]
+            return {"tokens": np.array(padded, object).reshape(-1, longest)}
 
         tokens = tf.TensorSpec([None, None], tf.string, name="tokens")
         return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [tokens], cut)}
@@ -85,12 +81,9 @@ class SequenceLabeler(Task):
         rows = np.array(self.preprocessor.labels.names)[self.predict_targets(inputs)]
         shown = []
         for (tokens, labels), row in zip(examples, rows, strict=True):
-            sides = {"expected": labels, "predicted": row[: len(tokens)].tolist()}
-            # A long example is read in part.
-            tokens = tokens[: len(sides["predicted"])]
-            shown.append(
-                {side: self.line({"tokens": tokens, "tags": tags[: len(tokens)]}) for side, tags in sides.items()}
-            )
+            read = min(len(tokens), len(row))  # a long example is read in part
+            sides = {"expected": labels[:read], "predicted": row[:read].tolist()}
+            shown.append({side: self.line({"tokens": tokens[:read], "tags": tags}) for side, tags in sides.items()})
         return shown
 
     def score(self, examples: Iterable[tuple[list[str], list[str]]]) -> dict[str, float]:
@@ -112,7 +105,7 @@ class SequenceLabeler(Task):
             scores["entity_f1"] = float(f1_score(expected, predicted, zero_division=0))
         return scores
 
-    def vocabularies(self):
+    def vocabularies(self) -> dict[str, list[str]]:
         characters = self.preprocessor.characters
         spelled = {} if characters is None else {"characters": characters.vocabulary.tokens}
         return {**super().vocabularies(), **spelled, "labels": self.preprocessor.labels.names}

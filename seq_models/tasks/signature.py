@@ -20,7 +20,7 @@ class Signature(NamedTuple):
     function: Callable[..., dict[str, tf.Tensor]]
     inputs: Sequence[tf.TensorSpec]
     questions: Callable[[Sequence[str | bytes]], dict[str, np.ndarray]]
-    defaults: Mapping[str, np.ndarray] = {}  # noqa: RUF012
+    defaults: Mapping[str, Any] = {}  # noqa: RUF012
 
 
 def strings(name: str) -> tf.TensorSpec:

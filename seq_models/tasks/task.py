@@ -14,11 +14,10 @@ from seq_models.errors import InputError
 from seq_models.networks import Network
 from seq_models.options import Options
 from seq_models.tasks.signature import Signature, questions_of, strings
-from seq_models.text.codec import Codec
 from seq_models.text.datasets import make_dataset
 from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
-from seq_models.training.metrics import TokenMean
+from seq_models.training.metrics import TokenAccuracy, TokenMean
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -79,24 +78,17 @@ class Task(TokenTraining):
         return text, network
 
     @staticmethod
-    def sizes(preprocessor: Preprocessor) -> dict[str, int]:
+    def sizes(preprocessor: Any) -> dict[str, Any]:
         """The arguments of the network that follow from the text."""
         raise NotImplementedError
 
     def make_metrics(self) -> list[TokenMean]:
         """What validation reports beside the loss."""
-        return []
+        return [TokenAccuracy()]
 
-    def dataset(
-        self,
-        examples: Iterable[Any],
-        batch_size: int | None = None,
-        shuffle: bool = False,
-        seed: int = 0,
-        **options: Any,
-    ) -> tf.data.Dataset:
+    def dataset(self, examples: Iterable[Any], batch_size: int | None = None, **options: Any) -> tf.data.Dataset:
         """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`."""
-        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **options)
+        return make_dataset(self.preprocessor, examples, batch_size, **options)
 
     def batch(self, examples: Sequence[Any]) -> tuple:
         """A list of examples as one batch, in their order: (inputs, targets, weights), padded tensors."""
@@ -106,17 +98,12 @@ class Task(TokenTraining):
     def texts(self, inputs: Any) -> list[str]:
         """The texts of a batch of inputs again; of a pair the source. Unknown words are `<unk>`."""
         ids, *_ = tf.nest.flatten(inputs)
-        return [text.decode() for text in self.read_codec.decode(ids).numpy()]
+        return [text.decode() for text in self.preprocessor.codec.decode(ids).numpy()]
 
     @classmethod
     def question(cls, example: Any) -> str:
         """The text of an example that the model is asked about."""
         return cls.preprocessor_class.example_type.question(example)
-
-    @property
-    def read_codec(self) -> Codec:
-        """The codec of the texts that the model reads."""
-        return self.preprocessor.codec
 
     def hidden(self, inputs: Any) -> tf.Tensor:
         """The last hidden states, without dropout; the head says what they mean."""

@@ -98,7 +98,7 @@ class TokenBatching:
     def _filled(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
         """The rows of each bucket when it is full; at the end those of the others, the shortest first."""
         longest, sizes = zip(*self._buckets(), strict=True)
-        buckets = [[] for _ in sizes]
+        buckets: list[list[Row]] = [[] for _ in sizes]
         for row in rows:
             number = int(np.searchsorted(longest, max(lengths_of(row))))
             buckets[number].append(row)

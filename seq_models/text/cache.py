@@ -8,6 +8,7 @@ from typing import Any
 
 from seq_models.files import write_whole
 from seq_models.text.example_types import Example
+from seq_models.text.examples import Examples
 
 VERSION = 2  # of what is computed: another one makes all that is kept outdated
 
@@ -26,14 +27,13 @@ def remembered(examples: Iterable[Example], question: list, compute: Callable[[]
     Raises:
         InputError: If the directory cannot be written to.
     """
-    directory = getattr(examples, "cache", None)
-    if directory is None:
+    if not isinstance(examples, Examples) or examples.cache is None:
         return compute()
-    path = Path(directory) / f"{_digest(json.dumps([VERSION, examples.fingerprint(), question]))}.json"
+    path = Path(examples.cache) / f"{_digest(json.dumps([VERSION, examples.fingerprint(), question]))}.json"
     kept = _read(path)
     if kept is None:
-        kept = [compute()]
-        _write(path, json.dumps(kept, ensure_ascii=False))
+        text = json.dumps(kept := [compute()], ensure_ascii=False)
+        write_whole(path, f"{_digest(text)}\n{text}")
     return kept[0]
 
 
@@ -44,10 +44,6 @@ def _read(path: Path) -> list | None:
     except (OSError, UnicodeDecodeError):
         return None
     return json.loads(text) if digest == _digest(text) else None
-
-
-def _write(path: Path, text: str) -> None:
-    write_whole(path, f"{_digest(text)}\n{text}")
 
 
 def _digest(text: str) -> str:

@@ -39,11 +39,11 @@ class Codec:
             chunks = (untrained.clean(chunk) for chunk in watched(chunked(texts), "counting words"))
             vocabulary = Vocabulary(train_wordpieces(chunks, options.vocabulary_size or WORDPIECES, SPECIAL_TOKENS))
         else:
-            counts = Counter()
+            counts: Counter[bytes] = Counter()
             for chunk in watched(chunked(texts), "counting tokens"):
                 counts.update(untrained.tokenize(chunk).flat_values.numpy().tolist())
-            counts = {token.decode(): count for token, count in counts.items()}
-            vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count)
+            decoded = {token.decode(): count for token, count in counts.items()}
+            vocabulary = Vocabulary.from_counts(decoded, options.vocabulary_size, options.min_count)
         return cls(options.tokenizer, vocabulary, options.lowercase, options.max_length)
 
     def clean(self, texts: tf.Tensor) -> tf.Tensor:

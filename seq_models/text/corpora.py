@@ -38,15 +38,9 @@ def load(task: str, train_size: int = 12_000, held_out_size: int = 1_000, seed: 
 
 def example_of(sentence: Sentence, task: str) -> Example:
     """A sentence of the grammar as an example of a task."""
-    values = {
-        "text": sentence.text,
-        "label": sentence.sentiment,
-        "tokens": sentence.text.split(),
-        "tags": sentence.tags,
-        "source": sentence.text,
-        "target": sentence.translation,
-    }
-    return EXAMPLE_TYPES[task].from_fields(values)
+    text, tokens = sentence.text, sentence.text.split()
+    values = {"text": text, "label": sentence.sentiment, "tokens": tokens, "tags": sentence.tags}
+    return EXAMPLE_TYPES[task].from_fields({**values, "source": text, "target": sentence.translation})
 
 
 def draw_splits(sizes: dict[str, int], seed: int) -> dict[str, list[Sentence]]:

@@ -4,9 +4,10 @@ Batches are made in Python, from arrays; only the encoding of many texts at once
 of `tf.data` are optimized anew whenever an epoch begins, and the training waits for that.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -113,7 +114,7 @@ class _Share(NamedTuple):
     empty: int  # batches without any row that follow them, until the last worker has ended
 
 
-def _share(parts: Parts, batching: Batching, measures: Sequence, index: int, workers: int) -> _Share:
+def _share(parts: Parts, batching: Batching, measures: Any, index: int, workers: int) -> _Share:
     """Whole files for each worker if there are enough, else some rows of each batch.
 
     Args:
@@ -177,17 +178,14 @@ def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> np
     """
 
     def count(part: Iterable[Example]) -> list[int]:
-        counts = Counter()
+        counts: Counter[int] = Counter()
         for chunk in watched(chunked(part), "measuring examples"):
             counts.update(max(lengths_of(row)) for row in preprocessor.rows(chunk))
         return [counts[length] for length in range(max(counts) + 1)]
 
     question = ["lengths", type(preprocessor).__name__, preprocessor.get_config()]
     found = remembered(examples, question, lambda: list(map(count, _parts(examples))))
-    counts = np.zeros((len(found), max(map(len, found))), int)
-    for row, lengths in zip(counts, found, strict=True):
-        row[: len(lengths)] = lengths
-    return counts
+    return np.array(list(itertools.zip_longest(*found, fillvalue=0)), int).T
 
 
 def _parts(examples: Iterable[Example]) -> Parts:

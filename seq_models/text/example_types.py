@@ -8,7 +8,7 @@ Text = str | tuple[str, ...]  # a text that came as tokens stays tokens
 
 
 class ExampleType:
-    """What the examples of a task are, a class a kind.
+    """What the examples of a task are, a class a kind; by default two strings, the first of which is the text.
 
     Attributes:
         fields: The names of the values of an example, as in the header of a table.
@@ -32,15 +32,15 @@ class ExampleType:
         """The example with these values of its fields; others are left out."""
         return tuple(values[name] for name in self.fields)
 
-    def texts(self, example: Example) -> tuple[Text, ...]:
+    def texts(self, example: Any) -> tuple[Text, ...]:
         """The texts of an example, one or two."""
         return example
 
-    def labels(self, example: Example) -> tuple[str, ...]:
+    def labels(self, example: Any) -> tuple[str, ...]:
         """The labels of an example."""
         return ()
 
-    def question(self, example: Example) -> str:
+    def question(self, example: Any) -> str:
         """The text that a model is asked about."""
         return example[0]
 
@@ -54,13 +54,13 @@ class Sentence(ExampleType):
     def holds(self, example: Any) -> bool:
         return isinstance(example, str)
 
-    def from_fields(self, values: Mapping[str, Any]) -> Example:
+    def from_fields(self, values: Mapping[str, Any]) -> str:
         return values["text"]
 
-    def texts(self, example: Example) -> tuple[Text, ...]:
+    def texts(self, example: str) -> tuple[Text, ...]:
         return (example,)
 
-    def question(self, example: Example) -> str:
+    def question(self, example: str) -> str:
         return example
 
 
@@ -71,10 +71,10 @@ class LabeledText(ExampleType):
     description = "a text and a label, two strings"
     has_labels = True
 
-    def texts(self, example: Example) -> tuple[Text, ...]:
+    def texts(self, example: tuple[str, str]) -> tuple[Text, ...]:
         return example[:1]
 
-    def labels(self, example: Example) -> tuple[str, ...]:
+    def labels(self, example: tuple[str, str]) -> tuple[str, ...]:
         return example[1:]
 
 
@@ -90,13 +90,13 @@ class LabeledTokens(ExampleType):
             return False
         return all(isinstance(part, list | tuple) for part in example) and len(example[0]) == len(example[1])
 
-    def texts(self, example: Example) -> tuple[Text, ...]:
+    def texts(self, example: tuple[list[str], list[str]]) -> tuple[Text, ...]:
         return (tuple(example[0]),)
 
-    def labels(self, example: Example) -> tuple[str, ...]:
+    def labels(self, example: tuple[list[str], list[str]]) -> tuple[str, ...]:
         return tuple(example[1])
 
-    def question(self, example: Example) -> str:
+    def question(self, example: tuple[list[str], list[str]]) -> str:
         return " ".join(example[0])
 
 

@@ -3,12 +3,12 @@
 import contextlib
 import functools
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 from seq_models.text.example_types import Example
-from seq_models.text.formats import FORMATS, TAKE_COLUMNS, Columns, Format, Located, parallel_text
-from seq_models.text.lines import decoded_lines, open_bytes, unexpected
+from seq_models.text.formats import FORMATS, TAKE_COLUMNS, Columns, Format, parallel_text
+from seq_models.text.lines import Line, decoded_lines, open_bytes, unexpected
 
 
 class Part:
@@ -28,13 +28,13 @@ class Part:
             for example, _ in found:
                 yield example
 
-    def located(self) -> Iterator[tuple[Example, str]]:
+    def located(self) -> Generator[tuple[Example, str]]:
         """See `Examples.located`."""
         with contextlib.closing(self._read()) as found:
             for example, line in found:
                 yield example, line.place
 
-    def _read(self) -> Located:
+    def _read(self) -> Generator[tuple[Example, Line]]:
         # Files are opened here and nowhere else, so closing this generator closes them, whatever the reader does.
         with contextlib.ExitStack() as stack:
             streams = [stack.enter_context(open_bytes(path)) for path in self.paths]
@@ -227,4 +227,4 @@ def _checked_columns(path: Path, columns: Columns) -> Columns:
     is_pair = isinstance(columns, tuple | list) and len(columns) == 2
     if not is_pair or not all(isinstance(name, str) and name for name in columns):
         raise unexpected(path, "columns to be two names", f"columns={columns!r}", quote=False)
-    return tuple(columns)
+    return columns[0], columns[1]

@@ -9,7 +9,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from seq_models.errors import InputError
@@ -112,7 +112,8 @@ def _table(records: Records, separator: str, columns: Columns | None) -> Located
         if len(fields) != len(header):
             expected = f"{len(header)} columns separated by {separator}"
             raise unexpected(line.place, expected, f"{len(fields)} in {line.text!r}", quote=False)
-        yield tuple(_filled(line, name, fields[at]) for name, at in zip(names, positions, strict=True)), line
+        first_value, second_value = (_filled(line, name, fields[at]) for name, at in zip(names, positions, strict=True))
+        yield (first_value, second_value), line
 
 
 def _names_in_header(line: Line, header: list[str]) -> Columns | None:
@@ -187,8 +188,7 @@ def _json_value(line: Line, record: dict, key: str) -> str | int:
 
 
 def _conllu(lines: Lines, columns: Columns = ("FORM", "UPOS")) -> Located:
-    positions = tuple(_conllu_position(name) for name in columns)
-    return _sentences(lines, functools.partial(_conllu_word, positions=positions))
+    return _sentences(lines, functools.partial(_conllu_word, positions=[_conllu_position(name) for name in columns]))
 
 
 def _conll(lines: Lines) -> Located:
@@ -211,7 +211,7 @@ def _is_boundary(line: Line) -> bool:
     return not line.text.strip(" \t") or (line.text.startswith("-DOCSTART-") and line.text.split()[0] == "-DOCSTART-")
 
 
-def _conllu_word(line: Line, positions: tuple[int, int]) -> tuple[str, str] | None:
+def _conllu_word(line: Line, positions: Sequence[int]) -> tuple[str, str] | None:
     if line.text.startswith("#"):
         return None
     fields = line.text.split("\t")

@@ -28,7 +28,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 # What a noun stands for, so that no hotel sings; each goes by its initial in the lexicon.
@@ -125,42 +125,24 @@ DETERMINERS = """
 POSSESSIVES = {"my", "our"}  # PRON in Universal Dependencies, the other determiners are DET
 
 NOUNS = """
-p m | pilot pilots       | piloto pilotos
-p m | critic critics     | crítico críticos
-p m | boy boys           | niño niños
-p m | king kings         | rey reyes
-p f | doctor doctors     | doctora doctoras
-p f | girl girls         | niña niñas
-p f | queen queens       | reina reinas
-p f | actress actresses  | actriz actrices
-c m | dragon dragons     | dragón dragones
-c m | ghost ghosts       | fantasma fantasmas
-c f | witch witches      | bruja brujas
-c f | mermaid mermaids   | sirena sirenas
-f m | club clubs         | club clubes
-f m | circus circuses    | circo circos
-f f | airline airlines   | aerolínea aerolíneas
-f f | company companies  | empresa empresas
-t m | book books         | libro libros
-t m | watch watches      | reloj relojes
-t m | plan plans         | plan planes
-t m | map maps           | mapa mapas
-t f | letter letters     | carta cartas
-t f | saw saws           | sierra sierras
-t f | film films         | película películas
-t f | song songs         | canción canciones
-j m | flight flights     | vuelo vuelos
-j m | train trains       | tren trenes
-j f | boat boats         | barca barcas
-j f | tour tours         | excursión excursiones
-b m | hotel hotels       | hotel hoteles
-b m | museum museums     | museo museos
-b f | school schools     | escuela escuelas
-b f | library libraries  | biblioteca bibliotecas
-l m | park parks         | parque parques
-l m | lake lakes         | lago lagos
-l f | island islands     | isla islas
-l f | city cities        | ciudad ciudades
+p m | pilot pilots, critic critics        | piloto pilotos, crítico críticos
+p m | boy boys, king kings                | niño niños, rey reyes
+p f | doctor doctors, girl girls          | doctora doctoras, niña niñas
+p f | queen queens, actress actresses     | reina reinas, actriz actrices
+c m | dragon dragons, ghost ghosts        | dragón dragones, fantasma fantasmas
+c f | witch witches, mermaid mermaids     | bruja brujas, sirena sirenas
+f m | club clubs, circus circuses         | club clubes, circo circos
+f f | airline airlines, company companies | aerolínea aerolíneas, empresa empresas
+t m | book books, watch watches           | libro libros, reloj relojes
+t m | plan plans, map maps                | plan planes, mapa mapas
+t f | letter letters, saw saws            | carta cartas, sierra sierras
+t f | film films, song songs              | película películas, canción canciones
+j m | flight flights, train trains        | vuelo vuelos, tren trenes
+j f | boat boats, tour tours              | barca barcas, excursión excursiones
+b m | hotel hotels, museum museums        | hotel hoteles, museo museos
+b f | school schools, library libraries   | escuela escuelas, biblioteca bibliotecas
+l m | park parks, lake lakes              | parque parques, lago lagos
+l f | island islands, city cities         | isla islas, ciudad ciudades
 """
 
 ADJECTIVES = """
@@ -277,7 +259,7 @@ class Phrase(NamedTuple):
 NUMBERS_AND_GENDERS = ("sg m", "sg f", "pl m", "pl f")
 TENSES_AND_NUMBERS = ("present sg", "present pl", "past sg", "past pl")
 
-Row = tuple[str, str, str, str, str]  # the five columns of RULES
+Row = Sequence[str]  # the five columns of RULES
 Table = dict[str, list[tuple[float, list[Rule]]]]  # for a symbol, the weight and the rules of each of its rows
 
 
@@ -306,8 +288,9 @@ def noun_rows() -> Iterator[Row]:
     """NOUN[number gender sort]"""
     for kind, english, spanish in cells(NOUNS):
         sort, gender = kind.split()
-        for number, word, translation in zip(("sg", "pl"), english.split(), spanish.split(), strict=True):
-            yield "1", f"NOUN[{number} {gender} {SORTS[sort]}]", f"{word}/NOUN", translation, "0"
+        for pair in zip(english.split(", "), spanish.split(", "), strict=True):
+            for number, word, translation in zip(("sg", "pl"), *map(str.split, pair), strict=True):
+                yield "1", f"NOUN[{number} {gender} {SORTS[sort]}]", f"{word}/NOUN", translation, "0"
 
 
 def adjective_rows() -> Iterator[Row]:
@@ -374,7 +357,7 @@ def rules() -> dict[str, list[Rule]]:
     """The rules of every symbol; their probabilities sum to 1."""
     lexicon = (determiner_rows(), noun_rows(), adjective_rows(), verb_rows(), function_word_rows())
     table: Table = {}
-    for row in itertools.chain(map(tuple, cells(RULES)), *lexicon):
+    for row in itertools.chain(cells(RULES), *lexicon):
         by_left: dict[str, list[Rule]] = {}
         for left, rule in instances(row):
             by_left.setdefault(left, []).append(rule)

@@ -125,16 +125,13 @@ def _string(text: Text) -> str:
 
 
 def _counts(items: list[_Item]) -> dict[str, int]:
-    distinct: set[str] = set()
-    lengths: list[int] = []
-    for tokens in (_tokens(text) for item in items for text in item.texts):
-        distinct.update(tokens)
-        lengths.append(len(tokens))
+    texts = [text for item in items for text in item.texts]
+    lengths = [len(_tokens(text)) for text in texts]
     return {
         "examples": len(items),
         "tokens": sum(lengths),
-        "distinct tokens": len(distinct),
-        "characters": sum(len(_string(text)) for item in items for text in item.texts),
+        "distinct tokens": len({token for text in texts for token in _tokens(text)}),
+        "characters": sum(len(_string(text)) for text in texts),
         "longest example": max(lengths),
     }
 
@@ -178,17 +175,17 @@ def _plural(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
+def _examples_have(found: list[_Item], what: str) -> Iterator[str]:
+    if found:
+        yield f"{_plural(len(found), 'example has', 'examples have')} {what} {_places(found)}."
+
+
 # Checks
 
 
 def _duplicates(items: list[_Item]) -> Iterator[str]:
-    seen: set[Hashable] = set()
-    repeated = []
-    for item in items:
-        key = item.texts, item.labels
-        if key in seen:
-            repeated.append(item)
-        seen.add(key)
+    first: dict[Hashable, _Item] = {}
+    repeated = [item for item in items if first.setdefault((item.texts, item.labels), item) is not item]
     if repeated:
         yield f"{_plural(len(repeated), 'example repeats', 'examples repeat')} an earlier one {_places(repeated)}."
 
@@ -247,46 +244,31 @@ def _matches(items: list[_Item], pattern: re.Pattern[str]) -> list[_Item]:
 
 
 def _control_characters(items: list[_Item]) -> Iterator[str]:
-    found = _matches(items, _CONTROL)
-    if found:
-        first = _CONTROL.search("".join(map(_string, found[0].texts))).group()
-        number = _plural(len(found), "example has", "examples have")
-        yield f"{number} control characters such as U+{ord(first):04X} {_places(found)}."
+    if found := _matches(items, _CONTROL):
+        first = _CONTROL.findall("".join(map(_string, found[0].texts)))[0]
+        yield from _examples_have(found, f"control characters such as U+{ord(first):04X}")
 
 
 def _replacement_characters(items: list[_Item]) -> Iterator[str]:
-    found = _matches(items, _REPLACEMENT)
-    if found:
-        number = _plural(len(found), "example has", "examples have")
-        yield f"{number} U+FFFD, so bytes were lost when the text was decoded before {_places(found)}."
+    return _examples_have(_matches(items, _REPLACEMENT), "U+FFFD, so bytes were lost when the text was decoded before")
 
 
 def _copies(items: list[_Item]) -> Iterator[str]:
-    found = [item for item in items if item.texts[0] == item.texts[1]]
-    if found:
-        yield f"{_plural(len(found), 'example has', 'examples have')} a target equal to the source {_places(found)}."
+    return _examples_have([item for item in items if item.texts[0] == item.texts[1]], "a target equal to the source")
 
 
 def _length_ratios(items: list[_Item]) -> Iterator[str]:
-    sources, targets = (_lengths(texts)[0] for _, texts in _sides(items))
-    found = [
-        item
-        for item, *lengths in zip(items, sources, targets, strict=True)
-        if max(lengths) > LENGTH_RATIO * min(lengths)
-    ]
-    if found:
-        number = _plural(len(found), "example has", "examples have")
-        yield f"{number} one side more than {LENGTH_RATIO} times as long as the other {_places(found)}."
+    pairs = zip(*(_lengths(texts)[0] for _, texts in _sides(items)), strict=True)
+    found = [item for item, pair in zip(items, pairs, strict=True) if max(pair) > LENGTH_RATIO * min(pair)]
+    return _examples_have(found, f"one side more than {LENGTH_RATIO} times as long as the other")
 
 
 def _invalid_bio(items: list[_Item]) -> Iterator[str]:
     labels = _label_counts(items)
     if set(labels) == {"O"} or not all(map(_BIO.fullmatch, labels)):
         return
-    found = [item for item in items if _has_orphan(item.labels)]
-    if found:
-        number = _plural(len(found), "example has", "examples have")
-        yield f"{number} an I- tag after neither B- nor I- of the same type, which is not valid BIO {_places(found)}."
+    orphans = [item for item in items if _has_orphan(item.labels)]
+    yield from _examples_have(orphans, "an I- tag after neither B- nor I- of the same type, which is not valid BIO")
 
 
 def _has_orphan(tags: tuple[str, ...]) -> bool:

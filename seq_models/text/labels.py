@@ -22,6 +22,10 @@ class Labels:
     def __len__(self) -> int:
         return len(self.names)
 
+    def get_config(self) -> list[str]:
+        """The labels, of which it can be made again."""
+        return self.names
+
     def problem(self, names: Iterable[str]) -> str | None:
         """What is wrong with labels of an example, a sentence, or None."""
         for name in names:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from seq_models.errors import InputError
+from seq_models.errors import InputError, shortened
 
 _RECEIVED_LENGTH = 60
 
@@ -37,9 +37,7 @@ def unexpected(place: object, expected: str, received: object, quote: bool = Tru
         received: What is there; it is shortened.
         quote: Whether it is shown in quotes, as a value.
     """
-    shown = repr(received) if quote else str(received)
-    if len(shown) > _RECEIVED_LENGTH:
-        shown = shown[: _RECEIVED_LENGTH - 1] + "…"
+    shown = shortened(repr(received) if quote else str(received), _RECEIVED_LENGTH)
     return InputError(f"{place}: expected {expected}. Received: {shown}")
 
 

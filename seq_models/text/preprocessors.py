@@ -6,7 +6,7 @@ Weights are 1 on what counts for the loss and 0 elsewhere, padding included.
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import tensorflow as tf
 from seq_models.text.batching import Row, stacked, unstacked
 from seq_models.text.cache import remembered
 from seq_models.text.codec import Codec, append, dense, shifted
-from seq_models.text.example_types import Example, ExampleType, LabeledText, LabeledTokens, Sentence, TextPair
+from seq_models.text.example_types import Example, ExampleType, LabeledText, LabeledTokens, Sentence, Text, TextPair
 from seq_models.text.labels import Labels
 from seq_models.text.options import LabelerTextOptions, TextOptions
 from seq_models.text.vocabulary import Vocabulary
@@ -28,22 +28,30 @@ Batch = tuple[Any, Any, Any]  # inputs, targets, weights: arrays or tensors, of 
 
 
 class Preprocessor:
-    """Encodes examples of a task. Each task's preprocessor adds
+    """Encodes examples of a task. Each task's preprocessor adds `from_examples`, `encode` and `inputs`.
 
-    from_examples(examples, options): builds vocabularies and labels.
-    inputs(text): strings (B,) -> the inputs of the model, in the graph.
-    encode(*strings): texts and labels of some examples -> (inputs, targets, weights), a row an example, in the graph.
-    vocabularies(): all of its vocabularies.
+    The arguments of a preprocessor are codecs and labels, kept as attributes of the same names.
 
     Attributes:
         example_type: What an example is.
         options_class: The options of `from_examples`.
+        codec: Of the texts that the model reads.
         labels: The labels of the examples, None where they have none.
+        encode: Strings and labels of some examples -> (inputs, targets, weights), a row an example, in the graph.
+        inputs: Strings (B,) -> the inputs of the model, in the graph.
     """
 
     example_type: ExampleType
     options_class: type[TextOptions] = TextOptions
+    codec: Codec
     labels: Labels | None = None
+    encode: Callable[..., Batch]
+    inputs: Callable[[tf.Tensor], Any]
+
+    @classmethod
+    def from_examples(cls, examples: Iterable[Any], options: Any) -> Self:
+        """Builds vocabularies and labels."""
+        raise NotImplementedError
 
     @classmethod
     def learned(cls, examples: Iterable[Example], options: TextOptions) -> Self:
@@ -59,7 +67,24 @@ class Preprocessor:
             return problem
         return self.labels.problem(self.example_type.labels(example))
 
-    def strings(self, example: Example) -> tuple[str, ...]:
+    def vocabularies(self) -> list[Vocabulary]:
+        """All of its vocabularies."""
+        return [part.vocabulary for part in self._arguments().values() if isinstance(part, Codec)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Its arguments as plain values."""
+        return {name: None if part is None else part.get_config() for name, part in self._arguments().items()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The inverse of `get_config`."""
+        codecs = {name: Codec.from_config(part) for name, part in config.items() if isinstance(part, dict)}
+        return cls(**{**config, **codecs})
+
+    def _arguments(self) -> dict[str, Codec | Labels | None]:
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def strings(self, example: Any) -> tuple[Text, ...]:
         """The strings that `encode` takes of an example."""
         return *self.example_type.texts(example), *self.example_type.labels(example)
 
@@ -108,9 +133,6 @@ class LanguageModelPreprocessor(Preprocessor):
     def from_examples(cls, examples: Iterable[str], options: TextOptions) -> Self:
         return cls(Codec.train(examples, options))
 
-    def vocabularies(self) -> list[Vocabulary]:
-        return [self.codec.vocabulary]
-
     def encode(self, text: tf.Tensor) -> Batch:
         targets = self.codec.encode(text)
         return shifted(targets), targets, tf.ones_like(targets, tf.float32)
@@ -118,18 +140,12 @@ class LanguageModelPreprocessor(Preprocessor):
     def inputs(self, text: tf.Tensor) -> Any:
         return dense(self.encode(text)[0])
 
-    def get_config(self) -> dict[str, Any]:
-        return {"codec": self.codec.get_config()}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(Codec.from_config(config["codec"]))
-
 
 class SequenceClassifierPreprocessor(Preprocessor):
     """(text, label): ids, and the number of the label."""
 
     example_type = LabeledText()
+    labels: Labels
 
     def __init__(self, codec: Codec, labels: Iterable[str]):
         self.codec, self.labels = codec, Labels(labels)
@@ -139,22 +155,12 @@ class SequenceClassifierPreprocessor(Preprocessor):
         labels = sorted({label for _, label in examples})
         return cls(Codec.train((example[0] for example in examples), options), labels)
 
-    def vocabularies(self) -> list[Vocabulary]:
-        return [self.codec.vocabulary]
-
     def encode(self, text: tf.Tensor, label: tf.Tensor) -> Batch:
         targets = self.labels.ids(label)
         return self.codec.encode(text), targets, tf.ones_like(targets, tf.float32)
 
     def inputs(self, text: tf.Tensor) -> Any:
         return dense(self.codec.encode(text))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"codec": self.codec.get_config(), "labels": self.labels.names}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(Codec.from_config(config["codec"]), config["labels"])
 
 
 class SequenceLabelerPreprocessor(Preprocessor):
@@ -166,31 +172,30 @@ class SequenceLabelerPreprocessor(Preprocessor):
 
     example_type = LabeledTokens()
     options_class = LabelerTextOptions
+    labels: Labels
 
     def __init__(self, codec: Codec, labels: Iterable[str], characters: Codec | None = None):
         self.codec, self.labels, self.characters = codec, Labels(labels), characters
 
     @classmethod
     def from_examples(cls, examples: Iterable[tuple[list[str], list[str]]], options: LabelerTextOptions) -> Self:
-        counts, letters, labels = Counter(), Counter(), set()
+        counts: Counter[str] = Counter()
+        letters: Counter[str] = Counter()
+        labels: set[str] = set()
         for tokens, tags in examples:
             counts.update(token.lower() if options.lowercase else token for token in tokens)
             letters.update(letter for token in tokens for letter in token)
             labels.update(tags)
         vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count)
         codec = Codec(options.tokenizer, vocabulary, options.lowercase, options.max_length)
-        letters = Vocabulary.from_counts(letters)
-        characters = Codec("chars", letters, max_length=WORD_LENGTH) if options.characters else None
-        return cls(codec, sorted(labels), characters)
-
-    def vocabularies(self) -> list[Vocabulary]:
-        return [codec.vocabulary for codec in (self.codec, self.characters) if codec is not None]
+        characters = Codec("chars", Vocabulary.from_counts(letters), max_length=WORD_LENGTH)
+        return cls(codec, sorted(labels), characters if options.characters else None)
 
     def problem(self, example: Any) -> str | None:
         problem = super().problem(example)
         return problem if problem or example[0] else "There must be at least one token. Received: none"
 
-    def strings(self, example: tuple[list[str], list[str]]) -> tuple[str, ...]:
+    def strings(self, example: Any) -> tuple[str, ...]:
         return tuple(SEPARATOR.join(part) for part in example)
 
     def encode(self, tokens: tf.Tensor, labels: tf.Tensor) -> Batch:
@@ -223,15 +228,6 @@ class SequenceLabelerPreprocessor(Preprocessor):
         """Tokens, ragged (B, None) -> inputs of the model."""
         return tf.nest.map_structure(dense, self.encode_tokens(tokens))
 
-    def get_config(self) -> dict[str, Any]:
-        characters = None if self.characters is None else self.characters.get_config()
-        return {"codec": self.codec.get_config(), "labels": self.labels.names, "characters": characters}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        characters = config["characters"] and Codec.from_config(config["characters"])
-        return cls(Codec.from_config(config["codec"]), config["labels"], characters)
-
 
 class EncoderDecoderPreprocessor(Preprocessor):
     """(source, target): `x_1 … x_m </s>` and `<s> y_1 … y_n` in, `y_1 … y_n </s>` as targets."""
@@ -239,14 +235,12 @@ class EncoderDecoderPreprocessor(Preprocessor):
     example_type = TextPair()
 
     def __init__(self, source: Codec, target: Codec):
-        self.source, self.target = source, target
+        self.codec = self.source = source
+        self.target = target
 
     @classmethod
     def from_examples(cls, examples: Iterable[tuple[str, str]], options: TextOptions) -> Self:
         return cls(*(Codec.train((example[side] for example in examples), options) for side in (0, 1)))
-
-    def vocabularies(self) -> list[Vocabulary]:
-        return [self.source.vocabulary, self.target.vocabulary]
 
     def encode(self, source: tf.Tensor, target: tf.Tensor) -> Batch:
         targets = self.target.encode(target)
@@ -255,10 +249,3 @@ class EncoderDecoderPreprocessor(Preprocessor):
 
     def inputs(self, text: tf.Tensor) -> Any:
         return dense(self.source.encode(text))
-
-    def get_config(self) -> dict[str, Any]:
-        return {"source": self.source.get_config(), "target": self.target.get_config()}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(Codec.from_config(config["source"]), Codec.from_config(config["target"]))

@@ -96,8 +96,6 @@ def train_wordpieces(texts: Iterable[tf.Tensor], vocabulary_size: int, reserved:
         texts: An iterable of tensors of strings (B,).
         vocabulary_size: The largest number of pieces, the reserved ones included.
         reserved: Pieces that come first, whatever the texts hold.
-    Returns:
-        The pieces, a list of strings.
     """
     from keras_nlp.tokenizers import compute_word_piece_vocabulary  # takes seconds to import, and only this needs it
 

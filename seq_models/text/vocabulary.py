@@ -32,9 +32,8 @@ class Vocabulary:
             raise InputError(f"A vocabulary must hold each token once. Received twice: {twice[:5]}")
         with tf.init_scope():  # outside of any graph that may be under construction
             tokens, ids = tf.constant(self.tokens, tf.string), tf.range(len(self.tokens), dtype=tf.int64)
-            self._use(
-                tf.lookup.KeyValueTensorInitializer(tokens, ids), tf.lookup.KeyValueTensorInitializer(ids, tokens)
-            )
+            pairs = tf.lookup.KeyValueTensorInitializer
+            self.tables = _tables(pairs(tokens, ids), pairs(ids, tokens))
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int], size: int | None = None, min_count: int = 1) -> Self:
@@ -65,7 +64,7 @@ class Vocabulary:
         memory = self.tables
         self.save(path)
         line, whole = tf.lookup.TextFileIndex.LINE_NUMBER, tf.lookup.TextFileIndex.WHOLE_LINE
-        self._use(
+        self.tables = _tables(
             tf.lookup.TextFileInitializer(str(path), tf.string, whole, tf.int64, line),
             tf.lookup.TextFileInitializer(str(path), tf.int64, line, tf.string, whole),
         )
@@ -73,12 +72,6 @@ class Vocabulary:
             yield
         finally:
             self.tables = memory
-
-    def _use(self, ids, tokens):
-        self.tables = (
-            tf.lookup.StaticHashTable(ids, UNKNOWN),
-            tf.lookup.StaticHashTable(tokens, SPECIAL_TOKENS[UNKNOWN]),
-        )
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -100,8 +93,6 @@ class Vocabulary:
         return self.tables[1].lookup(tf.cast(ids, tf.int64))
 
 
-def without_control(logits: tf.Tensor) -> tf.Tensor:
-    """Logits (B, V) of a text to write: padding, `<unk>` and `<s>` cannot be chosen."""
-    forbidden = tf.constant([True, True, True, False])
-    rest = tf.zeros([tf.shape(logits)[-1] - len(SPECIAL_TOKENS)], tf.bool)
-    return tf.where(tf.concat([forbidden, rest], axis=0), tf.cast(-1e9, logits.dtype), logits)
+def _tables(ids, tokens):
+    """From tokens to ids, and back."""
+    return tf.lookup.StaticHashTable(ids, UNKNOWN), tf.lookup.StaticHashTable(tokens, SPECIAL_TOKENS[UNKNOWN])

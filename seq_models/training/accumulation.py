@@ -1,9 +1,14 @@
 """A sum over the rows of a batch, a part of them at a time."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
+from seq_models.layers.tensors import Tensors
 
-def sum_over_parts(function, batch, parts, zeros):
+
+def sum_over_parts(function: Callable[[Any], Tensors], batch: Any, parts: int, zeros: Tensors) -> Tensors:
     """Σ function(rows) over parts of the rows of a batch, worked through one after the other.
 
     A part begins when the one before has been summed, so that there is memory for one part at a time.

@@ -1,8 +1,11 @@
 """What happens at the end of an epoch besides Keras's own callbacks."""
 
+from pathlib import Path
+
 import keras
 
 from seq_models.files import written_whole
+from seq_models.training.run_directory import RunDirectory
 
 
 class BestModel(keras.callbacks.Callback):
@@ -15,7 +18,7 @@ class BestModel(keras.callbacks.Callback):
         writes: Whether this process saves; of several workers only the chief does.
     """
 
-    def __init__(self, path, monitor, mode, writes=True):
+    def __init__(self, path: Path, monitor: str, mode: str, writes: bool = True):
         super().__init__()
         self.path, self.monitor, self.better, self.writes = path, monitor, min if mode == "min" else max, writes
         self.best = None
@@ -34,12 +37,12 @@ class MetricsFile(keras.callbacks.Callback):
     """Keeps metrics.json: a record for every epoch, the best one by the task's monitor.
 
     Args:
-        run: A `RunDirectory`.
+        run: The run directory.
         monitor: Name of the score that decides.
         mode: "min" or "max".
     """
 
-    def __init__(self, run, monitor, mode):
+    def __init__(self, run: RunDirectory, monitor: str, mode: str):
         super().__init__()
         self.run, self.monitor, self.better = run, monitor, min if mode == "min" else max
 

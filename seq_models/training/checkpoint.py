@@ -2,7 +2,9 @@
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from seq_models.files import written_whole
 
 KEPT = 2  # the newest, and one to fall back on
 STATE = "state"  # the entry of what is not an array
+Arrays = dict[str, np.ndarray]
 
 
 class Checkpoints:
@@ -19,26 +22,25 @@ class Checkpoints:
         directory: Where they lie; made when the first one is saved.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | Path):
         self.directory = Path(directory)
 
-    def save(self, steps, arrays, state):
+    def save(self, steps: int, arrays: Arrays, state: dict[str, Any]) -> None:
         """Saves a checkpoint: written aside, made durable, renamed. Older ones but one are deleted then.
 
         Args:
             steps: Number of training steps so far.
-            arrays: A dictionary of arrays.
-            state: A dictionary of plain values.
+            arrays, state: Arrays and plain values by name.
         Raises:
             InputError: If it cannot be written; the checkpoints before are still there.
         """
-        path = self.directory / f"{steps:010d}.npz"
-        with written_whole(path) as aside:
-            np.savez(aside, **arrays, **{STATE: np.frombuffer(json.dumps(state).encode(), np.uint8)})
+        entries: dict[str, Any] = {**arrays, STATE: np.frombuffer(json.dumps(state).encode(), np.uint8)}
+        with written_whole(self.directory / f"{steps:010d}.npz") as aside:
+            np.savez(aside, **entries)
         for old in self._paths()[KEPT:]:
             old.unlink()
 
-    def newest(self, warn):
+    def newest(self, warn: Callable[[str], None]) -> tuple[Arrays, dict[str, Any]] | None:
         """The newest checkpoint that is whole: (arrays, state), or None.
 
         Args:

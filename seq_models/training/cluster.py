@@ -5,7 +5,9 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from seq_models.errors import InputError, WorkerLost
 
@@ -28,7 +30,7 @@ class Cluster:
     index: int
 
     @classmethod
-    def from_environment(cls):
+    def from_environment(cls) -> Self:
         """What the environment variable TF_CONFIG says, as Kubernetes operators set it; a chief counts as worker 0.
 
         Raises:
@@ -55,30 +57,30 @@ class Cluster:
         return cls(addresses, index)
 
     @classmethod
-    def alone(cls):
+    def alone(cls) -> Self:
         """A process that trains by itself."""
         return cls(("",), 0)
 
     @property
-    def share(self):
+    def share(self) -> tuple[int, int]:
         """Which of how many shares of the data is this worker's."""
         return self.index, len(self.addresses)
 
     @property
-    def several(self):
+    def several(self) -> bool:
         """Whether there is another worker."""
         return len(self.addresses) > 1
 
     @property
-    def chief(self):
+    def chief(self) -> bool:
         """Whether this process is the one that writes."""
         return self.index == 0
 
-    def name(self, index):
+    def name(self, index: int) -> str:
         """A worker as people look for it in a log."""
         return f"worker {index} ({self.addresses[index]})"
 
-    def wait(self, seconds):
+    def wait(self, seconds: float) -> None:
         """Waits until every other worker has come; TensorFlow itself would wait for an hour and not say for whom.
 
         Args:
@@ -89,7 +91,8 @@ class Cluster:
         """
         if not self.several:
             return
-        missing, until = range(len(self.addresses)), time.monotonic() + seconds
+        missing: Iterable[int] = range(len(self.addresses))
+        until = time.monotonic() + seconds
         with self._door():
             while missing := self._silent(missing):
                 if time.monotonic() > until:
@@ -99,7 +102,7 @@ class Cluster:
                     )
                 time.sleep(PAUSE_SECONDS)
 
-    def gone(self):
+    def gone(self) -> list[int]:
         """Numbers of the workers that cannot be reached."""
         return self._silent(range(len(self.addresses)))
 

@@ -1,5 +1,7 @@
 """Metrics over tokens."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -20,7 +22,7 @@ class TokenMean(keras.metrics.Mean):
 class TokenAccuracy(TokenMean):
     """Share of the tokens whose prediction is the target."""
 
-    def __init__(self, name="accuracy", dtype=None):
+    def __init__(self, name: str = "accuracy", dtype: Any = None):
         super().__init__(name, dtype)
 
     def update_state(self, targets, predictions, sample_weight=None):

@@ -2,21 +2,18 @@
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
+from seq_models.training.options import PLATEAU_FACTOR, PLATEAU_PATIENCE, TrainingOptions
 from seq_models.training.variables import steps_of
 
-SCHEDULES = ("constant", "cosine", "inverse_sqrt", "plateau")
-PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 1  # where they are left out
 
-
-def make_optimizer(options, steps):
-    """The optimizer of a training.
+def make_optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer of a training; with `average` it keeps the moving average of the weights.
 
     Args:
-        options: `TrainingOptions`.
+        options: The options of the training.
         steps: Number of steps of the whole training.
-    Returns:
-        A Keras optimizer. With `average` it keeps the moving average of the weights.
     Raises:
         ValueError: If there is no such optimizer, or the training ends before the learning rate has risen to its peak.
     """
@@ -44,7 +41,7 @@ def _learning_rate(options, steps):
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+class WarmUp(LearningRateSchedule):
     """A learning rate that rises before it follows another schedule. In step n, counted from 1, with W warm-up steps:
 
         peak n / W                        n <= W
@@ -56,7 +53,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         after: A schedule that starts at `peak` in its step 0; None for `peak` itself.
     """
 
-    def __init__(self, peak, warmup_steps, after=None):
+    def __init__(self, peak: float, warmup_steps: int, after: LearningRateSchedule | None = None):
         self.peak, self.warmup_steps, self.after = peak, warmup_steps, after
 
     def __call__(self, step):
@@ -74,7 +71,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+class InverseSquareRoot(LearningRateSchedule):
     """peak min(n / W, √(W / n)) in step n, counted from 1, with W warm-up steps [1].
 
     Args:
@@ -84,7 +81,7 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
         [1] Vaswani et al. 2017, section 5.3, equation 3.
     """
 
-    def __init__(self, peak, warmup_steps):
+    def __init__(self, peak: float, warmup_steps: int):
         self.peak, self.warmup_steps = peak, warmup_steps
 
     def __call__(self, step):
@@ -95,11 +92,11 @@ class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "warmup_steps": self.warmup_steps}
 
 
-def plateau_callbacks(options, monitor, mode):
+def plateau_callbacks(options: TrainingOptions, monitor: str, mode: str) -> list[keras.callbacks.Callback]:
     """The callbacks that set the learning rate with `schedule="plateau"`; none with another schedule.
 
     Args:
-        options: `TrainingOptions`.
+        options: The options of the training.
         monitor: Name of the score that has to get better.
         mode: "min" or "max".
     """
@@ -119,7 +116,7 @@ class WarmUpToPlateau(keras.callbacks.Callback):
         warmup_steps: Number of steps.
     """
 
-    def __init__(self, peak, warmup_steps):
+    def __init__(self, peak: float, warmup_steps: int):
         super().__init__()
         self.peak, self.warmup_steps, self.rising = peak, warmup_steps, True
 

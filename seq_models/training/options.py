@@ -5,10 +5,12 @@ from typing import Any
 
 from seq_models.options import Options, option
 from seq_models.text.datasets import BATCH_SIZE
-from seq_models.training.optimizers import PLATEAU_FACTOR, PLATEAU_PATIENCE, SCHEDULES
 from seq_models.training.precision import PRECISIONS
 from seq_models.training.profile import step_range
 from seq_models.training.strategy import STRATEGIES
+
+SCHEDULES = ("constant", "cosine", "inverse_sqrt", "plateau")
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 1  # where they are left out
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,7 @@ class TrainingOptions(Options):
     )
     warmup_steps: int = option(0, "steps in which the learning rate rises from 0", at_least=0)
     plateau_factor: float | None = option(
-        None,
-        f"by which plateau multiplies the learning rate; {PLATEAU_FACTOR} if left out",
-        above=0,
-        below=1,
+        None, f"by which plateau multiplies the learning rate; {PLATEAU_FACTOR} if left out", above=0, below=1
     )
     plateau_patience: int | None = option(
         None, f"epochs without a better score before plateau does; {PLATEAU_PATIENCE} if left out", at_least=1
@@ -54,10 +53,7 @@ class TrainingOptions(Options):
     )
     steps_per_execution: int = option(1, "steps in one call of TensorFlow", at_least=1)
     watch_share: float = option(
-        0.02,
-        "share of the time for pictures, texts and histograms in TensorBoard; 0 for none",
-        at_least=0,
-        below=1,
+        0.02, "share of the time for pictures, texts and histograms in TensorBoard; 0 for none", at_least=0, below=1
     )
     profile_steps: str = option("", "10,20 for a profile of these steps in the logs")
     patience: int = option(3, "epochs without a better score before training stops", at_least=1)

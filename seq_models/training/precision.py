@@ -1,5 +1,6 @@
 """The numbers that a training calculates with."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
@@ -8,7 +9,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @contextmanager
-def precision(name):
+def precision(name: str) -> Iterator[None]:
     """Within it, the layers that are made calculate with these numbers; their weights are always float32.
 
     With "mixed_float16" `compile` scales the loss, so that small gradients are not lost, and leaves out the steps in

@@ -1,13 +1,14 @@
 """What a few steps of a training spend their time on."""
 
 import warnings
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 
-def step_range(text):
-    """The first and the last step of a text such as "10,20", two integers.
+def step_range(text: str) -> tuple[int, int]:
+    """The first and the last step of a text such as "10,20".
 
     Raises:
         ValueError: If it is not the first and the last step, counted from 1.
@@ -29,7 +30,7 @@ class Profile(keras.callbacks.Callback):
             (`steps_per_execution`), those are added that are in a call with these.
     """
 
-    def __init__(self, logs, first, last):
+    def __init__(self, logs: str | Path, first: int, last: int):
         super().__init__()
         self.logs, self.first, self.last = str(logs), first, last
         self.steps, self.running = 0, False

@@ -3,10 +3,15 @@
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 
 from seq_models.errors import InputError
+from seq_models.text.datasets import Position
+from seq_models.training.checkpoint import Arrays, Checkpoints
+from seq_models.training.cluster import Cluster
 from seq_models.training.strategy import of_every_replica
 from seq_models.training.variables import steps_of, value_of
 
@@ -32,23 +37,31 @@ class Resume(keras.callbacks.Callback):
     chief finds that it is time, or one of them was asked to end; then all end.
 
     Args:
-        checkpoints: `Checkpoints`.
+        checkpoints: Where they are kept.
         position: That of the training data; its `epoch` and `batches` say where an epoch begins.
         others: The other callbacks of the training.
-        termination: A `Termination`.
+        termination: Says whether the training was asked to end.
         seconds: Time between two checkpoints.
-        cluster: A `Cluster`.
+        cluster: The workers.
     """
 
-    def __init__(self, checkpoints, position, others, termination, seconds, cluster):
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        position: Position,
+        others: Iterable[keras.callbacks.Callback],
+        termination: "Termination",
+        seconds: float,
+        cluster: Cluster,
+    ):
         super().__init__()
         self.checkpoints, self.position, self.termination = checkpoints, position, termination
         self.cluster = cluster
         self.others = {type(other).__name__: other for other in others if type(other).__name__ in REMEMBERED}
         self.seconds = seconds
-        self.restored = None
+        self.restored: tuple[Arrays, dict[str, Any]] | None = None
 
-    def restore(self, model, warn):
+    def restore(self, model: keras.Model, warn: Callable[[str], None]) -> int:
         """Puts a built and compiled model where the newest checkpoint is; returns the epoch to begin with.
 
         Args:

@@ -1,10 +1,11 @@
 """An end to a training that has gone wrong."""
 
 import math
+from collections.abc import Callable
 
 import keras
 
-from seq_models.errors import InputError
+from seq_models.errors import InputError, shortened
 from seq_models.training.variables import steps_of
 
 SHOWN = 3  # texts
@@ -18,13 +19,13 @@ class StopOnNaN(keras.callbacks.Callback):
     known which one it was.
 
     Args:
-        texts_at: `texts_at(epoch, batch)` gives the texts of a training batch again, a list of strings. Both numbers
-            are those of `keras.callbacks.Callback`: from 0, that of the batch since this `fit` began the epoch.
+        texts_at: `texts_at(epoch, batch)` gives the texts of a training batch again. Both numbers are
+            those of `keras.callbacks.Callback`: from 0, that of the batch since this `fit` began the epoch.
     Raises:
         InputError: If the mean loss or the mean norm of the gradients since the epoch began is not finite.
     """
 
-    def __init__(self, texts_at):
+    def __init__(self, texts_at: Callable[[int, int], list[str]]):
         super().__init__()
         self.texts_at = texts_at
 
@@ -42,9 +43,5 @@ class StopOnNaN(keras.callbacks.Callback):
     def _message(self, name, value):
         step, calls = steps_of(self.model), self.model.steps_per_execution
         place = f"step {step}" if calls == 1 else f"one of the steps {step - calls + 1} to {step}, the first of them"
-        texts = ", ".join(repr(_cut(text)) for text in self.texts_at(self.epoch, self.first)[:SHOWN])
+        texts = ", ".join(repr(shortened(text, LONGEST)) for text in self.texts_at(self.epoch, self.first)[:SHOWN])
         return f"{name} must be finite. Received: {value} in epoch {self.epoch + 1}, {place} on the batch of {texts}, …"
-
-
-def _cut(text):
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -2,6 +2,8 @@
 
 import functools
 import os
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -31,10 +33,10 @@ def _multi_worker():
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-STRATEGIES = {"one": _one, "mirrored": _mirrored, "multi-worker": _multi_worker}
+STRATEGIES: dict[str, Callable[..., Any]] = {"one": _one, "mirrored": _mirrored, "multi-worker": _multi_worker}
 
 
-def make_strategy(name="one"):
+def make_strategy(name: str = "one") -> tf.distribute.Strategy:
     """A `tf.distribute` strategy by name.
 
     Args:
@@ -48,15 +50,15 @@ def make_strategy(name="one"):
     return STRATEGIES[name]()
 
 
-def distribute(strategy, dataset):
+def distribute(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> Any:
     """A dataset of this worker's share of every batch, as what `fit` takes under a strategy."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return dataset
     return strategy.distribute_datasets_from_function(lambda context: dataset)  # noqa: ARG005
 
 
-def of_every_replica(strategy, number):
-    """What each replica gives for a number (an integer of 64 bits), a list; all workers must ask."""
+def of_every_replica(strategy: tf.distribute.Strategy, number: int) -> list[int]:
+    """What each replica gives for a number (an integer of 64 bits); all workers must ask."""
     numbers = strategy.experimental_distribute_values_from_function(lambda _: tf.constant([number], tf.int64))
     return _gatherer(strategy)(numbers).numpy().tolist()
 

@@ -1,10 +1,12 @@
 """Training steps whose loss is a mean over the real tokens of the global batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from seq_models.errors import positive
 from seq_models.networks import Network
 from seq_models.private_api import DistributedFit
 from seq_models.training.accumulation import sum_over_parts
@@ -28,7 +30,7 @@ class TokenTraining(DistributedFit):
         token_metrics: Metrics of (targets, predictions, weights).
     """
 
-    def __init__(self, network: Network, token_metrics: list[TokenMean] = (), name: str | None = None):
+    def __init__(self, network: Network, token_metrics: Sequence[TokenMean] = (), name: str | None = None):
         super().__init__(name=name)
         self.network = network
         self.token_metrics = list(token_metrics)
@@ -209,5 +211,4 @@ def _check(clip_norm, clip_value, accumulate):
     if clip_norm is not None and clip_value is not None:
         received = f"clip_norm={clip_norm!r}, clip_value={clip_value!r}"
         raise ValueError(f"Gradients must be clipped by norm or by value, not by both. Received: {received}")
-    if type(accumulate) is not int or accumulate < 1:
-        raise ValueError(f"accumulate must be a positive integer. Received: accumulate={accumulate!r}")
+    positive(accumulate=accumulate)

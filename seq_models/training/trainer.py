@@ -5,17 +5,22 @@ import hashlib
 import itertools
 import json
 import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from seq_models.errors import InputError, WorkerLost, options_from_outside
 from seq_models.text.datasets import Position
+from seq_models.text.example_types import Example
 from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.callbacks import BestModel, MetricsFile
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.cluster import Cluster
 from seq_models.training.optimizers import make_optimizer, plateau_callbacks
+from seq_models.training.options import TrainingOptions
 from seq_models.training.precision import precision
 from seq_models.training.profile import Profile, step_range
 from seq_models.training.resume import Resume, Termination
@@ -29,7 +34,15 @@ SAMPLE_TEXTS = 8  # to try an export with
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
-def train(task, train_data, valid_data, directory, options, model_options, data):
+def train(
+    task: Any,
+    train_data: Iterable[Example],
+    valid_data: Iterable[Example],
+    directory: str | Path,
+    options: TrainingOptions,
+    model_options: dict[str, Any],
+    data: dict[str, Any],
+) -> RunDirectory:
     """Trains a model into a run directory; goes on with what is there.
 
     Of several workers each calls it with the same arguments and the same, shared, directory; the chief alone writes.
@@ -38,11 +51,9 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
         task: The task's class.
         train_data, valid_data: Examples.
         directory: The run directory.
-        options: `TrainingOptions`.
+        options: How to train.
         model_options: Options of `task.from_examples`.
-        data: What config.toml says of the data, a dictionary of plain values.
-    Returns:
-        The `RunDirectory`.
+        data: What config.toml says of the data, plain values.
     Raises:
         InputError: If the data, the directory or an option is not what it should be.
         WorkerLost: If another worker does not come, or goes.
@@ -74,10 +85,10 @@ def train(task, train_data, valid_data, directory, options, model_options, data)
         )
         first_epoch = resume.restore(model, _say)
         if cluster.several:
-            sizes = [path.stat().st_size for data in (train_data, valid_data) for path in getattr(data, "paths", ())]
+            sizes = [path.stat().st_size for read in (train_data, valid_data) for path in getattr(read, "paths", ())]
             batches = [dataset.batches_in_epoch for dataset in (train_set, valid_set)]
             _check_alike(strategy, cluster, model, [config, sizes, batches])
-        watching = []
+        watching: list[keras.callbacks.Callback] = []
         if cluster.chief:
             run.start(config)
             run.write_vocabularies(model)

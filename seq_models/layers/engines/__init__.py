@@ -10,17 +10,6 @@ from seq_models.layers.engines.loop import ForwardLoop, Loop
 from seq_models.layers.engines.steps import Steps
 
 __all__ = [
-    "ENGINES",
-    "Engine",
-    "Facts",
-    "ForwardLoop",
-    "Halves",
-    "Loop",
-    "Run",
-    "Steps",
-    "beside_each_other",
-    "check_name",
-    "choose",
-    "facts_of",
-    "using",
-]
+    "ENGINES", "Engine", "Facts", "ForwardLoop", "Halves", "Loop", "Run", "Steps", "beside_each_other", "check_name",
+    "choose", "facts_of", "using",
+]  # fmt: skip

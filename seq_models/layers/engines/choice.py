@@ -1,8 +1,8 @@
 """The choice of the engine that runs a call."""
 
 import contextlib
-import contextvars
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import keras
 
@@ -12,10 +12,10 @@ from seq_models.layers.engines.loop import Loop
 from seq_models.layers.engines.steps import Steps
 
 # By name, the fastest first: of those that can run a call the first one that pays is chosen.
-ENGINES = {"halves": Halves(), "loop": Loop(), "steps": Steps()}
+ENGINES: dict[str, Engine] = {"halves": Halves(), "loop": Loop(), "steps": Steps()}
 
-_asked_for = contextvars.ContextVar("engines asked for", default=())
-_beside = contextvars.ContextVar("whether loops run beside each other", default=False)
+_asked_for: ContextVar[tuple[Engine, ...]] = ContextVar("engines asked for", default=())
+_beside: ContextVar[bool] = ContextVar("whether loops run beside each other", default=False)
 
 
 def choose(facts: Facts, engine: str = "auto") -> Engine:
@@ -74,7 +74,7 @@ def beside_each_other() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
-def _within(variable: contextvars.ContextVar, value: object) -> Iterator[None]:
+def _within(variable: ContextVar, value: object) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield

@@ -2,8 +2,10 @@
 
 from typing import NamedTuple
 
+import keras
+
 from seq_models.layers.recurrent_cell import RecurrentCell
-from seq_models.layers.tensors import Tensor, Tensors
+from seq_models.layers.tensors import Mask, Tensor, Tensors
 
 
 class Facts(NamedTuple):
@@ -42,10 +44,10 @@ class Run(NamedTuple):
         last_states: Whether the states after the last step are wanted.
     """
 
-    layer: object
+    layer: keras.layers.RNN
     sequences: Tensor
     states: Tensors
-    mask: Tensor | None = None
+    mask: Mask = None
     keep_inputs: Tensor | None = None
     keep: Tensor | None = None
     training: bool = False
@@ -64,17 +66,9 @@ class Run(NamedTuple):
 
     def of_rows(self, rows: slice) -> "Run":
         """The same for some of the rows."""
-
-        def taken(tensor):
-            return None if tensor is None else tensor[rows]
-
-        return self._replace(
-            sequences=self.sequences[rows],
-            states=[state[rows] for state in self.states],
-            mask=taken(self.mask),
-            keep_inputs=taken(self.keep_inputs),
-            keep=taken(self.keep),
-        )
+        taken = {name: getattr(self, name) for name in ("mask", "keep_inputs", "keep")}
+        taken = {name: tensor[rows] for name, tensor in taken.items() if tensor is not None}
+        return self._replace(sequences=self.sequences[rows], states=[state[rows] for state in self.states], **taken)
 
 
 class Engine:

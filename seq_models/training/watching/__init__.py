@@ -1,9 +1,14 @@
 """What a training shows while it runs: callbacks for TensorBoard, each one idea, cheap enough to leave on."""
 
 import random
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
+import keras
 import tensorflow as tf
 
+from seq_models.errors import positive
 from seq_models.training.watching.attention import Attention
 from seq_models.training.watching.error_analysis import ErrorAnalysis
 from seq_models.training.watching.gradients import GradientNorms
@@ -22,7 +27,9 @@ LONGEST = 100  # tokens of the text that is read step by step
 LOOKS = 7  # callbacks that share the time
 
 
-def watchers(directory, model, valid_examples, options, every=100, share=0.02):
+def watchers(
+    directory: Path, model: Any, valid_examples: Iterable[Any], options: dict, every: int = 100, share: float = 0.02
+) -> list[keras.callbacks.Callback]:
     """Callbacks that show a training in TensorBoard (`DIRECTORY/logs`) and in `DIRECTORY/metrics.jsonl`.
 
     They read the model and change nothing. Of several workers only the chief needs them: they wait for no other one.
@@ -31,17 +38,14 @@ def watchers(directory, model, valid_examples, options, every=100, share=0.02):
         directory: The run directory.
         model: A task's model, compiled.
         valid_examples: The validation examples; some are drawn from them, always the same.
-        options: The options of the training and the model, a dictionary, for the table of hyper-parameters.
+        options: The options of the training and the model, for the table of hyper-parameters.
         every: Training steps from one line of numbers to the next.
         share: Of the training's time that looking takes at most; the first and the last look of each callback come on
             top of it in a short training.
-    Returns:
-        A list of `keras.callbacks.Callback`.
     Raises:
         ValueError: If `every` is not a positive integer, or `share` not in [0, 1].
     """
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ValueError(f"every must be a positive integer. Received: every={every!r}")
+    positive(every=every)
     if not 0 <= share <= 1:
         raise ValueError(f"share must be in [0, 1]. Received: share={share!r}")
     log = TrainingLog(directory)
@@ -52,20 +56,18 @@ def watchers(directory, model, valid_examples, options, every=100, share=0.02):
 def _looks(log, model, valid_examples, every, each):
     examples = draw(valid_examples, EXAMPLES)
     shown = examples[:SHOWN]
-    looks = [
+    return [
         Weights(log, each, every),
         GradientNorms(log, each, every, model.batch(examples[:BATCH])),
         ThroughTime(log, each, every, one_text(model, examples)),
         ErrorAnalysis(log, each, model, examples),
         Samples(log, each, shown),
         Projector(log, each),
+        *([Attention(log, each, shown)] if hasattr(model, "attention") else []),
     ]
-    if hasattr(model, "attention"):
-        looks.append(Attention(log, each, shown))
-    return looks
 
 
-def one_text(model, examples):
+def one_text(model: Any, examples: Sequence[Any]) -> tuple:
     """A batch of the longest of some examples, but for very long ones: (inputs, targets, weights)."""
     batches = [model.batch([example]) for example in examples[:BATCH]]
     lengths = [tf.nest.flatten(inputs)[0].shape[1] for inputs, _, _ in batches]
@@ -73,12 +75,13 @@ def one_text(model, examples):
     return batches[lengths.index(max(fitting))]
 
 
-def draw(examples, count):
+def draw(examples: Iterable[Any], count: int) -> list[Any]:
     """Examples drawn from all of them, each as likely as any other: a list of `count`, or all if there are fewer.
 
     They are read once and not kept (Vitter 1985, algorithm R); the same examples give the same ones every time.
     """
-    drawn, generator = [], random.Random(0)
+    drawn: list[Any] = []
+    generator = random.Random(0)
     for number, example in enumerate(examples):
         if number < count:
             drawn.append(example)

@@ -1,6 +1,10 @@
 """Where an encoder-decoder looks as it writes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from seq_models.plots import plot_attention
+from seq_models.training.watching.log import TrainingLog
 from seq_models.training.watching.watcher import Watcher
 
 
@@ -9,16 +13,16 @@ class Attention(Watcher):
 
     Args:
         log, share: See `Watcher`.
-        examples: A list of examples.
+        examples: The examples.
     """
 
-    def __init__(self, log, share, examples):
+    def __init__(self, log: TrainingLog, share: float, examples: Sequence[Any]):
         super().__init__(log, share)
         self.examples = examples
 
-    def prepare(self):
+    def prepare(self) -> None:
         self.model.attention(self.examples)
 
-    def look(self, step, epoch):
+    def look(self, step: int, epoch: int) -> None:
         for number, (weights, source, target) in enumerate(self.model.attention(self.examples), start=1):
             self.log.picture(f"attention/{number}", step, plot_attention(weights, source, target))

@@ -37,10 +37,10 @@ class ErrorAnalysis(Watcher):
         self.examine = tf.function(lambda *batch: errors_of(self.model, *batch), input_signature=any_size)
         self.labels, self.worst = model.vocabularies().get("labels"), worst
 
-    def prepare(self):
+    def prepare(self) -> None:
         self.examine(*self.batches[0])
 
-    def look(self, step, epoch):
+    def look(self, step: int, epoch: int) -> None:
         losses, targets, predicted = map(np.concatenate, zip(*(self.examine(*b) for b in self.batches), strict=True))
         worst = np.argsort(-losses, kind="stable")[: self.worst]
         answers = self.model.samples([self.examples[k] for k in worst])

@@ -24,10 +24,10 @@ class GradientNorms(Watcher):
         super().__init__(log, share, every)
         self.batch, self.norms = batch, tf.function(gradient_norms)
 
-    def prepare(self):
+    def prepare(self) -> None:
         self.norms(self.model, *self.batch)
 
-    def look(self, step, epoch):
+    def look(self, step: int, epoch: int) -> None:
         self.log.numbers("gradient_norm", step, epoch, self.norms(self.model, *self.batch))
 
 

@@ -1,7 +1,11 @@
 """The options of a training, beside the scores that it ended with."""
 
+from typing import Any
+
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hp
+
+from seq_models.training.watching.log import TrainingLog
 
 
 class Hyperparameters(hp.KerasCallback):
@@ -10,16 +14,14 @@ class Hyperparameters(hp.KerasCallback):
     Its scores are the last validation loss, and the last score that the task is judged by.
 
     Args:
-        log: A `TrainingLog`.
-        options: A dictionary; what is not a number, a truth value or a string is written as Python writes it.
+        log: Where it goes.
+        options: By name; what is not a number, a truth value or a string is written as Python writes it.
         monitor: Name in the logs of the score that the task is judged by, "val_…".
     """
 
-    def __init__(self, log, options, monitor):
+    def __init__(self, log: TrainingLog, options: dict[str, Any], monitor: str):
         self.writer = tf.summary.create_file_writer(str(log.logs))
-        plain = {
-            name: value if isinstance(value, int | float | str) else repr(value) for name, value in options.items()
-        }
+        plain = {name: v if isinstance(v, int | float | str) else repr(v) for name, v in options.items()}
         super().__init__(self.writer, plain, trial_id=str(log.logs.parent))  # a line for each run directory
         self.names = list(plain)
         self.scores = dict.fromkeys(f"epochs/{name.removeprefix('val_')}" for name in ("val_loss", monitor))

@@ -3,17 +3,22 @@
 import json
 import math
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
+from seq_models.errors import shortened
 from seq_models.files import written_whole
 
 FLUSH_SECONDS = 10
 LARGEST_HISTOGRAM = 10_000  # of more values some are taken, evenly
+Rows = Sequence[Mapping[str, str]]
 
 
 class TrainingLog:
@@ -28,14 +33,14 @@ class TrainingLog:
         logs: The directory of TensorBoard's runs: `train`, and `validation` for the numbers that start with "val_".
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | Path):
         self.logs, self.lines = Path(directory) / "logs", Path(directory) / "metrics.jsonl"
         self.train, self.validation = (
             tf.summary.create_file_writer(str(self.logs / name), flush_millis=1000 * FLUSH_SECONDS)
             for name in ("train", "validation")
         )
 
-    def drop_after(self, step, epoch):
+    def drop_after(self, step: int, epoch: int) -> None:
         """Drops the lines of what a resumed training is about to do again.
 
         Args:
@@ -49,8 +54,8 @@ class TrainingLog:
         with written_whole(self.lines) as aside:
             aside.write_text("".join(kept), "utf-8")
 
-    def numbers(self, section, step, epoch, values):
-        """Numbers by name, a dictionary; their names are those of `section`/…"""
+    def numbers(self, section: str, step: int, epoch: int, values: Mapping[str, Any]) -> None:
+        """Numbers by name; their names are those of `section`/…"""
         values = {name: float(value) for name, value in values.items()}
         for name, value in values.items():
             writer = self.validation if name.startswith("val_") else self.train
@@ -61,7 +66,7 @@ class TrainingLog:
         with self.lines.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-    def histogram(self, name, step, values):
+    def histogram(self, name: str, step: int, values: np.ndarray) -> None:
         """The distribution of an array; a value that is not finite is left out."""
         values = values[np.isfinite(values)]
         some = values[:: max(1, values.size // LARGEST_HISTOGRAM)]
@@ -69,19 +74,19 @@ class TrainingLog:
         with self.train.as_default(step):
             tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 
-    def table(self, name, step, rows):
-        """Rows as text: dictionaries with the same keys, which are the columns, of strings."""
+    def table(self, name: str, step: int, rows: Rows) -> None:
+        """Rows as text; they have the same keys, the columns."""
         with self.train.as_default(step):
             tf.summary.text(name, markdown(rows))
 
-    def picture(self, name, step, figure):
+    def picture(self, name: str, step: int, figure: Figure) -> None:
         """A matplotlib Figure."""
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         with self.train.as_default(step):
             tf.summary.image(name, np.asarray(canvas.buffer_rgba())[None, :, :, :3])
 
-    def flush(self):
+    def flush(self) -> None:
         for writer in (self.train, self.validation):
             writer.flush()
 
@@ -100,14 +105,13 @@ LONGEST_CELL = 300  # characters
 ESCAPED = str.maketrans({character: f"&#{ord(character)};" for character in "|<>*_`[]\\~#$"} | {"\n": " ", "\r": " "})
 
 
-def markdown(rows):
-    """Rows, dictionaries of strings with the same keys, as a table in Markdown."""
+def markdown(rows: Rows) -> str:
+    """Rows with the same keys as a table in Markdown."""
     columns = list(rows[0])
     lines = [columns, ["---"] * len(columns), *([cell(row[column]) for column in columns] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def cell(text):
+def cell(text: str) -> str:
     """A text as it is shown in a table: cut, and nothing in it is markup."""
-    shown = text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
-    return shown.translate(ESCAPED)
+    return shortened(text, LONGEST_CELL).translate(ESCAPED)

@@ -20,7 +20,7 @@ class Projector(Watcher):
             write_whole(self.log.logs / f"{name}_tokens.tsv", "".join(f"{_line(token)}\n" for token in tokens[:ROWS]))
         projector.visualize_embeddings(str(self.log.logs), config)
 
-    def look(self, step, epoch):
+    def look(self, step: int, epoch: int) -> None:
         for name, (_, vectors) in self.model.embeddings().items():
             with written_whole(self.log.logs / f"{name}.tsv") as aside:
                 np.savetxt(aside, vectors[:ROWS], fmt="%.4g", delimiter="\t", encoding="utf-8")

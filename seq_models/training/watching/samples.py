@@ -1,5 +1,9 @@
 """What the model says of a few examples."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from seq_models.training.watching.log import TrainingLog
 from seq_models.training.watching.watcher import Watcher
 
 
@@ -8,12 +12,12 @@ class Samples(Watcher):
 
     Args:
         log, share: See `Watcher`.
-        examples: A list of examples, not empty.
+        examples: The examples, not empty.
     """
 
-    def __init__(self, log, share, examples):
+    def __init__(self, log: TrainingLog, share: float, examples: Sequence[Any]):
         super().__init__(log, share)
         self.examples = examples
 
-    def look(self, step, epoch):
+    def look(self, step: int, epoch: int) -> None:
         self.log.table("samples", step, self.model.samples(self.examples))

@@ -5,6 +5,7 @@ import time
 import keras
 
 from seq_models.training.variables import number_of, steps_of
+from seq_models.training.watching.log import TrainingLog
 from seq_models.training.watching.watcher import Every
 
 
@@ -16,11 +17,11 @@ class Scalars(keras.callbacks.Callback):
     first step of an epoch is left out: it may have had to wait for its data, or for the graph to be built.
 
     Args:
-        log: A `TrainingLog`.
+        log: Where they go.
         every: Steps from one line to the next.
     """
 
-    def __init__(self, log, every):
+    def __init__(self, log: TrainingLog, every: int):
         super().__init__()
         self.log, self.every = log, Every(every)
         self.begun = False
@@ -51,11 +52,10 @@ class Scalars(keras.callbacks.Callback):
         self.log.flush()
 
     def _log(self, section, step, logs, since, now):
-        rate = {}
+        numbers = {**logs, "learning_rate": number_of(self.model.optimizer.learning_rate)}
         if since and now[1] > since[1]:
-            rate["tokens_a_second"] = (now[1] - since[1]) / (now[0] - since[0])
-        learning_rate = number_of(self.model.optimizer.learning_rate)
-        self.log.numbers(section, step, self.epoch, {**logs, "learning_rate": learning_rate, **rate})
+            numbers["tokens_a_second"] = (now[1] - since[1]) / (now[0] - since[0])
+        self.log.numbers(section, step, self.epoch, numbers)
 
     def _progress(self):
         """Seconds, and the tokens of the epoch so far: those of this worker, times the number of workers."""

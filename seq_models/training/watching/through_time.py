@@ -3,7 +3,7 @@
 import tensorflow as tf
 from keras import ops
 
-from seq_models.layers import engines
+from seq_models.layers import RecurrentCell, engines
 from seq_models.training.metrics import mean_over_tokens
 from seq_models.training.token_training import TokenTraining
 from seq_models.training.watching.forward import examine
@@ -58,10 +58,11 @@ def through_time(
     cells, projected = named_cells(model.network), watched.projected
     gradients = tape.gradient(loss, {name: projected[cell] for name, (cell, forward) in cells.items() if forward})
     norms = {name: tf.norm(dz, axis=(1, 2))[::-1] for name, dz in gradients.items()}
-    gates = {}
-    for name, (cell, _) in cells.items():
-        opened = zip(cell.gate_names, _gates(cell, projected[cell]), strict=False)  # after the gates come others
-        gates |= {f"{name}/{gate}": activations for gate, activations in opened}
+    gates = {
+        f"{name}/{gate}": activations
+        for name, (cell, _) in cells.items()
+        for gate, activations in zip(cell.gate_names, _gates(cell, projected[cell]), strict=False)  # then come others
+    }
     return norms, gates
 
 
@@ -75,7 +76,8 @@ class WatchedLoop(engines.Loop):
     """
 
     def __init__(self, tape: tf.GradientTape):
-        self.tape, self.projected = tape, {}
+        self.tape = tape
+        self.projected: dict[RecurrentCell, tf.Tensor] = {}
 
     def project(self, run: engines.Run) -> tf.Tensor:
         projected = self.projected[run.cell] = super().project(run)

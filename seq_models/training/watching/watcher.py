@@ -5,6 +5,7 @@ import time
 import keras
 
 from seq_models.training.variables import steps_of
+from seq_models.training.watching.log import TrainingLog
 
 
 class Watcher(keras.callbacks.Callback):
@@ -18,21 +19,21 @@ class Watcher(keras.callbacks.Callback):
         prepare()          what only the first look needs, as a graph of TensorFlow: it takes seconds, once
 
     Args:
-        log: A `TrainingLog`.
+        log: Where what is seen goes.
         share: Of the training's time, in (0, 1].
         every: Steps from one look to the next; None for the end of every epoch.
     """
 
-    def __init__(self, log, share, every=None):
+    def __init__(self, log: TrainingLog, share: float, every: int | None = None):
         super().__init__()
         self.log, self.share, self.every = log, share, every and Every(every)
         self.seen, self.epoch = None, 0  # the step of the last look; the epoch, from 1
         self.steps = 0  # before the epoch
 
-    def look(self, step, epoch):
+    def look(self, step: int, epoch: int) -> None:
         raise NotImplementedError
 
-    def prepare(self):
+    def prepare(self) -> None:
         pass
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -75,9 +76,10 @@ class Every:
         steps: A positive integer.
     """
 
-    def __init__(self, steps):
-        self.steps, self.before = steps, None
+    def __init__(self, steps: int):
+        self.steps = steps
+        self.before: int | None = None
 
-    def due(self, step):
+    def due(self, step: int) -> bool:
         before, self.before = step - 1 if self.before is None else self.before, step
         return step // self.steps > before // self.steps

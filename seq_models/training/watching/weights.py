@@ -9,6 +9,6 @@ from seq_models.training.watching.watcher import Watcher
 class Weights(Watcher):
     """The distribution of each weight, as `weights/LAYER/WEIGHT`."""
 
-    def look(self, step, epoch):
+    def look(self, step: int, epoch: int) -> None:
         for name, weight in named_weights(self.model.network).items():
             self.log.histogram(f"weights/{name}", step, tf.convert_to_tensor(weight).numpy())
