@@ -48,6 +48,10 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
         for name in ("dropout", "recurrent_dropout"):
             if not 0 <= options.get(name, 0) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]. Received: {name}={options[name]!r}")
+        # Here, for a seed gives the weights that it always gave only if they are drawn before the seed of the dropout.
+        for role, start in (("kernel", "glorot_uniform"), ("recurrent", "orthogonal"), ("bias", "zeros")):
+            name = f"{role}_initializer"
+            options[name] = keras.initializers.get(options.get(name, start))
         super().__init__(units, activation, use_bias, **options)
 
     def build(self, input_shape):
