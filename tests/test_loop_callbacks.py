@@ -1,6 +1,7 @@
 """What surrounds the steps of a training: averages, precision, a stop on what is no number, a profile."""
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -197,6 +198,21 @@ def profiled(tmp_path, first, last, **options):
 def test_a_profile_of_a_few_steps_is_written(tmp_path, last, options):
     [trace] = profiled(tmp_path, 2, last, **options)
     assert trace.stat().st_size > 0
+
+
+@pytest.mark.parametrize(("calls", "expected"), [
+    (1, [1, "start", 2, 3, "stop", 4, 5, 6]), (2, ["start", 2, 4, "stop", 6]), (3, ["start", 3, "stop", 6])
+])  # fmt: skip
+def test_a_profile_is_of_its_steps_and_of_those_in_a_call_with_them(monkeypatch, calls, expected):
+    done, profile = [], Profile("logs", 2, 3)
+    for name in ("start", "stop"):
+        monkeypatch.setattr(tf.profiler.experimental, name, lambda *_, name=name: done.append(name))
+    profile.set_model(SimpleNamespace(steps_per_execution=calls))
+    for batch in range(calls - 1, 6, calls):
+        profile.on_train_batch_begin(batch)
+        done.append(batch + 1)
+        profile.on_train_batch_end(batch)
+    assert done == expected
 
 
 def test_a_profile_of_steps_that_never_come_is_missed(tmp_path):
