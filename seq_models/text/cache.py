@@ -32,8 +32,8 @@ def remembered(examples: Iterable[Example], question: list, compute: Callable[[]
     path = Path(examples.cache) / f"{_digest(json.dumps([VERSION, examples.fingerprint(), question]))}.json"
     kept = _read(path)
     if kept is None:
-        text = json.dumps(kept := [compute()], ensure_ascii=False)
-        write_whole(path, f"{_digest(text)}\n{text}")
+        kept = [compute()]
+        _write(path, json.dumps(kept, ensure_ascii=False))
     return kept[0]
 
 
@@ -44,6 +44,10 @@ def _read(path: Path) -> list | None:
     except (OSError, UnicodeDecodeError):
         return None
     return json.loads(text) if digest == _digest(text) else None
+
+
+def _write(path: Path, text: str) -> None:
+    write_whole(path, f"{_digest(text)}\n{text}")
 
 
 def _digest(text: str) -> str:
