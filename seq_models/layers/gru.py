@@ -8,7 +8,7 @@ from keras import ops
 from seq_models.layers.derivatives import StepGradient, dropped, product_over_steps
 from seq_models.layers.recurrent import Recurrent
 from seq_models.layers.recurrent_cell import GatedCell
-from seq_models.layers.tensors import Option, Tensor, Tensors
+from seq_models.layers.tensors import Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -43,8 +43,8 @@ class GRUCell(GatedCell):
     blocks = 3
     gate_names = ("update", "reset", "candidate")
 
-    def __init__(self, units: int, *activations: Option, reset_after: bool = True, **options: Any):
-        super().__init__(units, *activations, **options)
+    def __init__(self, units: int, *arguments: Any, reset_after: bool = True, **options: Any):
+        super().__init__(units, *arguments, **options)
         self.reset_after = reset_after
 
     def _bias_shape(self):

@@ -8,7 +8,7 @@ from keras import ops
 from seq_models.layers.derivatives import StepGradient, dropped
 from seq_models.layers.recurrent import Recurrent
 from seq_models.layers.recurrent_cell import GatedCell
-from seq_models.layers.tensors import Option, Tensor, Tensors
+from seq_models.layers.tensors import Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -42,8 +42,8 @@ class LSTMCell(GatedCell):
     blocks = 4
     gate_names = ("input", "forget", "candidate", "output")
 
-    def __init__(self, units: int, *activations: Option, unit_forget_bias: bool = True, **options: Any):
-        super().__init__(units, *activations, **options)
+    def __init__(self, units: int, *arguments: Any, unit_forget_bias: bool = True, **options: Any):
+        super().__init__(units, *arguments, **options)
         self.unit_forget_bias = unit_forget_bias
         self.state_size = [units, units]
 

@@ -43,16 +43,23 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
     blocks = 1  # of H columns each, packed in a kernel
     gate_names: tuple[str, ...] = ()  # of the first things that `step` returns beside the states; the rest are no gates
 
-    def __init__(self, units: int, activation: Option = "tanh", use_bias: bool = True, **options: Any):
+    def __init__(
+        self,
+        units: int,
+        activation: Option = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Option = "glorot_uniform",
+        recurrent_initializer: Option = "orthogonal",
+        bias_initializer: Option = "zeros",
+        **options: Any,
+    ):
         positive(units=units)
         for name in ("dropout", "recurrent_dropout"):
             if not 0 <= options.get(name, 0) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]. Received: {name}={options[name]!r}")
         # Here, for a seed gives the weights that it always gave only if they are drawn before the seed of the dropout.
-        for role, start in (("kernel", "glorot_uniform"), ("recurrent", "orthogonal"), ("bias", "zeros")):
-            name = f"{role}_initializer"
-            options[name] = keras.initializers.get(options.get(name, start))
-        super().__init__(units, activation, use_bias, **options)
+        initializers = map(keras.initializers.get, (kernel_initializer, recurrent_initializer, bias_initializer))
+        super().__init__(units, activation, use_bias, *initializers, **options)
 
     def build(self, input_shape):
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: input_shape[-1]})
@@ -120,9 +127,15 @@ class GatedCell(RecurrentCell):
     """A cell with gates: their activation is an option of its own."""
 
     def __init__(
-        self, units: int, activation: Option = "tanh", recurrent_activation: Option = "sigmoid", **options: Any
+        self,
+        units: int,
+        activation: Option = "tanh",
+        recurrent_activation: Option = "sigmoid",
+        use_bias: bool = True,
+        *initializers: Option,
+        **options: Any,
     ):
-        super().__init__(units, activation, **options)
+        super().__init__(units, activation, use_bias, *initializers, **options)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
 
     def get_config(self):
