@@ -44,6 +44,19 @@ def _parser():
         sub.set_defaults(command=function)
         return sub
 
+    _add_work_on_runs(command)
+    _add_work_on_exports(command)
+
+    # The flags of the server are parsed where it is: to import it takes TensorFlow. No word starts with \0, so none of
+    # them is taken for a flag here.
+    help = "a development server with TensorFlow Serving's API: serve --help"
+    serve = commands.add_parser("serve", help=help, add_help=False, prefix_chars="\0")
+    serve.add_argument("flags", nargs="*")
+    serve.set_defaults(command=_serve)
+    return parser
+
+
+def _add_work_on_runs(command):
     demo = command(_demo, "four tasks on the built-in corpora: train, evaluate, export, answer")
     demo.add_argument("--out", default="demo", metavar="DIR", help="where runs and exports go (default: %(default)s)")
 
@@ -75,6 +88,12 @@ def _parser():
     generate.add_argument("--temperature", type=float, default=1.0, help="0 for the most probable token each time")
     generate.add_argument("--seed", type=int, default=0)
 
+    inspect = command(_inspect, "what is wrong with data, before training on it")
+    inspect.add_argument("task", choices=TASK_NAMES)
+    _add_data(inspect, "--data")
+
+
+def _add_work_on_exports(command):
     export = command(_export, "a SavedModel for TensorFlow Serving: BASE/NAME/1, /2, …")
     export.add_argument("directory", metavar="DIR")
     export.add_argument("--to", required=True, metavar="BASE", help="the directory of all models")
@@ -83,18 +102,6 @@ def _parser():
 
     gate = command(_gate, "whether TensorFlow Serving can load a SavedModel and answer its warm-up requests")
     gate.add_argument("models", nargs="+", metavar="MODEL", help="the directory of a version")
-
-    # The flags of the server are parsed where it is: to import it takes TensorFlow. No word starts with \0, so none of
-    # them is taken for a flag here.
-    help = "a development server with TensorFlow Serving's API: serve --help"
-    serve = commands.add_parser("serve", help=help, add_help=False, prefix_chars="\0")
-    serve.add_argument("flags", nargs="*")
-    serve.set_defaults(command=_serve)
-
-    inspect = command(_inspect, "what is wrong with data, before training on it")
-    inspect.add_argument("task", choices=TASK_NAMES)
-    _add_data(inspect, "--data")
-    return parser
 
 
 def _add_data(parser, *flags):

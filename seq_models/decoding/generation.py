@@ -15,17 +15,14 @@ from keras import ops
 
 from seq_models.layers.tensors import Tensor
 
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+Choose = Callable[[Tensor, Tensor], Tensor]
+Ids = Collection[int]
 LOW = -1e9  # a logit that nothing chooses; finite, for 0 times infinity is none
 
 
 def generate(
-    step: Callable[[Tensor, Any], tuple[Tensor, Any]],
-    choose: Callable[[Tensor, Tensor], Tensor],
-    first: Tensor,
-    states: Any,
-    end: int,
-    max_length: int | Tensor,
-    forbidden: Collection[int] = (),
+    step: Step, choose: Choose, first: Tensor, states: Any, end: int, max_length: int | Tensor, forbidden: Ids = ()
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Feeds each chosen token back until every row has chosen `end` [1, section 8.3.3].
 
@@ -88,7 +85,7 @@ def greedy(logits: Tensor, t: Tensor) -> Tensor:  # noqa: ARG001
     return ops.argmax(logits, axis=-1)
 
 
-def forbid(logits: Tensor, tokens: Collection[int]) -> Tensor:
+def forbid(logits: Tensor, tokens: Ids) -> Tensor:
     """Logits (B, V) without some tokens: ids that cannot be chosen."""
     if not tokens:
         return logits

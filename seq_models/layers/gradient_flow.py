@@ -13,11 +13,20 @@ from seq_models.layers.tensors import Tensor
 class GradientFlow(NamedTuple):
     """Norms of the Jacobians of the last state by an earlier one, as `gradient_flow` returns them.
 
+    The state of an LSTM is [h, c]. `norms` is ∂h_T/∂h_t with c_t held, `cell_norms` is ∂c_T/∂c_t with h_t held: two
+    blocks of the Jacobian of [h_T, c_T] by [h_t, c_t]. The second holds the path that the cell was made for [1],
+
+        ∂c_T/∂c_t = Π_{k=t+1}^{T} diag(f_k) + what goes through h,
+
+    which stays near the identity while the forget gates are open.
+
     Attributes:
         distances: T - t, the steps that a gradient has gone back: 0, 1, …, T. Integers (T+1,).
         norms: ‖∂h_T/∂h_t‖₂ for each row and distance, floats (B, T+1).
         cell_norms: ‖∂c_T/∂c_t‖₂ of an LSTM, floats (B, T+1); None for a layer without cell state.
         bound: What no norm of a SimpleRNN exceeds, floats (T+1,); None for a layer with gates.
+    References:
+        [1] Hochreiter and Schmidhuber 1997, Long Short-Term Memory; Jurafsky and Martin, chapter 8.
     """
 
     distances: np.ndarray
@@ -51,13 +60,6 @@ def gradient_flow(layer: Recurrent, sequences: Tensor) -> GradientFlow:
     path through the gates and one past them (f in an LSTM, z in a GRU), and the slope of a gate is multiplied by the
     state, so that the weights alone do not tell how large a Jacobian can be.
 
-    The state of an LSTM is [h, c]. `norms` is ∂h_T/∂h_t with c_t held, `cell_norms` is ∂c_T/∂c_t with h_t held: two
-    blocks of the Jacobian of [h_T, c_T] by [h_t, c_t]. The second holds the path that the cell was made for [3],
-
-        ∂c_T/∂c_t = Π_{k=t+1}^{T} diag(f_k) + what goes through h,
-
-    which stays near the identity while the forget gates are open.
-
     The states start from zeros, without dropout, and every step is a real one; the norm is the spectral one, the
     largest singular value. The Jacobians come from the derivatives that train the layer (`StepGradient`), one row of
     the identity for each unit, in float64, so that a vanished gradient is still seen. A norm beyond float64 is inf.
@@ -78,7 +80,6 @@ def gradient_flow(layer: Recurrent, sequences: Tensor) -> GradientFlow:
     References:
         [1] Werbos 1990, Backpropagation Through Time; CS224n lecture notes V, section 1.
         [2] Pascanu, Mikolov and Bengio 2013, On the difficulty of training recurrent neural networks, section 2.1.
-        [3] Hochreiter and Schmidhuber 1997, Long Short-Term Memory; Jurafsky and Martin, chapter 8.
     """
     _check_layer(layer)
     sequences = ops.convert_to_tensor(sequences, dtype=layer.variable_dtype)

@@ -56,7 +56,7 @@ def make_dataset(
     position: Position | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
-    """A `tf.data.Dataset` of batches of examples of like length; each iteration over it is an epoch.
+    """A `tf.data.Dataset` of padded batches of examples of like length; each iteration over it is an epoch.
 
     An epoch is a function of the examples, the arguments and the number of the epoch. The attribute `batches_in_epoch`
     of the dataset is the number of its batches, the same in every epoch and for every worker.
@@ -65,16 +65,13 @@ def make_dataset(
         preprocessor: Encodes the examples.
         examples: An iterable that can be read again and again; files are read by turns if they are shuffled.
         batch_size: Examples in a batch; 64 if `batch_tokens` is not given either.
-        shuffle: Whether to shuffle the examples, anew in every epoch.
-        seed: Of the shuffling.
+        shuffle, seed: Whether to shuffle the examples, anew in every epoch, and from which seed.
         batch_tokens: Instead of `batch_size`: tokens in a batch at most, padding included; of the longer side of a
             pair. An example that is longer is a batch by itself.
-        position: The epoch and the batch to begin with. Without one, the first of the first epoch.
+        position: The epoch and the batch to begin with; the first of all by default.
         share: (index, count) of the worker that the dataset is for. If there are at least `count` files, each
             worker reads files of its own and makes batches of a count-th of the size, empty ones when its
             files have ended; else each takes every count-th row of the same batches, which may be none.
-    Returns:
-        Batches (inputs, targets, weights), padded with zeros.
     Raises:
         InputError: If there is no example, or none for a worker, or one is not what the task needs; with file and
             line if they are known.
@@ -93,15 +90,19 @@ def make_dataset(
         number, left_out = begin.next()
         yield from _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
 
-    options = tf.data.Options()
-    options.autotune.enabled = False  # with it the end of every epoch waits for the tuner's next wake-up
-    options.deterministic = True
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
-    dataset = dataset.prefetch(AHEAD).with_options(options)
+    dataset = dataset.prefetch(AHEAD).with_options(_pipeline_options())
     if position is None:  # an epoch that begins at a position may be shorter
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(own.batches + own.empty))
     dataset.batches_in_epoch = own.batches + own.empty
     return dataset
+
+
+def _pipeline_options():
+    options = tf.data.Options()
+    options.autotune.enabled = False  # with it the end of every epoch waits for the tuner's next wake-up
+    options.deterministic = True
+    return options
 
 
 class _Share(NamedTuple):

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -30,71 +30,51 @@ from seq_models.training.strategy import distribute, make_strategy, of_every_rep
 from seq_models.training.variables import value_of
 from seq_models.training.watching import watchers
 
+Examples = Iterable[Example]
 SAMPLE_TEXTS = 8  # to try an export with
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
 def train(
-    task: Any,
-    train_data: Iterable[Example],
-    valid_data: Iterable[Example],
+    task: Any,  # the class of a task, which this folder does not know
+    train_data: Examples,
+    valid_data: Examples,
     directory: str | Path,
     options: TrainingOptions,
     model_options: dict[str, Any],
     data: dict[str, Any],
 ) -> RunDirectory:
-    """Trains a model into a run directory; goes on with what is there.
+    """Trains a model of a task into a run directory; goes on with what is there.
 
     Of several workers each calls it with the same arguments and the same, shared, directory; the chief alone writes.
 
     Args:
-        task: The task's class.
-        train_data, valid_data: Examples.
-        directory: The run directory.
-        options: How to train.
-        model_options: Options of `task.from_examples`.
+        model_options: The options of text and network, those of `task.from_examples`.
         data: What config.toml says of the data, plain values.
     Raises:
         InputError: If the data, the directory or an option is not what it should be.
         WorkerLost: If another worker does not come, or goes.
         SystemExit: After SIGTERM or SIGINT, with code 128 + its number, once all that is needed to go on is saved.
     """
-    run = RunDirectory(directory)
-    with options_from_outside():
-        text, network = task.split_options(model_options)
-    written = {"text": text.written(), "network": network.written(), "training": options.written()}
-    config = {"data": {"task": task.task_name, **data}, **written}
+    run, config = RunDirectory(directory), _config(task, options, model_options, data)
     run.check(config)
     if run.read_metrics()["finished"]:
         return run
     cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
     cluster.wait(options.worker_seconds)
+    inputs = _Inputs(train_data, valid_data, options, cluster, Position())
     with _without_lost_workers(cluster), Termination() as termination:
         strategy = make_strategy(options.strategy)
-        position = Position()
-        with options_from_outside(), strategy.scope(), precision(options.precision):
-            model, train_set, valid_set = _build(
-                task, train_data, valid_data, options, model_options, cluster, position
-            )
+        model, train_set, valid_set = _build(strategy, task, model_options, inputs)
         callbacks = _callbacks(run, task, options, cluster.chief)
-        resume = Resume(
-            Checkpoints(run.checkpoints), position, callbacks, termination, options.checkpoint_seconds, cluster
-        )
-        finite = StopOnNaN(
-            lambda epoch, batch: _texts_at(model, train_data, options, cluster, epoch, resume.first + batch)
-        )
+        every = options.checkpoint_seconds
+        resume = Resume(Checkpoints(run.checkpoints), inputs.position, callbacks, termination, every, cluster)
+        finite = StopOnNaN(lambda epoch, batch: inputs.texts_at(model, epoch, resume.first + batch))
         first_epoch = resume.restore(model, _say)
         if cluster.several:
-            sizes = [path.stat().st_size for read in (train_data, valid_data) for path in getattr(read, "paths", ())]
             batches = [dataset.batches_in_epoch for dataset in (train_set, valid_set)]
-            _check_alike(strategy, cluster, model, [config, sizes, batches])
-        watching: list[keras.callbacks.Callback] = []
-        if cluster.chief:
-            run.start(config)
-            run.write_vocabularies(model)
-            run.write_sample_texts(map(task.question, itertools.islice(valid_data, SAMPLE_TEXTS)))
-            table = {**written["text"], **written["network"], **written["training"]}
-            watching = watchers(run.path, model, valid_data, table, share=options.watch_share)
+            _check_alike(strategy, cluster, model, [config, inputs.sizes(), batches])
+        watching = _begin(run, config, model, inputs) if cluster.chief else []
         model.fit(
             distribute(strategy, train_set),
             validation_data=distribute(strategy, valid_set),
@@ -103,35 +83,73 @@ def train(
             callbacks=[finite, *callbacks, *watching, resume],
             verbose=_verbosity(cluster.chief),
         )
-        if cluster.chief:
-            run.write_metrics({**run.read_metrics(), "finished": True})
-        if cluster.several:
-            of_every_replica(strategy, 0)  # the others leave when the chief has written all
+        _end(run, strategy, cluster)
     return run
 
 
-def _build(task, train_data, valid_data, options, model_options, cluster, position):
+class _Inputs(NamedTuple):
+    """The data of a training, and what decides in which order and share this worker reads them."""
+
+    train_data: Examples
+    valid_data: Examples
+    options: TrainingOptions
+    cluster: Cluster
+    position: Position
+
+    def training_set(self, model, position):
+        options = {"seed": self.options.seed, "share": self.cluster.share, **self.options.batch_options()}
+        return model.dataset(self.train_data, shuffle=True, position=position, **options)
+
+    def validation_set(self, model):
+        return model.dataset(self.valid_data, share=self.cluster.share, **self.options.batch_options())
+
+    def texts_at(self, model, epoch, batch):
+        """The texts of this worker's share of a training batch."""
+        inputs, *_ = next(iter(self.training_set(model, Position(epoch, batch))))
+        return model.texts(inputs)
+
+    def sizes(self):
+        """The sizes of all files."""
+        return [
+            path.stat().st_size for data in (self.train_data, self.valid_data) for path in getattr(data, "paths", ())
+        ]
+
+
+def _config(task, options, model_options, data):
+    """The tables of config.toml."""
+    with options_from_outside():
+        text, network = task.split_options(model_options)
+    tables = {"text": text, "network": network, "training": options}
+    return {"data": {"task": task.task_name, **data}, **{name: table.written() for name, table in tables.items()}}
+
+
+def _build(strategy, task, model_options, inputs):
     """The model, ready for its first step, and the data of this worker."""
-    keras.utils.set_random_seed(options.seed)
-    model = task.from_examples(train_data, **model_options)
-    train_set = _training_set(model, train_data, options, cluster, position)
-    valid_set = model.dataset(valid_data, **options.batch_options(), share=cluster.share)
-    optimizer = make_optimizer(options, steps=options.epochs * train_set.batches_in_epoch)
-    model.compile(optimizer, **options.compile_options())
-    model.prepare()
+    options = inputs.options
+    with options_from_outside(), strategy.scope(), precision(options.precision):
+        keras.utils.set_random_seed(options.seed)
+        model = task.from_examples(inputs.train_data, **model_options)
+        train_set, valid_set = inputs.training_set(model, inputs.position), inputs.validation_set(model)
+        optimizer = make_optimizer(options, steps=options.epochs * train_set.batches_in_epoch)
+        model.compile(optimizer, **options.compile_options())
+        model.prepare()
     return model, train_set, valid_set
 
 
-def _training_set(model, examples, options, cluster, position):
-    return model.dataset(
-        examples, shuffle=True, seed=options.seed, position=position, share=cluster.share, **options.batch_options()
-    )
+def _begin(run, config, model, inputs):
+    """Writes what a run directory holds from its start; returns the callbacks that show the training."""
+    run.start(config)
+    run.write_vocabularies(model)
+    run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
+    table = {**config["text"], **config["network"], **config["training"]}
+    return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
 
-def _texts_at(model, examples, options, cluster, epoch, batch):
-    """The texts of this worker's share of a training batch."""
-    inputs, *_ = next(iter(_training_set(model, examples, options, cluster, Position(epoch, batch))))
-    return model.texts(inputs)
+def _end(run, strategy, cluster):
+    if cluster.chief:
+        run.write_metrics({**run.read_metrics(), "finished": True})
+    if cluster.several:
+        of_every_replica(strategy, 0)  # the others leave when the chief has written all
 
 
 def _callbacks(run, task, options, chief):
