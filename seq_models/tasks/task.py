@@ -86,9 +86,11 @@ class Task(TokenTraining):
         """What validation reports beside the loss."""
         return [TokenAccuracy()]
 
-    def dataset(self, examples: Iterable[Any], batch_size: int | None = None, **options: Any) -> tf.data.Dataset:
+    def dataset(
+        self, examples: Iterable[Any], batch_size: int | None = None, shuffle: bool = False, seed: int = 0, **more: Any
+    ) -> tf.data.Dataset:
         """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`."""
-        return make_dataset(self.preprocessor, examples, batch_size, **options)
+        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **more)
 
     def batch(self, examples: Sequence[Any]) -> tuple:
         """A list of examples as one batch, in their order: (inputs, targets, weights), padded tensors."""
