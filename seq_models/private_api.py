@@ -25,7 +25,7 @@ class DistributedFit(keras.Model):
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
             if self._compile_metrics is not None and not self._compile_metrics.built:
-                logits = self.network.output
+                logits = self.output
                 self._compile_metrics.build(keras.KerasTensor(logits.shape[:-1], "int32"), logits)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):

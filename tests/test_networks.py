@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import tensorflow as tf
 
 from seq_models.decoding import read_prompts
-from seq_models.layers import CharacterEncoder
+from seq_models.layers import CharacterEncoder, SoftmaxHead
 from seq_models.networks import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
+from seq_models.options import option
 
 B, T, S, V, C, LABELS, UNITS, E = 4, 5, 6, 11, 7, 3, 8, 9
 LETTERS = 4  # the longest word
@@ -525,3 +527,23 @@ def test_a_graph_with_unknown_sizes_gives_what_eager_gives(name):
     )
     for some in (inputs, widen([x[1:] for x in inputs])):
         assert_close(graph(*map(tf.constant, some)), call(net, some))
+
+
+def test_an_option_or_a_head_of_a_subclass_is_used_or_refused():
+    @dataclass(frozen=True)
+    class Options(SequenceClassifier.options_class):
+        extra: int = option(3, "an option of its own", at_least=1)
+
+    class Extended(SequenceClassifier):
+        options_class = Options
+
+    assert Extended(V, LABELS, units=4, extra=5).get_config()["extra"] == 5
+    with pytest.raises(ValueError, match="extra must be a positive integer. Received: extra=0"):
+        Extended(V, LABELS, units=4, extra=0)
+
+    class OwnHead(LanguageModel):
+        head_class = type("Head", (SoftmaxHead,), {})
+
+    assert type(OwnHead(V, units=4).head) is OwnHead.head_class
+    with pytest.raises(ValueError, match="tie_weights needs the head SoftmaxHead. Received: head_class=Head"):
+        OwnHead(V, units=4, tie_weights=True)

@@ -332,3 +332,48 @@ def test_a_run_directory_holds_a_model_whose_options_were_left_out(task, tmp_pat
     loaded = sm.load_run(tmp_path / "run")
     assert loaded.get_config() == model.get_config() and loaded.sample_texts == TEXTS[:2]
     assert loaded.predict_text(TEXTS) == model.predict_text(TEXTS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_shows_keras_users_the_layers_inputs_and_outputs_of_its_network(task, tmp_path):
+    model = small(task)
+    assert model.layers == model.network.layers and model.get_layer("logits") is model.network.head
+    assert [tensor.name for tensor in model.inputs] == [tensor.name for tensor in model.network.inputs]
+    assert (model.input_shape, model.output_shape) == (model.network.input_shape, model.network.output_shape)
+    assert model.outputs[0] is model.output is model.network.output
+    lines = []
+    model.summary(print_fn=lines.append)
+    assert all(layer.name[:10] in "".join(lines) for layer in model.layers)
+    model.export(tmp_path / "ids", verbose=False)
+    inputs, *_ = model.batch(EXAMPLES[task])
+    loaded = tf.saved_model.load(str(tmp_path / "ids"))  # kept, for its function holds no variable
+    np.testing.assert_allclose(loaded.serve(inputs), model(inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_texts_are_generated_in_mixed_precision_too(cell, tied):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = sm.LanguageModel.from_examples(TEXTS, tokenizer="whitespace", units=8, cell=cell, tie_weights=tied)
+    together = [answer["text"] for answer in model.generate(["a", "a b c", ""], max_length=4, temperature=0)]
+    assert together == [model.generate([p], max_length=4, temperature=0)[0]["text"] for p in ("a", "a b c", "")]
+
+
+@pytest.mark.parametrize("wrong", ["a b", [None], [b"a"], ["a", 3]])
+def test_texts_that_are_no_list_of_strings_are_refused_and_the_next_ones_answered(wrong):
+    model = small("language-model")
+    for ask in (model.generate, model.predict_text):
+        with pytest.raises(ValueError, match="must be a list of strings. Received: "):
+            ask(wrong)
+        assert len(ask(["a"])) == 1
+
+
+@pytest.mark.parametrize("temperature", [-1, float("nan"), float("inf")])
+def test_a_temperature_that_is_no_number_from_0_is_refused(temperature):
+    with pytest.raises(ValueError, match=f"temperature must be 0 or more. Received: temperature={temperature}"):
+        small("language-model").generate(["a"], temperature=temperature)
+
+
+def test_a_batch_of_no_example_is_refused():
+    with pytest.raises(ValueError, match="examples must hold at least one. Received: none"):
+        small("classifier").batch([])

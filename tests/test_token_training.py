@@ -178,3 +178,14 @@ def test_a_clone_is_a_new_model_of_the_same_task_compiled_alike(task, compiled):
     assert clone.predict_text(TEXTS) == model.predict_text(TEXTS)
     clone.set_weights([0 * weight for weight in clone.get_weights()])
     assert clone.predict_text(TEXTS) != model.predict_text(TEXTS)
+
+
+def test_the_metrics_of_an_earlier_compile_are_gone():
+    model, task = small("classifier"), "classifier"
+    data = dataset_of(batch(model, task))
+    model.compile(
+        "sgd", metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="extra", from_logits=True)]
+    )
+    assert "extra" in model.fit(data, verbose=0).history
+    model.compile("sgd")
+    assert "extra" not in model.fit(data, verbose=0).history

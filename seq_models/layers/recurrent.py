@@ -86,7 +86,12 @@ class Recurrent(keras.layers.RNN):
 
         Without dropout. On a padded step the states are held; what h is there does not matter.
         """
-        _, outputs, states = self._run(sequences, states, mask, training=False, last_states=True)
+        return self(sequences, initial_state=states, mask=mask, read=True)
+
+    def call(self, sequences, initial_state=None, mask=None, training=False, read=False):
+        if not read:
+            return super().call(sequences, initial_state, mask, training)
+        _, outputs, states = self._run(sequences, initial_state, mask, training=False, last_states=True)
         return outputs, states
 
     def _run(self, sequences, initial_state, mask, training, last_states):

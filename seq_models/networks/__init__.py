@@ -2,8 +2,8 @@
 
 from seq_models.networks.encoder_decoder import EncoderDecoder
 from seq_models.networks.language_model import LanguageModel
-from seq_models.networks.network import Network
+from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.sequence_classifier import SequenceClassifier
 from seq_models.networks.sequence_labeler import SequenceLabeler
 
-__all__ = ["EncoderDecoder", "LanguageModel", "Network", "SequenceClassifier", "SequenceLabeler"]
+__all__ = ["EncoderDecoder", "LanguageModel", "Network", "NetworkOptions", "SequenceClassifier", "SequenceLabeler"]

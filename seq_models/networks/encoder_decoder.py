@@ -51,7 +51,7 @@ class EncoderDecoder(Network):
     def __init__(
         self, source_vocabulary_size: int, target_vocabulary_size: int, name: str | None = None, **options: Any
     ):
-        options = EncoderDecoderOptions(**options)
+        options = self.options_class(**options)
         sizes = {"source_vocabulary_size": source_vocabulary_size, "target_vocabulary_size": target_vocabulary_size}
         positive(**sizes)
         units, embedding_units = options.units, options.embedding_size

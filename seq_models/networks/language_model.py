@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from seq_models.errors import positive
-from seq_models.layers.heads import TiedSoftmaxHead
+from seq_models.layers.heads import SoftmaxHead, TiedSoftmaxHead
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import recurrent_stack
@@ -54,7 +54,7 @@ class LanguageModel(Network):
     options_class = LanguageModelOptions
 
     def __init__(self, vocabulary_size: int, name: str | None = None, **options: Any):
-        options = LanguageModelOptions(**options)
+        options = self.options_class(**options)
         positive(vocabulary_size=vocabulary_size)
         # Layers
         embedding_class = keras.layers.ReversibleEmbedding if options.tie_weights else keras.layers.Embedding
@@ -62,6 +62,10 @@ class LanguageModel(Network):
         drop = keras.layers.Dropout(options.dropout)
         stack = recurrent_stack(options.cell, options.units, options.layers)
         if options.tie_weights:
+            if self.head_class is not SoftmaxHead:
+                raise ValueError(
+                    f"tie_weights needs the head SoftmaxHead. Received: head_class={self.head_class.__name__}"
+                )
             head = TiedSoftmaxHead(embedding, name="logits")
         else:
             head = self.head_class(vocabulary_size, name="logits")

@@ -43,7 +43,7 @@ class SequenceClassifier(Network):
     options_class = SequenceClassifierOptions
 
     def __init__(self, vocabulary_size: int, labels: int, name: str | None = None, **options: Any):
-        options = SequenceClassifierOptions(**options)
+        options = self.options_class(**options)
         sizes = {"vocabulary_size": vocabulary_size, "labels": labels}
         positive(**sizes)
         # Layers

@@ -50,7 +50,7 @@ class SequenceLabeler(Network):
         name: str | None = None,
         **options: Any,
     ):
-        options = SequenceLabelerOptions(**options)
+        options = self.options_class(**options)
         sizes = {"vocabulary_size": vocabulary_size, "labels": labels}
         sizes |= {} if character_vocabulary_size is None else {"character_vocabulary_size": character_vocabulary_size}
         positive(**sizes)

@@ -1,6 +1,7 @@
 """Texts and their probability."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from seq_models import decoding, networks
 from seq_models.tasks.signature import Signature, array, number, questions_of, strings
-from seq_models.tasks.task import unbatch
+from seq_models.tasks.task import check_texts, unbatch
 from seq_models.tasks.text_writer import CONTROL, TextWriter
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
@@ -65,11 +66,12 @@ class LanguageModel(TextWriter):
             max_length: The largest number of tokens that are added, the end token included.
             temperature: 0 for the most probable token each time, 1 for sampling from the model, between them less
                 surprising samples.
-            seed: Of the sampling.
+            seed: Of the sampling; row k draws from seed + k.
         Returns:
             A list of dictionaries: text, the prompt with what was added; score, the log probability of the latter.
         """
-        if temperature < 0:
+        check_texts("prompts", prompts)
+        if not 0 <= temperature < math.inf:
             raise ValueError(f"temperature must be 0 or more. Received: temperature={temperature!r}")
         if not 1 <= max_length <= LONGEST:
             raise ValueError(f"max_length must be 1 to {LONGEST}. Received: max_length={max_length!r}")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq_models.errors import InputError
+from seq_models.errors import InputError, shortened
 from seq_models.networks import Network
 from seq_models.options import Options
 from seq_models.tasks.signature import Signature, questions_of, strings
@@ -93,7 +93,9 @@ class Task(TokenTraining):
         return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **more)
 
     def batch(self, examples: Sequence[Any]) -> tuple:
-        """A list of examples as one batch, in their order: (inputs, targets, weights), padded tensors."""
+        """A list of examples, not empty, as one batch in their order: (inputs, targets, weights), padded tensors."""
+        if not examples:
+            raise ValueError("examples must hold at least one. Received: none")
         batch = self.preprocessor.stack(self.preprocessor.rows(examples))
         return tf.nest.map_structure(tf.convert_to_tensor, batch)
 
@@ -130,8 +132,7 @@ class Task(TokenTraining):
             texts: A list of strings.
             batch_size: Texts that are answered at once.
         """
-        if isinstance(texts, str):
-            raise ValueError(f"texts must be a list of strings. Received: texts={texts!r}")
+        check_texts("texts", texts)
         rows = []
         for start in range(0, len(texts), batch_size):
             rows += unbatch(self._answer(tf.constant(texts[start : start + batch_size], tf.string)))
@@ -185,10 +186,16 @@ class Task(TokenTraining):
         return cls(network, cls.preprocessor_class.from_config(config["preprocessor"]), config["name"])
 
 
+def check_texts(name: str, texts: Any) -> None:
+    """Raises a ValueError if an argument of this name is no list of strings."""
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{name} must be a list of strings. Received: {name}={shortened(repr(texts), 60)}")
+
+
 def unbatch(answer: dict[str, tf.Tensor]) -> list[dict[str, Any]]:
     """A dictionary of tensors with a row an answer -> a list of dictionaries of plain values.
 
-    Rows are cut to their `lengths` where the answer has these.
+    The lists of an answer that has `tokens` are cut to its `lengths`.
     """
     answer = {name: np.asarray(tensor) for name, tensor in answer.items()}
     rows = []

@@ -36,6 +36,7 @@ class TokenTraining(DistributedFit):
         self.token_metrics = list(token_metrics)
         self.token_loss = TokenMean(name="loss")
         self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
+        self._metrics_of_logits = False
         self.built = True
 
     def build(self, input_shape=None):
@@ -44,9 +45,37 @@ class TokenTraining(DistributedFit):
     def call(self, inputs, training=None):
         return self.network(inputs, training=training)
 
-    def summary(self, *args, expand_nested=True, **kwargs):
-        """As `keras.Model.summary`, layer by layer."""
-        super().summary(*args, expand_nested=expand_nested, **kwargs)
+    @property
+    def layers(self) -> list:
+        return self.network.layers
+
+    @property
+    def inputs(self) -> list:
+        return self.network.inputs
+
+    @property
+    def outputs(self) -> list:
+        return self.network.outputs
+
+    @property
+    def input(self) -> Any:
+        return self.network.input
+
+    @property
+    def output(self) -> Any:
+        return self.network.output
+
+    @property
+    def input_shape(self) -> Any:
+        return self.network.input_shape
+
+    @property
+    def output_shape(self) -> Any:
+        return self.network.output_shape
+
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.export`, from token ids to logits; `seq_models.export` gives strings in and out."""
+        self.network.export(*args, **kwargs)
 
     def compile(
         self,
@@ -96,8 +125,9 @@ class TokenTraining(DistributedFit):
 
     @property
     def metrics(self):
-        """The loss above instead of the one of Keras, then all others."""
-        return [self.token_loss, *(metric for metric in super().metrics if metric.name != "loss")]
+        """The loss above instead of the one of Keras, then all others, but for those of an earlier `compile`."""
+        left_out = {"loss"} if self._metrics_of_logits else {"loss", "compile_metrics"}
+        return [self.token_loss, *(metric for metric in super().metrics if metric.name not in left_out)]
 
     def compare(self, inputs: Any, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses and predictions for targets, without dropout: floats and integers of their shape."""

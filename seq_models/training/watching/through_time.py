@@ -55,7 +55,9 @@ def through_time(
     with tf.GradientTape() as tape, engines.using(watched := WatchedLoop(tape)):
         losses, _ = examine(model, inputs, targets)
         loss = mean_over_tokens(losses, _last_only(weights))
-    cells, projected = named_cells(model.network), watched.projected
+    projected = watched.projected
+    # A cell without a gradient of its own runs step by step, and cannot be watched.
+    cells = {name: found for name, found in named_cells(model.network).items() if found[0] in projected}
     gradients = tape.gradient(loss, {name: projected[cell] for name, (cell, forward) in cells.items() if forward})
     norms = {name: tf.norm(dz, axis=(1, 2))[::-1] for name, dz in gradients.items()}
     gates = {
