@@ -74,14 +74,14 @@ class Artifact:
 
 
 def tags(artifact: Artifact) -> Iterator[str]:
-    """A3."""
+    """One graph, with the tag serve."""
     found = [sorted(graph.meta_info_def.tags) for graph in artifact.graphs]
     if found != [["serve"]]:
         yield f"There must be one graph with the tag serve. Received: {found}"
 
 
 def default_signature(artifact: Artifact) -> Iterator[str]:
-    """A4."""
+    """A signature serving_default, and all of them to predict."""
     if "serving_default" not in artifact.signatures:
         yield f"There must be a signature serving_default. Received: {sorted(artifact.signatures)}"
     for name, signature in artifact.signatures.items():
@@ -90,14 +90,14 @@ def default_signature(artifact: Artifact) -> Iterator[str]:
 
 
 def names(artifact: Artifact) -> Iterator[str]:
-    """A5."""
+    """Names that a request of REST can carry."""
     for key, kind, name, _ in artifact.tensors:
         if not re.fullmatch("[a-z_]+", name) or name in TAKEN:
             yield f"{key}: a name of an {kind} must be [a-z_]+ and none of {sorted(TAKEN)}. Received: {name}"
 
 
 def batches(artifact: Artifact) -> Iterator[str]:
-    """A6."""
+    """A row for each request in every input and output."""
     for key, kind, name, info in artifact.tensors:
         shape = info.tensor_shape
         if shape.unknown_rank or not shape.dim or shape.dim[0].size != -1:
@@ -106,7 +106,7 @@ def batches(artifact: Artifact) -> Iterator[str]:
 
 
 def types(artifact: Artifact) -> Iterator[str]:
-    """A7."""
+    """Types that JSON can carry."""
     for key, kind, name, info in artifact.tensors:
         dtype = DataType.Name(info.dtype).removeprefix("DT_")
         if dtype not in TYPES:
@@ -114,7 +114,7 @@ def types(artifact: Artifact) -> Iterator[str]:
 
 
 def dense(artifact: Artifact) -> Iterator[str]:
-    """A9."""
+    """Dense tensors only."""
     for key, kind, name, info in artifact.tensors:
         if info.WhichOneof("encoding") != "name":
             yield f"{key}: the {kind} {name} must be a dense tensor. Received: {info.WhichOneof('encoding')}"
@@ -145,7 +145,7 @@ def _users(nodes, tensor, functions):
 
 
 def operations(artifact: Artifact) -> Iterator[str]:
-    """A10, A11 and A13."""
+    """Operations that a server has, and none that fail in it or tie the export to one machine."""
     used = {node.op for node in artifact.nodes} - artifact.functions.keys()
     for op in sorted(used):
         if what := next((what for part, what in FORBIDDEN if part in op), None):
@@ -160,21 +160,21 @@ def operations(artifact: Artifact) -> Iterator[str]:
 
 
 def devices(artifact: Artifact) -> Iterator[str]:
-    """A12."""
+    """No operation tied to an accelerator."""
     for device in sorted({node.device for node in artifact.nodes}):
         if "GPU" in device.upper() or "TPU" in device.upper():
             yield f"No operation may be tied to an accelerator. Received: {device}"
 
 
 def randomness(artifact: Artifact) -> Iterator[str]:
-    """A15."""
+    """Random numbers from seeds of the request only."""
     drawn = {node.op for node in artifact.nodes if node.op.startswith(("Random", "Multinomial", "TruncatedNormal"))}
     for op in sorted(drawn):
         yield f"Random numbers must follow from a seed in the request. Received: {op}"
 
 
 def versions(artifact: Artifact) -> Iterator[str]:
-    """A17."""
+    """A graph that older servers of the same minor version can read."""
     consumer = artifact.graph.graph_def.versions.min_consumer
     if consumer > NEWEST_CONSUMER:
         yield f"The graph must need a version of at most {NEWEST_CONSUMER}. Received: {consumer}"
@@ -183,7 +183,7 @@ def versions(artifact: Artifact) -> Iterator[str]:
 
 
 def sizes(artifact: Artifact) -> Iterator[str]:
-    """A18."""
+    """A graph within the bounds of a protocol buffer."""
     size = artifact.file.stat().st_size
     if size > LARGEST:
         yield f"saved_model.pb must have at most {LARGEST} bytes. Received: {size}"
@@ -194,7 +194,7 @@ def sizes(artifact: Artifact) -> Iterator[str]:
 
 
 def slots(artifact: Artifact) -> Iterator[str]:
-    """A18."""
+    """Variables of the model alone."""
     variables = artifact.path / "variables" / "variables"
     if not variables.with_name("variables.index").exists():
         return

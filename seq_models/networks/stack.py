@@ -11,7 +11,7 @@ def recurrent_stack(
     """A list of `depth` recurrent layers that return whole sequences.
 
     Args:
-        cell: A name in `UNITS`: "simple_rnn", "lstm" or "gru".
+        cell: A name in `UNITS`.
         units: H of each direction.
         depth: Number of layers.
         bidirectional: Read both ways, h_t = [h_t^f; h_t^b].

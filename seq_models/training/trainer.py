@@ -166,7 +166,7 @@ def _callbacks(run, task, options, chief):
 
 
 def _check_alike(strategy, cluster, model, facts):
-    """That all workers have the same options and data, and after them the same weights and the same checkpoint.
+    """Refuses workers that differ: in options and data, and after them in weights and checkpoint.
 
     Args:
         facts: Plain values that must be the same on all.
