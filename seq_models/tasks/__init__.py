@@ -1,12 +1,12 @@
 """The four tasks: a network, its text, its loss and its scores. Strings in, strings out."""
 
 from pathlib import Path
-from typing import Any
 
 from seq_models.tasks.encoder_decoder import EncoderDecoder
 from seq_models.tasks.language_model import LanguageModel
 from seq_models.tasks.sequence_classifier import SequenceClassifier
 from seq_models.tasks.sequence_labeler import SequenceLabeler
+from seq_models.tasks.text_model import TextModel
 from seq_models.training.run_directory import RunDirectory
 
 TASKS = {task.task_name: task for task in (LanguageModel, SequenceLabeler, SequenceClassifier, EncoderDecoder)}
@@ -14,7 +14,7 @@ TASKS = {task.task_name: task for task in (LanguageModel, SequenceLabeler, Seque
 __all__ = ["EncoderDecoder", "LanguageModel", "SequenceClassifier", "SequenceLabeler", "TASKS", "load_run"]
 
 
-def load_run(directory: str | Path) -> Any:
+def load_run(directory: str | Path) -> TextModel:
     """The best model of a run directory, of whichever task.
 
     Raises:
