@@ -281,9 +281,8 @@ def test_options_reach_the_step_and_the_batches():
 def test_a_cosine_falls_over_all_steps_of_all_epochs():
     options = TrainingOptions(epochs=4, batch_size=3, learning_rate=0.5, schedule="cosine")
     texts = EXAMPLES["language-model"]  # 8, in 3 batches
-    model, *_ = trainer._build(
-        TASKS["language-model"], texts, texts, options, {"units": 3}, Cluster.alone(), Position()
-    )
+    inputs = trainer._Inputs(texts, texts, options, Cluster.alone(), Position())
+    model, *_ = trainer._build(make_strategy("one"), TASKS["language-model"], {"units": 3}, inputs)
     rates = []
     for step in (0, 6, 12):
         model.optimizer.iterations.assign(step)
@@ -292,12 +291,13 @@ def test_a_cosine_falls_over_all_steps_of_all_epochs():
 
 
 def test_the_texts_of_any_batch_of_a_training_are_found_again():
-    model, options, alone = small("classifier"), TrainingOptions(batch_size=3, seed=5), Cluster.alone()
-    arguments = model, EXAMPLES["classifier"], options, alone
+    model, examples = small("classifier"), EXAMPLES["classifier"]
+    options = TrainingOptions(batch_size=3, seed=5)
+    training = trainer._Inputs(examples, examples, options, Cluster.alone(), Position())
     for epoch in (0, 1):
-        read = [model.texts(inputs) for inputs, *_ in trainer._training_set(*arguments, Position(epoch, 0))]
+        read = [model.texts(inputs) for inputs, *_ in training.training_set(model, Position(epoch, 0))]
         assert sorted(sum(read, [])) == sorted(TEXTS)
-        assert [trainer._texts_at(*arguments, epoch, batch) for batch in range(3)] == read
+        assert [training.texts_at(model, epoch, batch) for batch in range(3)] == read
 
 
 def test_the_best_model_is_saved_with_the_average_of_its_weights(tmp_path):
