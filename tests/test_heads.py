@@ -42,6 +42,7 @@ def test_all_that_a_head_says_follows_from_its_logits(make, shape):
     expected = -np.log(np.take_along_axis(shares, targets[..., None], axis=-1)[..., 0])
     np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(predictions, logits.argmax(axis=-1))
+    np.testing.assert_allclose(head.log_probability(h, targets), -expected, rtol=1e-4, atol=1e-5)
 
 
 @every_head

@@ -6,6 +6,7 @@ Everything that asks how wrong or how sure a model is (training, validation, sco
     head.compare(hidden, targets)   losses and predictions, a number each for every target
     head.predict(hidden)            predictions alone
     head.probabilities(hidden)      P(y = k | h)
+    head.log_probability(hidden, targets)   log P(y | h), whatever the loss is
 
 A head sees hidden states and not logits, so that it may go through them in pieces. Shapes: hidden (..., H), targets and
 what is said of each (...).
@@ -68,6 +69,10 @@ class SoftmaxHead(keras.layers.Layer):
     def probabilities(self, hidden: Tensor) -> Tensor:
         """The probability of each class, floats of 32 bits (..., K)."""
         return ops.softmax(self._logits(hidden))
+
+    def log_probability(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """log P(y | h) of the targets, natural, of their shape: one operation, where no gradient is asked for."""
+        return -ops.sparse_categorical_crossentropy(targets, self._logits(hidden), from_logits=True)
 
     def _logits(self, hidden):
         """As of a call, in 32 bits at least, whatever the network calculates with."""

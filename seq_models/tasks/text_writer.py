@@ -30,5 +30,5 @@ class TextWriter(Task):
 
     def log_probability(self, inputs: Any, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Σ_t w_t log P(y_t) of each row (B,), natural: targets and weights (B, T)."""
-        losses, _ = self.compare(inputs, targets)
-        return -tf.reduce_sum(losses * weights, axis=-1)
+        log_p = self.network.head.log_probability(self.hidden(inputs), targets)
+        return tf.reduce_sum(log_p * weights, axis=-1)
