@@ -334,7 +334,7 @@ def test_prompts_of_different_lengths_are_read_as_if_each_were_alone(cell, compi
 
 @pytest.mark.parametrize("name", ["language-model", "language-model, tied", "encoder-decoder"])
 def test_many_tokens_at_once_are_the_steps_over_them_and_go_on_from_any_states(name):
-    """forward over a part, forward over the rest = step by step over all: hidden states and what is carried on."""
+    """read over a part, read over the rest = step by step over all: hidden states and what is carried on."""
     net, [*source, _] = network(name, layers=2), inputs_of(name)
     tokens = ids([T] * B, T)
     start = net.start(source[0] if source else tokens)
@@ -342,8 +342,8 @@ def test_many_tokens_at_once_are_the_steps_over_them_and_go_on_from_any_states(n
     for t in range(T):
         new, states = net.step(tokens[:, t], states)
         logits.append(array(new))
-    first, middle = net.forward(tokens[:, :2], start)
-    second, last = net.forward(tokens[:, 2:], middle)
+    first, middle = net.read(tokens[:, :2], start)
+    second, last = net.read(tokens[:, 2:], middle)
     assert_close(net.head(np.concatenate([array(first), array(second)], axis=1)), np.stack(logits, axis=1))
     keras.tree.assert_same_structure(last, states)
     for one, other in zip(tf.nest.flatten(last), tf.nest.flatten(states), strict=True):

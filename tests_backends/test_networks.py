@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from measuring import array, assert_close, normal
 
-from seq_models.decoding import generate, greedy, sampler
+from seq_models.decoding import generate, greedy, read_prompts, sampler
 from seq_models.networks import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
 
 B, T, S, V, C, LABELS, UNITS, END = 6, 5, 7, 11, 7, 3, 8, 3
@@ -77,7 +77,7 @@ def test_more_padding_changes_nothing(name):
 def test_a_language_model_reads_a_prompt_as_it_reads_it_whole(name):
     network, tokens = with_random_weights(NETWORKS[name]()), ids(T)
     lengths = (tokens > 0).sum(axis=1).astype("int32")
-    logits, states = network.read(ops.convert_to_tensor(tokens), ops.convert_to_tensor(lengths))
+    logits, states = read_prompts(network, ops.convert_to_tensor(tokens))
     assert_close(logits, array(network(tokens))[np.arange(B), lengths - 1])
     again, _ = network.step(ops.convert_to_tensor(tokens[:, 0]), states)
     longer = [np.append(tokens[b, : lengths[b]], tokens[b, 0])[None] for b in range(B)]
@@ -89,10 +89,9 @@ def test_an_encoder_decoder_says_one_token_after_the_other_what_it_says_at_once(
     network = with_random_weights(NETWORKS[name]())
     source, target = inputs_of(name)
     expected = array(network((source, target)))
-    memory, states, mask = network.encode(ops.convert_to_tensor(source))
-    keys = network.decoder.prepare(memory)
+    states = network.start(ops.convert_to_tensor(source))
     for t in range(T):
-        logits, states, _ = network.step(ops.convert_to_tensor(target[:, t]), states, memory, keys, mask)
+        logits, states = network.step(ops.convert_to_tensor(target[:, t]), states)
         assert_close(logits, expected[:, t])
 
 
@@ -102,7 +101,7 @@ def test_an_encoder_decoder_says_one_token_after_the_other_what_it_says_at_once(
 def a_language_model():
     """(step, first logits, states) of a language model with random weights."""
     network = with_random_weights(LanguageModel(V, cell="gru", units=UNITS))
-    first, states = network.read(ops.convert_to_tensor(ids(T)), ops.full((B,), 2, "int32"))
+    first, states = read_prompts(network, ops.convert_to_tensor(np.random.randint(1, V, (B, 2)).astype("int32")))
     return network.step, 4 * first, states
 
 

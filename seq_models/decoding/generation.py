@@ -2,7 +2,7 @@
 
     start(inputs)            -> states before the first token
     step(tokens, states)     -> logits of the next token (B, V), states            one token (B,)
-    forward(tokens, states)  -> hidden states (B, T, H), states                    many tokens (B, T) at once
+    read(tokens, states)     -> hidden states (B, T, H), states                    many tokens (B, T) at once
 
 `states` is a nest of tensors whose first axis is the row: recurrent states, and whatever no step changes.
 """
@@ -74,7 +74,7 @@ def generate(
 
 def read_prompts(network: Any, tokens: Tensor) -> tuple[Tensor, Any]:
     """Reads prompts through the engine: ids (B, T), 0 beyond a row's end -> logits of the next token (B, V), states."""
-    hidden, states = network.forward(tokens, network.start(tokens))  # (B, T, H)
+    hidden, states = network.read(tokens, network.start(tokens))  # (B, T, H)
     lengths = ops.sum(ops.cast(tokens != 0, "int32"), axis=1)
     is_last = ops.cast(ops.arange(ops.shape(tokens)[1]) == lengths[:, None] - 1, hidden.dtype)  # (B, T)
     return network.head(ops.sum(hidden * is_last[:, :, None], axis=1)), states

@@ -102,7 +102,7 @@ class EncoderDecoder(Network):
         output, recurrent, attention = self.decoder.step(y, recurrent, memory, keys, mask)
         return self.head(self.readout(output)), {**states, "recurrent": recurrent, "attention": attention}
 
-    def forward(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
+    def read(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """Many target tokens (B, T) and the states before them -> hidden (B, T, E), states.
 
         The head makes logits of as many hidden states as are wanted.

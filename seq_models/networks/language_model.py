@@ -90,7 +90,7 @@ class LanguageModel(Network):
             after.append(state)
         return self.head(h), after
 
-    def forward(self, tokens: Tensor, states: list) -> tuple[Tensor, list]:
+    def read(self, tokens: Tensor, states: list) -> tuple[Tensor, list]:
         """Many tokens (B, T), 0 beyond a row's end, and the states before them -> hidden (B, T, H), states.
 
         The states are those after the last token of each row. The head makes logits of as many hidden states as are
