@@ -13,7 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from seq_models.cli import _parser, _setting
+from seq_models.cli import make_parser
+from seq_models.commands.train import setting
 from seq_models.training.cluster import Cluster
 from seq_models.training.options import TrainingOptions
 
@@ -146,14 +147,14 @@ def test_the_image_is_pinned_to_the_version_of_the_project(template):
 
 @every_template
 def test_the_command_line_is_one_that_the_package_takes(template):
-    options = _parser().parse_args(command_line(template))
-    assert options.command.__name__ == "_train" and options.strategy == "multi-worker"
-    TrainingOptions.split({**dict(map(_setting, options.set)), "strategy": options.strategy})
+    options = make_parser().parse_args(command_line(template))
+    assert options.run.__module__ == "seq_models.commands.train" and options.strategy == "multi-worker"
+    TrainingOptions.split({**dict(map(setting, options.set)), "strategy": options.strategy})
 
 
 @every_template
 def test_texts_and_run_lie_on_the_shared_claim_and_the_rest_but_tmp_is_read_only(template):
-    options = _parser().parse_args(command_line(template))
+    options = make_parser().parse_args(command_line(template))
     mounts = {mount["name"]: PurePosixPath(mount["mountPath"]) for mount in container(template)["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in template["spec"]["volumes"]}
     assert volumes["shared"]["persistentVolumeClaim"]["claimName"] == CLAIM["metadata"]["name"]

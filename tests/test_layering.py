@@ -1,7 +1,7 @@
 """Which folder may import which, and what no file may hold: read from the source, nothing is imported.
 
 layers, networks, decoding need only `keras`, and of the package two files that need no more. text stands alone; tasks
-join all of these; exports know tasks; the command line and the demo, on top, know everything.
+join all of these; exports know tasks; the commands and the demo, on top, know everything.
 """
 
 import ast
@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "exports": {*SMALL, "private_api", "layers", "text", "tasks"},
     "server": {"errors", "private_api", "exports"},
     "demo": {"errors", "text", "training", "tasks", "exports"},
-    "cli": {*SMALL, "text", "training", "tasks", "exports", "server", "demo"},
+    "commands": {*SMALL, "text", "training", "tasks", "exports", "server", "demo"},
+    "cli": {"errors", "commands"},
     "__init__": set(),
 }
 ONLY_KERAS = ("layers", "networks", "decoding")

@@ -119,5 +119,5 @@ def test_every_measured_command_is_one_that_the_command_line_takes():
     import real_text
 
     for name, (command, scored, *_) in real_text.RECIPES.items():
-        cli._parser().parse_args(shlex.split(f"train {command} --out runs/{name}"))
-        cli._parser().parse_args(shlex.split(f"evaluate runs/{name} --data {scored}"))
+        cli.make_parser().parse_args(shlex.split(f"train {command} --out runs/{name}"))
+        cli.make_parser().parse_args(shlex.split(f"evaluate runs/{name} --data {scored}"))

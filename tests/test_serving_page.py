@@ -43,7 +43,7 @@ def test_the_commands_of_the_page_are_ones_that_their_programs_take(monkeypatch)
         if words[0] == "python":
             assert parsers[Path(words[1]).name].parse_args(words[2:]).model in MODELS
         elif words[0] == "seq-models":
-            cli._parser().parse_args(words[1:])
+            cli.make_parser().parse_args(words[1:])
         elif words[0] == "curl":
             check_curl(words[1:])
     assert seen == {"python", "seq-models", "curl", "docker", "kubectl", "cp"}

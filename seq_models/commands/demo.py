@@ -1,0 +1,16 @@
+"""Four tasks on the built-in corpora: train, evaluate, export, answer."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+HELP = "four tasks on the built-in corpora: train, evaluate, export, answer"
+
+
+def add(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", default="demo", metavar="DIR", help="where runs and exports go (default: %(default)s)")
+
+
+def run(options: Namespace) -> None:
+    from seq_models.demo import demo
+
+    demo(Path(options.out))

@@ -1,0 +1,22 @@
+"""The scores of a run on data."""
+
+import json
+from argparse import ArgumentParser, Namespace
+
+from seq_models.commands.data import add_data, examples, scores_line
+
+HELP = "the scores of a run on data"
+
+
+def add(parser: ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR")
+    add_data(parser, "--data")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: Namespace) -> None:
+    from seq_models.tasks import load_run
+
+    model = load_run(options.directory)
+    scores = model.score(examples(options.data, options.columns))
+    print(json.dumps(scores) if options.json else scores_line(scores))
