@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from seq_models.commands import demo, evaluate, export, gate, generate, inspect, predict, serve, train
 from seq_models.errors import InputError, WorkerLost
+from seq_models.messages import say
 
 COMMANDS = {
     "demo": demo,
@@ -32,10 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except InputError as error:
-        print(f"seq-models: {error}", file=sys.stderr)
+        say(str(error))
         return 2
     except WorkerLost as error:
-        print(f"seq-models: {error}", file=sys.stderr)
+        say(str(error))
         return WORKER_LOST
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

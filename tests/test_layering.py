@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "seq_models"
-SMALL = {"errors", "files", "options"}
+SMALL = {"errors", "files", "messages", "options"}
 MAY_IMPORT = {
     "errors": set(),
     "options": set(),
+    "messages": set(),
     "files": {"errors"},
     "private_api": set(),
     "plots": set(),
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "server": {"errors", "private_api", "exports"},
     "demo": {"errors", "text", "training", "tasks", "exports"},
     "commands": {*SMALL, "text", "training", "tasks", "exports", "server", "demo"},
-    "cli": {"errors", "commands"},
+    "cli": {"errors", "messages", "commands"},
     "__init__": set(),
 }
 ONLY_KERAS = ("layers", "networks", "decoding")

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from seq_models.errors import InputError, WorkerLost, options_from_outside
+from seq_models.messages import say
 from seq_models.text.datasets import Position
 from seq_models.text.example_types import Example
 from seq_models.training.averaging import AverageBetweenEpochs
@@ -70,7 +71,7 @@ def train(
         every = options.checkpoint_seconds
         resume = Resume(Checkpoints(run.checkpoints), inputs.position, callbacks, termination, every, cluster)
         finite = StopOnNaN(lambda epoch, batch: inputs.texts_at(model, epoch, resume.first + batch))
-        first_epoch = resume.restore(model, _say)
+        first_epoch = resume.restore(model, say)
         if cluster.several:
             batches = [dataset.batches_in_epoch for dataset in (train_set, valid_set)]
             _check_alike(strategy, cluster, model, [config, inputs.sizes(), batches])
@@ -196,10 +197,6 @@ def _without_lost_workers(cluster):
         raise WorkerLost(
             f"Every worker must stay to the end; the same command for all goes on. Received: nothing from {gone}"
         ) from error
-
-
-def _say(sentence):
-    print(f"seq-models: {sentence}", file=sys.stderr)
 
 
 def _verbosity(chief):
