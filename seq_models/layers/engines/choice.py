@@ -7,12 +7,13 @@ from contextvars import ContextVar
 import keras
 
 from seq_models.layers.engines.engine import Engine, Facts, Run
+from seq_models.layers.engines.fused import Fused
 from seq_models.layers.engines.halves import Halves
 from seq_models.layers.engines.loop import Loop
 from seq_models.layers.engines.steps import Steps
 
 # By name, the fastest first: of those that can run a call the first one that pays is chosen.
-ENGINES: dict[str, Engine] = {"halves": Halves(), "loop": Loop(), "steps": Steps()}
+ENGINES: dict[str, Engine] = {"fused": Fused(), "halves": Halves(), "loop": Loop(), "steps": Steps()}
 
 _asked_for: ContextVar[tuple[Engine, ...]] = ContextVar("engines asked for", default=())
 _beside: ContextVar[bool] = ContextVar("whether loops run beside each other", default=False)

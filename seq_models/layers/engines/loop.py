@@ -35,7 +35,7 @@ class ForwardLoop(Engine):
 
     def over_time(self, run: Run, projected: Tensor, live: Tensor | None) -> tuple[Tensor, Tensors]:
         """h of all steps (T, B, H) and the last states, from W x + b and the mask (T, B, 1)."""
-        after, _ = _loop_forward(run.cell, projected, run.states, run.cell.recurrent_weights(), live, run.keep, 0)
+        after, _ = loop_forward(run.cell, projected, run.states, run.cell.recurrent_weights(), live, run.keep, 0)
         return after[0], [state[-1] for state in after]
 
 
@@ -62,7 +62,7 @@ def _with_gradient(run, projected, live):
         return projected, list(arguments[: len(states)]), list(arguments[len(states) :])
 
     def loop(arguments):
-        return _loop_forward(cell, *unpacked(*arguments), live, keep, kept_gates)
+        return loop_forward(cell, *unpacked(*arguments), live, keep, kept_gates)
 
     def derive(upstream, arguments, after, gates):
         projected, first, weights = unpacked(*arguments)
@@ -92,7 +92,7 @@ def _with_gradient(run, projected, live):
     return h, [packed[T - 1 + k] for k in range(len(states))] if run.last_states else []
 
 
-def _loop_forward(cell, projected, states, weights, live, keep, kept_gates):
+def loop_forward(cell, projected, states, weights, live, keep, kept_gates):
     """The states after each step and the first of its gates, lists of (T, B, H)."""
 
     def step(carry, t):

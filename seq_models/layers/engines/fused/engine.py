@@ -1,0 +1,96 @@
+"""A whole sequence in one operation on CPU cores, and its gradient in another."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from seq_models.layers.engines.engine import Facts, Run
+from seq_models.layers.engines.fused.build import problem
+from seq_models.layers.engines.fused.units import FusedUnit, fused_unit
+from seq_models.layers.engines.loop import loop_forward
+from seq_models.layers.tensors import Tensor, Tensors
+
+PLAIN = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
+
+
+def why_not(facts: Facts) -> str | None:
+    """See `Engine.why_not`."""
+    cell = facts.cell
+    if facts.unroll:
+        return "a loop that is not written out. Received: unroll=True"
+    if facts.gpu:
+        return "a CPU. Received: a GPU"
+    if fused_unit(cell) is None:
+        return f"one of the cells of this package. Received: {type(cell).__name__}"
+    for name, function in PLAIN.items():
+        if getattr(cell, name, function) is not function:
+            return f"{name}={function.__name__}. Received: {name}={getattr(cell, name)!r}"
+    if cell.compute_dtype != "float32":
+        return f"float32. Received: {cell.compute_dtype}"
+    return problem()
+
+
+def run_fused(run: Run) -> tuple[Tensor, Tensor, Tensors]:
+    """See `Engine.run`."""
+    run = run.dropped()
+    unit_class = fused_unit(run.cell)
+    h, *states = _with_gradient(run, unit_class(run))
+    if run.mask is not None:
+        live = tf.cast(run.mask, tf.bool)
+        live = tf.reverse(live, [1]) if run.layer.go_backwards else live
+        shown = live if run.layer.zero_output_for_mask else tf.cumsum(tf.cast(live, tf.int32), axis=1) > 0
+        h = tf.where(shown[:, :, None], h, tf.zeros_like(h))
+    return h[:, -1], h, states
+
+
+def _with_gradient(run: Run, unit: FusedUnit):
+    """h (B, T, H) and the last states; they have a gradient, which has one."""
+    count = len(run.states)
+
+    @tf.custom_gradient
+    def forward(*arguments):
+        h, states, kept = unit.forward(*arguments, training=run.training)
+
+        def gradient(*upstream):
+            needed = kept if run.training else unit.forward(*arguments, training=True)[2]
+            return backward(*arguments, *upstream, of=(h, needed))
+
+        return (h, *states), gradient
+
+    def backward(*given, of):
+        @tf.custom_gradient
+        def first(*given):
+            arguments, upstream = given[: count + 1 + len(unit.weights)], given[count + 1 + len(unit.weights) :]
+            h, kept = of
+
+            def second(*upstream_of_first):
+                # Nobody trains by it, so it is taken through a plain loop.
+                with tf.GradientTape() as outer:
+                    outer.watch(given)
+                    with tf.GradientTape() as inner:
+                        inner.watch(arguments)
+                        outputs = _by_loop(run, unit, *arguments)
+                    again = inner.gradient(outputs, arguments, upstream, unconnected_gradients="zero")
+                return outer.gradient(again, given, upstream_of_first, unconnected_gradients="zero")
+
+            return unit.backward(kept, h, arguments, upstream), second
+
+        return first(*given)
+
+    # W x of all steps is one product; the bias is added in the operation.
+    return forward(tf.matmul(run.sequences, run.cell.kernel), *run.states, *unit.weights)
+
+
+def _by_loop(run: Run, unit: FusedUnit, x: Tensor, *arguments: Tensor):
+    """h (B, T, H) and the last states by plain operations."""
+    count = len(run.states)
+    states, (U, *biases) = list(arguments[:count]), arguments[count:]
+    projected, others = unit.loop_arguments(x, biases)
+
+    def time_major(tensor):
+        turned = ops.swapaxes(tensor, 0, 1)
+        return ops.flip(turned, axis=0) if run.layer.go_backwards else turned
+
+    live = None if run.mask is None else time_major(ops.cast(run.mask, "bool")[:, :, None])
+    after, _ = loop_forward(run.cell, time_major(projected), states, [U, *others], live, run.keep, 0)
+    return ops.swapaxes(after[0], 0, 1), *(state[-1] for state in after)

@@ -1,0 +1,109 @@
+// The product of some rows with a matrix that is packed in panels, accumulated in registers.
+#pragma once
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "vector.h"
+
+namespace seq_models {
+
+struct Free {
+  void operator()(float* memory) const { free(memory); }
+};
+using Floats = std::unique_ptr<float[], Free>;
+
+// Aligned and zero.
+inline Floats zeros(size_t count) {
+  const size_t bytes = (4 * count + 63) / 64 * 64 + 64;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 64, bytes) != 0) throw std::bad_alloc();
+  memset(memory, 0, bytes);
+  return Floats(static_cast<float*>(memory));
+}
+
+// Where a panel's numbers come from: element (k, n) of a matrix is matrix[k * down + n * across].
+struct Matrix {
+  const float* start;
+  int64_t down, across;
+};
+
+// A matrix (K, gates * H) cut into panels. Panel p has, for each row k, the columns of `wide` vectors of units from
+// p * wide * V on, for each gate: what one register block works on lies in one piece. Units beyond H are zeros.
+template <int GATES, int WIDE>
+class Panels {
+ public:
+  static constexpr int VECTORS = GATES * WIDE;  // of a row of a panel
+  static constexpr int UNITS = WIDE * V;
+
+  Panels(Matrix matrix, int64_t K, int64_t H) : K_(K), H_(H), numbers_(zeros(count() * K * VECTORS * V)) {
+    for (int64_t p = 0; p < count(); ++p) pack(matrix, p);
+  }
+  int64_t count() const { return (H_ + UNITS - 1) / UNITS; }
+  int64_t rows() const { return K_; }
+  const float* panel(int64_t p) const { return numbers_.get() + p * K_ * VECTORS * V; }
+
+ private:
+  void pack(Matrix matrix, int64_t p) {
+    constexpr int64_t TILE = 16;  // rows at a time: a matrix that is read across stays in the cache meanwhile
+    float* out = numbers_.get() + p * K_ * VECTORS * V;
+    const int64_t units = std::min<int64_t>(UNITS, H_ - p * UNITS);
+    for (int64_t from = 0; from < K_; from += TILE)
+      for (int gate = 0; gate < GATES; ++gate)
+        for (int64_t j = 0; j < units; ++j)
+          for (int64_t k = from; k < std::min(K_, from + TILE); ++k)
+            out[(k * VECTORS + gate * WIDE) * V + j] =
+                matrix.start[k * matrix.down + (gate * H_ + p * UNITS + j) * matrix.across];
+  }
+  int64_t K_, H_;
+  Floats numbers_;
+};
+
+constexpr bool MANY_REGISTERS = V == 16;  // 32 of them, else 16
+
+// Rows of sums that fit into the registers beside what `product` holds.
+template <int VECTORS>
+constexpr int rows_at_once() {
+  return MANY_REGISTERS ? std::min(8, (31 - VECTORS) / VECTORS) : std::max(1, 15 / (VECTORS + 1));
+}
+
+// sum[r][n] = Σ_k a[r][k] panel[k][n], k in order: what a row becomes does not depend on the rows beside it.
+template <int ROWS, int VECTORS>
+INLINE void product(const float* const (&a)[ROWS], const float* panel, int64_t K, Vector (&sum)[ROWS][VECTORS]) {
+  for (int r = 0; r < ROWS; ++r)
+    for (int n = 0; n < VECTORS; ++n) sum[r][n] = Vector{};
+#pragma GCC unroll 4
+  for (int64_t k = 0; k < K; ++k, panel += VECTORS * V) {
+    if constexpr (MANY_REGISTERS) {  // the row of the panel stays in registers, the numbers come from memory
+      Vector row[VECTORS];
+      for (int n = 0; n < VECTORS; ++n) row[n] = *(const Vector*)(panel + n * V);
+      for (int r = 0; r < ROWS; ++r)
+        for (int n = 0; n < VECTORS; ++n) sum[r][n] += all(a[r][k]) * row[n];
+    } else {
+      Vector x[ROWS];
+      for (int r = 0; r < ROWS; ++r) x[r] = all(a[r][k]);
+      for (int n = 0; n < VECTORS; ++n) {
+        const Vector row = *(const Vector*)(panel + n * V);
+        for (int r = 0; r < ROWS; ++r) sum[r][n] += x[r] * row;
+      }
+    }
+  }
+}
+
+
+// Calls f(std::integral_constant<int, rows>, first) for n rows in blocks of even sizes, of MOST rows at most.
+template <int MOST, class F>
+INLINE void in_blocks(int64_t n, F f) {
+  const int64_t blocks = (n + MOST - 1) / MOST;
+  for (int64_t block = 0, first = 0; block < blocks; ++block) {
+    const int64_t rows = (n - first) / (blocks - block);
+    [&]<int... R>(std::integer_sequence<int, R...>) {
+      (void)((rows == R + 1 && (f(std::integral_constant<int, R + 1>(), first), true)) || ...);
+    }(std::make_integer_sequence<int, MOST>());
+    first += rows;
+  }
+}
+
+}  // namespace seq_models
