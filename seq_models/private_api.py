@@ -121,3 +121,14 @@ def names_of_all_operations() -> list[str]:
     from tensorflow.python.client.pywrap_tf_session import TF_GetAllOpList, TF_GetBuffer
 
     return sorted(op.name for op in OpList.FromString(TF_GetBuffer(TF_GetAllOpList())).op)
+
+
+def compiled_by_xla() -> bool:
+    """Whether what is being traced will be compiled by XLA, which has no operations but its own.
+
+    Public way tried: none says so; an operation that XLA does not know fails after tracing.
+    """
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

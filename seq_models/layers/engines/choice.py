@@ -11,6 +11,7 @@ from seq_models.layers.engines.fused import Fused
 from seq_models.layers.engines.halves import Halves
 from seq_models.layers.engines.loop import Loop
 from seq_models.layers.engines.steps import Steps
+from seq_models.private_api import compiled_by_xla
 
 # By name, the fastest first: of those that can run a call the first one that pays is chosen.
 ENGINES: dict[str, Engine] = {"fused": Fused(), "halves": Halves(), "loop": Loop(), "steps": Steps()}
@@ -56,6 +57,7 @@ def facts_of(run: Run) -> Facts:
         rows=run.sequences.shape[0],
         graph=on_tensorflow and not hasattr(run.sequences, "numpy"),
         gpu=on_tensorflow and bool(keras.distribution.list_devices("gpu")),  # JAX without one raises an error
+        xla=on_tensorflow and compiled_by_xla(),
         beside=_beside.get(),
     )
 

@@ -18,6 +18,7 @@ class Facts(NamedTuple):
         rows: B, or None where it is not static.
         graph: Whether a graph of TensorFlow is being traced: what does not wait for each other runs at the same time.
         gpu: Whether TensorFlow has a GPU.
+        xla: Whether XLA will compile the graph.
         beside: Whether another loop runs beside this one, as the two directions of a `Bidirectional` do.
     """
 
@@ -27,6 +28,7 @@ class Facts(NamedTuple):
     rows: int | None = None
     graph: bool = False
     gpu: bool = False
+    xla: bool = False
     beside: bool = False
 
 

@@ -1,0 +1,172 @@
+"""The fused recurrence: equal to the loop in all that it runs, the same whatever stands beside a row, and optional."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from parity import KINDS
+
+from seq_models.layers import GRU, LSTM, GRUCell, LSTMCell, engines
+from seq_models.layers.engines.fused import build
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+SHAPES = [(1, 3, 2, 1), (5, 7, 3, 17), (13, 4, 9, 64), (30, 2, 5, 33), (3, 1, 1, 130)]
+OPTIONS = [{}, {"go_backwards": True}, {"recurrent_dropout": 0.3}, {"use_bias": False}, {"zero_output_for_mask": True}]
+
+
+def normal(*shape, seed=0):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
+
+
+def layer_of(kind, D, H, engine, **options):
+    """A layer with random weights, the same for every engine."""
+    layer = KINDS[kind].layer(
+        H, engine=engine, seed=3, return_sequences=True, return_state=True, **KINDS[kind].options, **options
+    )
+    layer.build((None, None, D))
+    for k, variable in enumerate(layer.trainable_variables):
+        variable.assign(normal(*variable.shape, seed=k) * 0.5)
+    return layer
+
+
+def outputs_and_gradients(layer, x, states, mask, training, graph=False):
+    def call(x, states):
+        with tf.GradientTape() as tape:
+            tape.watch([x, states])
+            outputs = layer(x, initial_state=states, mask=mask, training=training)
+            loss = sum(tf.reduce_sum(y * tf.cos(tf.reshape(tf.range(float(tf.size(y))), y.shape))) for y in outputs)
+        return outputs, tape.gradient(loss, [x, *states, *layer.trainable_variables])
+
+    return tf.nest.flatten((tf.function(call) if graph else call)(x, states))
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@every_kind
+def test_outputs_states_and_all_gradients_are_those_of_the_loop(kind, options, masked):
+    for B, T, D, H in SHAPES:
+        x, mask = normal(B, T, D), tf.constant(np.random.default_rng(5).random((B, T)) > 0.4) if masked else None
+        for training in (False, True):
+            results = []
+            for engine in ("fused", "loop"):
+                layer = layer_of(kind, D, H, engine, **options)
+                states = [normal(B, H, seed=7 + k) for k in range(len(layer.state_size))]
+                results.append(outputs_and_gradients(layer, x, states, mask, training))
+            for ours, expected in zip(*results, strict=True):
+                np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4 * (1 + np.abs(expected).max()))
+
+
+@every_kind
+def test_a_graph_gives_what_eager_execution_gives_with_static_shapes(kind):
+    layer = layer_of(kind, 3, 17, "fused")
+    x, states = normal(5, 4, 3), [normal(5, 17, seed=k) for k in range(len(layer.state_size))]
+    eager, graph = (outputs_and_gradients(layer, x, states, None, True, graph) for graph in (False, True))
+    for one, other in zip(eager, graph, strict=True):
+        np.testing.assert_array_equal(one, other)
+    function = tf.function(layer).get_concrete_function(tf.TensorSpec([None, None, 3]))
+    assert [output.shape.as_list() for output in function.outputs][:2] == [[None, None, 17], [None, 17]]
+
+
+@every_kind
+def test_a_row_is_the_same_to_the_last_bit_whatever_rows_are_beside_it(kind):
+    layer, x = layer_of(kind, 4, 35, "fused"), normal(29, 6, 4)
+    together = layer(x)[0]
+    for rows in (slice(0, 1), slice(3, 5), slice(7, 20)):
+        np.testing.assert_array_equal(layer(x[rows])[0], together[rows])
+
+
+@every_kind
+def test_a_second_derivative_is_that_of_the_loop(kind):
+    x, results = normal(2, 3, 2), []
+    for engine in ("fused", "loop"):
+        layer = layer_of(kind, 2, 5, engine)
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = tf.reduce_sum(tf.square(layer(x, training=True)[0]))
+            penalty = tf.reduce_sum(tf.square(inner.gradient(y, x)))
+        results.append(outer.gradient(penalty, [x, *layer.trainable_variables]))
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2), (2, 0, 2)], ids=["no rows", "no steps"])
+def test_nothing_to_do_is_done(shape):
+    layer = layer_of("lstm", 2, 4, "fused")
+    outputs = [output.shape.as_list() for output in layer(tf.zeros(shape))]
+    assert outputs == [[*shape[:2], 4], [shape[0], 4], [shape[0], 4]]
+
+
+def test_not_a_number_stays_one():
+    x = normal(3, 4, 2).numpy()
+    x[1, 2] = np.nan
+    outputs = layer_of("lstm", 2, 20, "fused")(x)[0].numpy()
+    assert np.isnan(outputs[1, 2:]).all() and np.isfinite(outputs[1, :2]).all() and np.isfinite(outputs[[0, 2]]).all()
+
+
+@pytest.mark.parametrize(
+    "cell, facts, why",
+    [
+        (LSTMCell(2, "relu"), {}, "activation=tanh"),
+        (GRUCell(2, recurrent_activation="relu"), {}, "recurrent_activation=sigmoid"),
+        (LSTMCell(2, dtype="float64"), {}, "float32. Received: float64"),
+        (LSTMCell(2, dtype="mixed_bfloat16"), {}, "float32. Received: bfloat16"),
+        (keras.layers.LSTMCell(2), {}, "one of the cells of this package"),
+        (LSTMCell(2), {"gpu": True}, "a CPU"),
+        (LSTMCell(2), {"xla": True}, "a graph that XLA does not compile"),
+        (LSTMCell(2), {"unroll": True}, "a loop that is not written out"),
+    ],
+)
+def test_what_it_cannot_run_it_says(cell, facts, why):
+    with pytest.raises(ValueError, match=f"engine='fused' needs {why}"):
+        engines.choose(engines.Facts(cell, **facts), "fused")
+
+
+def test_xla_is_seen_while_a_graph_is_traced():
+    layer = GRU(3, engine="fused")
+    with pytest.raises(ValueError, match="a graph that XLA does not compile. Received: jit_compile=True"):
+        tf.function(layer, jit_compile=True)(normal(2, 3, 4))
+    assert tf.function(layer)(normal(2, 3, 4)).shape == (2, 3)
+
+
+# The build
+
+LOOK = "from seq_models.layers.engines.fused import build; print(build.problem())"
+
+
+def problem_with(**environment):
+    """What a fresh process says."""
+    environment = {**os.environ, **environment, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+def test_without_a_compiler_that_works_another_engine_is_left(tmp_path):
+    assert problem_with(CXX="no-such-compiler", XDG_CACHE_HOME=str(tmp_path)).startswith("a C++ compiler, as c++")
+    assert problem_with(CXX="false", XDG_CACHE_HOME=str(tmp_path)).startswith("a C++ compiler that takes its source")
+    assert not list((tmp_path / "seq_models").iterdir())
+
+
+@pytest.mark.slow
+def test_what_is_compiled_is_kept_and_a_cache_that_cannot_be_written_is_no_matter(tmp_path):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    assert problem_with(XDG_CACHE_HOME=str(in_the_way)) == "None"
+    assert problem_with(XDG_CACHE_HOME=str(tmp_path)) == "None"
+    [library] = (tmp_path / "seq_models").iterdir()
+    changed = library.stat().st_mtime_ns
+    assert problem_with(XDG_CACHE_HOME=str(tmp_path)) == "None"
+    assert library.stat().st_mtime_ns == changed
+
+
+def test_an_engine_that_is_not_built_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr(build, "problem", lambda: "a C++ compiler")
+    monkeypatch.setattr("seq_models.layers.engines.fused.engine.problem", build.problem)
+    with pytest.raises(ValueError, match="engine='fused' needs a C.. compiler"):
+        LSTM(3, engine="fused")(normal(2, 3, 4))
