@@ -6,6 +6,7 @@ import glob
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
+from seq_models.text.contents import contents_of_file
 from seq_models.text.example_types import Example
 from seq_models.text.formats import FORMATS, TAKE_COLUMNS, Columns, Format, parallel_text
 from seq_models.text.lines import Line, decoded_lines, open_bytes, unexpected
@@ -92,16 +93,13 @@ class Examples:
         for part in self.parts:
             yield from part.located()
 
+    def contents(self) -> list[str]:
+        """What each of `paths` holds; see `contents_of_file`."""
+        return [contents_of_file(path, self.cache) for path in self.paths]
+
     def fingerprint(self) -> list:
-        """Plain values that are others when a file is another: path, size and time of the last change of each."""
-        files = []
-        for path in self.paths:
-            try:
-                status = path.stat()
-            except OSError as error:
-                raise unexpected(path, "a file that can be read", error.strerror, quote=False) from error
-            files.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
-        return [files, self._columns]
+        """Plain values that are others when other examples are read: the contents of all files, and the columns."""
+        return [self.contents(), self._columns]
 
     def __repr__(self) -> str:
         arguments = [repr(str(path)) for path in self.paths]

@@ -21,7 +21,10 @@ import tomlkit
 
 from seq_models.errors import InputError
 from seq_models.files import write_whole
+from seq_models.training.lock import LOCK
 
+# What config.toml says of the files: `Identity` compares what they hold, and they may have been moved.
+OF_FILES = {("data", f"{name}{which}") for name in ("train", "valid") for which in ("", "_contents")}
 Config = dict[str, dict[str, Any]]  # tables of plain values
 
 
@@ -58,7 +61,7 @@ class RunDirectory:
                     f"{self.path} holds a run of another configuration; choose another directory or the same options. "
                     f"Received: {'; '.join(differences)}"
                 )
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        elif self.path.exists() and (not self.path.is_dir() or {item.name for item in self.path.iterdir()} - {LOCK}):
             raise InputError(f"{self.path} must be new, empty or a run directory. Received: neither")
 
     def start(self, config: Config) -> None:
@@ -117,7 +120,7 @@ def _lines(lines):
 
 def _differences(ours, theirs):
     flat = [{(table, key): value for table in c for key, value in c[table].items()} for c in (ours, theirs)]
-    keys = sorted(flat[0].keys() | flat[1].keys())
+    keys = sorted(place for place in flat[0].keys() | flat[1].keys() if place not in OF_FILES)
     return [
         f"{key} = {flat[1].get((table, key))!r} where the run has {flat[0].get((table, key))!r}"
         for table, key in keys

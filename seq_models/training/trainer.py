@@ -16,10 +16,14 @@ from seq_models.errors import InputError, WorkerLost, options_from_outside
 from seq_models.messages import say
 from seq_models.text.datasets import Position
 from seq_models.text.example_types import Example
+from seq_models.text.overlap import count_shared
 from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.bar import Bar
 from seq_models.training.callbacks import BestModel, MetricsFile
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.cluster import Cluster
+from seq_models.training.identity import Identity
+from seq_models.training.lock import locked
 from seq_models.training.optimizers import make_optimizer, plateau_callbacks
 from seq_models.training.options import TrainingOptions
 from seq_models.training.precision import precision
@@ -57,35 +61,47 @@ def train(
         WorkerLost: If another worker does not come, or goes.
         SystemExit: After SIGTERM or SIGINT, with code 128 + its number, once all that is needed to go on is saved.
     """
-    run, config = RunDirectory(directory), _config(task, options, model_options, data)
+    run, identity = RunDirectory(directory), Identity(train=train_data, valid=valid_data)
+    config = _config(task, options, model_options, {**data, **identity.contents})
     run.check(config)
+    identity.check(run)
     if run.read_metrics()["finished"]:
+        say(f"{run.path} holds a training that has ended, and stays as it is.")
         return run
     cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
-    cluster.wait(options.worker_seconds)
-    inputs = _Inputs(train_data, valid_data, options, cluster, Position())
-    with _without_lost_workers(cluster), Termination() as termination:
-        strategy = make_strategy(options.strategy)
-        model, train_set, valid_set = _build(strategy, task, model_options, inputs)
-        callbacks = _callbacks(run, task, options, cluster.chief)
+    lock = locked(run.path) if cluster.chief else contextlib.nullcontext()
+    with lock, _without_lost_workers(cluster), identity.blamed():
+        cluster.wait(options.worker_seconds)
+        _train(
+            run, task, config, model_options, _Inputs(train_data, valid_data, options, cluster, Position()), identity
+        )
+    return run
+
+
+def _train(run, task, config, model_options, inputs, identity):
+    options, cluster = inputs.options, inputs.cluster
+    strategy = make_strategy(options.strategy)
+    model, train_set, valid_set = _build(strategy, task, model_options, inputs)
+    callbacks = _callbacks(run, task, options, cluster.chief)
+    with Termination() as termination:
         every = options.checkpoint_seconds
         resume = Resume(Checkpoints(run.checkpoints), inputs.position, callbacks, termination, every, cluster)
         finite = StopOnNaN(lambda epoch, batch: inputs.texts_at(model, epoch, resume.first + batch))
         first_epoch = resume.restore(model, say)
+        _check_restored(run, resume, cluster)
         if cluster.several:
             batches = [dataset.batches_in_epoch for dataset in (train_set, valid_set)]
-            _check_alike(strategy, cluster, model, [config, inputs.sizes(), batches])
+            _check_alike(strategy, cluster, model, [config, batches])
         watching = _begin(run, config, model, inputs) if cluster.chief else []
         model.fit(
             distribute(strategy, train_set),
             validation_data=distribute(strategy, valid_set),
             epochs=options.epochs,
             initial_epoch=first_epoch,
-            callbacks=[finite, *callbacks, *watching, resume],
+            callbacks=[Bar(train_set.batches_in_epoch, resume), identity, finite, *callbacks, *watching, resume],
             verbose=_verbosity(cluster.chief),
         )
-        _end(run, strategy, cluster)
-    return run
+        _end(run, task, options, strategy, cluster)
 
 
 class _Inputs(NamedTuple):
@@ -109,12 +125,6 @@ class _Inputs(NamedTuple):
         inputs, *_ = next(iter(self.training_set(model, Position(epoch, batch))))
         return model.texts(inputs)
 
-    def sizes(self):
-        """The sizes of all files."""
-        return [
-            path.stat().st_size for data in (self.train_data, self.valid_data) for path in getattr(data, "paths", ())
-        ]
-
 
 def _config(task, options, model_options, data):
     """The tables of config.toml."""
@@ -137,8 +147,23 @@ def _build(strategy, task, model_options, inputs):
     return model, train_set, valid_set
 
 
+def _check_restored(run, resume, cluster):
+    """Says where a training goes on. Without a checkpoint it would begin anew, and replace what an earlier one kept."""
+    if resume.restored is None:
+        if run.model.exists():
+            raise InputError(
+                f"{run.checkpoints} must hold a whole checkpoint to go on from; {run.model} stays as it is, so choose "
+                "another directory. Received: none"
+            )
+    elif cluster.chief:
+        _, state = resume.restored
+        say(f"{run.path} goes on after epoch {state['epoch'] + 1} and batch {state['batches']}.")
+
+
 def _begin(run, config, model, inputs):
     """Writes what a run directory holds from its start; returns the callbacks that show the training."""
+    if shared := count_shared(inputs.train_data, inputs.valid_data):
+        say(f"{shared} of the validation examples are training examples too, so their scores promise too much.")
     run.start(config)
     run.write_vocabularies(model)
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
@@ -146,9 +171,16 @@ def _begin(run, config, model, inputs):
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
 
-def _end(run, strategy, cluster):
+def _end(run, task, options, strategy, cluster):
     if cluster.chief:
-        run.write_metrics({**run.read_metrics(), "finished": True})
+        metrics = run.read_metrics()
+        run.write_metrics({**metrics, "finished": True})
+        done, best = len(metrics["epochs"]), metrics["best"]
+        if done < options.epochs:
+            say(
+                f"The training has ended after {done} of {options.epochs} epochs: none of the last {options.patience} "
+                f"was better than epoch {best['epoch']}, with {task.monitor} {best[task.monitor]:.4f}."
+            )
     if cluster.several:
         of_every_replica(strategy, 0)  # the others leave when the chief has written all
 
