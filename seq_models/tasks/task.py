@@ -11,12 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError, shortened
+from seq_models.files import written_whole
 from seq_models.networks import Network
 from seq_models.options import Options
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
 from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
+from seq_models.text.progress import watched
 from seq_models.training.metrics import TokenAccuracy, TokenMean
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
@@ -134,7 +136,7 @@ class Task(TokenTraining):
         """
         check_texts("texts", texts)
         rows = []
-        for start in range(0, len(texts), batch_size):
+        for start in watched(range(0, len(texts), batch_size), "answering"):
             rows += unbatch(self._answer(tf.constant(texts[start : start + batch_size], tf.string)))
         return rows
 
@@ -170,7 +172,8 @@ class Task(TokenTraining):
         run.start({"data": {"task": self.task_name}, "network": self.network.options.written()})
         run.write_vocabularies(self)
         run.write_sample_texts(self.sample_texts)
-        self.save(run.model)
+        with written_whole(run.model) as aside:
+            self.save(aside)
 
     def get_config(self):
         return {**super().get_config(), "preprocessor": self.preprocessor.get_config()}

@@ -88,7 +88,9 @@ def make_dataset(
 
     def epoch() -> Iterator[Batch]:
         number, left_out = begin.next()
-        yield from _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+        batches = _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+        # A training has a bar of its own.
+        yield from batches if shuffle else watched(batches, "evaluating", own.batches + own.empty)
 
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
     dataset = dataset.prefetch(AHEAD).with_options(_pipeline_options())

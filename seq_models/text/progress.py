@@ -20,25 +20,26 @@ def watched(items: Iterable, description: str, total: int | None = None) -> Iter
         description: What is done with it.
         total: Their number, if they do not know it themselves.
     """
-    with _shown(Progress(*Progress.get_default_columns(), **_terminal())) as progress:
-        yield from progress.track(items, total, description=description)
+    with _shown(*Progress.get_default_columns()) as progress:
+        yield from items if progress is None else progress.track(items, total, description=description)
 
 
 @contextlib.contextmanager
 def working(description: str) -> Iterator[None]:
     """Within it the time that has passed is shown on standard error, if that is a terminal."""
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    with _shown(Progress(*columns, **_terminal())) as progress:
-        progress.add_task(description, total=None)
+    with _shown(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
+        if progress is not None:
+            progress.add_task(description, total=None)
         yield
 
 
-def _terminal():
-    return {"console": Console(stderr=True), "transient": True, "disable": not sys.stderr.isatty()}
-
-
 @contextlib.contextmanager
-def _shown(progress):
+def _shown(*columns):
+    """What shows columns after a while, or None without a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
     timer = threading.Timer(PATIENCE, progress.start)
     timer.daemon = True
     timer.start()

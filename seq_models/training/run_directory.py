@@ -10,7 +10,9 @@ metrics.jsonl   the numbers that TensorBoard shows
 metrics.json    the scores of every epoch, the best one, and whether training has ended
 """
 
+import contextlib
 import json
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,11 @@ import keras
 import numpy as np
 import tomlkit
 
-from seq_models.errors import InputError
+from seq_models.errors import InputError, shortened
 from seq_models.files import write_whole
 from seq_models.training.lock import LOCK
 
+LONGEST = 120  # characters of a reason
 # What config.toml says of the files: `Identity` compares what they hold, and they may have been moved.
 OF_FILES = {("data", f"{name}{which}") for name in ("train", "valid") for which in ("", "_contents")}
 Config = dict[str, dict[str, Any]]  # tables of plain values
@@ -72,7 +75,13 @@ class RunDirectory:
             self.write_config(config)
 
     def read_config(self) -> Config:
-        return tomlkit.parse(self.config.read_text("utf-8")).unwrap()
+        """The contents of config.toml. Raises an InputError if it is damaged, as all that read a run do."""
+        with _whole(self.config, "the TOML of a run, tables with a table data"):
+            config = tomlkit.parse(self.config.read_text("utf-8")).unwrap()
+            config["data"].items()
+            if not all(isinstance(table, dict) for table in config.values()):
+                raise ValueError("a value outside of a table")
+        return config
 
     def write_config(self, config: Config) -> None:
         write_whole(self.config, tomlkit.dumps(config))
@@ -81,7 +90,11 @@ class RunDirectory:
         """The contents of metrics.json; of a run that has not ended an epoch, what it starts from."""
         if not self.metrics.exists():
             return {"epochs": [], "best": None, "finished": False}
-        return json.loads(self.metrics.read_text("utf-8"))
+        with _whole(self.metrics, "the JSON of a run, with epochs, best and finished"):
+            metrics = json.loads(self.metrics.read_text("utf-8"))
+            for name in ("epochs", "best", "finished"):
+                metrics[name]
+        return metrics
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         write_whole(self.metrics, json.dumps(metrics, indent=1) + "\n")
@@ -94,17 +107,25 @@ class RunDirectory:
         """
         if not self.model.is_file():
             raise InputError(f"{self.path} must be a run directory with a model.keras. Received: no such file")
-        model = keras.saving.load_model(self.model)
+        with _whole(self.model, "a whole model, as training saves it"):
+            model = keras.saving.load_model(self.model)
         for name, lines in model.vocabularies().items():
             path = self.path / f"{name}.txt"
-            if path.exists() and path.read_text("utf-8") != _lines(lines):
+            if path.exists() and path.read_bytes() != _lines(lines).encode():
                 raise InputError(f"{path} must be the one that {self.model.name} was trained with. Received: another")
         for weight in model.weights:
             if not np.isfinite(weight).all():
                 raise InputError(f"{self.model} must hold finite weights. Received: NaN or infinity in {weight.path}")
         if self.sample_texts.exists():
-            model.sample_texts = json.loads(self.sample_texts.read_text("utf-8"))
+            with _whole(self.sample_texts, "a JSON list of texts"):
+                model.sample_texts = [text + "" for text in json.loads(self.sample_texts.read_text("utf-8"))]
         return model
+
+    def check_model(self) -> None:
+        """Refuses a model.keras that is not whole, without loading it."""
+        with _whole(self.model, "the best model so far, whole"), zipfile.ZipFile(self.model) as file:
+            if (damaged := file.testzip()) is not None:
+                raise ValueError(f"damage in {damaged}")
 
     def write_sample_texts(self, texts: Iterable[str]) -> None:
         write_whole(self.sample_texts, json.dumps(list(texts), ensure_ascii=False, indent=1) + "\n")
@@ -112,6 +133,18 @@ class RunDirectory:
     def write_vocabularies(self, model: Any) -> None:
         for name, lines in model.vocabularies().items():
             write_whole(self.path / f"{name}.txt", _lines(lines))
+
+
+@contextlib.contextmanager
+def _whole(path, expected):
+    """Within it, whatever reading a damaged file raises, and that may be anything, is one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path} must be {expected}. Received: {shortened(reason, LONGEST)}") from error
 
 
 def _lines(lines):

@@ -157,6 +157,8 @@ def _check_restored(run, resume, cluster):
             )
     elif cluster.chief:
         _, state = resume.restored
+        if state["callbacks"]["BestModel"]["best"] is not None:
+            run.check_model()  # of an epoch that is not trained again
         say(f"{run.path} goes on after epoch {state['epoch'] + 1} and batch {state['batches']}.")
 
 
