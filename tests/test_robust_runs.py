@@ -1,5 +1,6 @@
 """No data lost and no traceback: damaged runs, two processes, full disks, data that change, full outputs."""
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import keras
 import pytest
+import tensorflow as tf
 from toy import EXAMPLES, small
 
 from seq_models import cli
 from seq_models.errors import InputError
+from seq_models.exports import versions
 from seq_models.tasks import TASKS
 from seq_models.text.examples import read_examples
 from seq_models.text.overlap import count_shared
@@ -21,6 +24,7 @@ from seq_models.training.lock import LOCK, locked
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 
+exporting = importlib.import_module("seq_models.exports.export")  # the name is that of its function too
 ROWS = "".join(f"{text}\t{label}\n" for text, label in EXAMPLES["classifier"])
 
 
@@ -271,3 +275,42 @@ def test_a_fault_of_the_program_is_no_sentence(monkeypatch, data):
     monkeypatch.setattr(cli.COMMANDS["inspect"], "run", wrong)
     with pytest.raises(ValueError, match="two shapes"):
         cli.main(["inspect", "classifier", "--data", str(data)])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_model_of_no_example_and_one_that_cannot_learn_are_refused(task):
+    with pytest.raises(ValueError, match="examples must hold at least one. Received: none"):
+        TASKS[task].from_examples([])
+    model = small(task)
+    model.compile()
+    model.trainable = False
+    with pytest.raises(ValueError, match="must have a weight with trainable=True to be fitted. Received: none"):
+        model.fit(model.dataset(EXAMPLES[task]), verbose=0)
+
+
+def write_nothing(_, path):
+    path.mkdir()
+
+
+def nothing(*_):
+    return []
+
+
+@pytest.mark.parametrize("place", ["manifest", "rename", "tensorflow"])
+def test_an_export_to_a_full_disk_is_one_sentence_and_blocks_no_version(place, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def exhausted(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    for name, function in (("write", write_nothing), ("check", nothing), ("probes_of", nothing)):
+        monkeypatch.setattr(exporting, name, function)
+    monkeypatch.setattr(exporting.warmup, "write", nothing)
+    monkeypatch.setattr(exporting, "manifest_of", lambda *_: "{}")
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="has room; .* Received: No space left"):
+        where = {"manifest": (versions, "flush"), "rename": (versions.os, "rename"), "tensorflow": (exporting, "write")}
+        patched.setattr(*where[place], exhausted if place == "tensorflow" else full)
+        exporting.export(small("classifier"), tmp_path, version=3)
+    assert not [path for path in tmp_path.rglob("*") if path.name != "manifests"]
+    assert exporting.export(small("classifier"), tmp_path, version=3).name == "3"

@@ -71,9 +71,13 @@ def publish(aside: Path, base: Path, manifest: str, version: int | None = None) 
         if version:
             raise InputError(f"A version must be new, its manifest is there. Received: version={version}")
         number = _next(base)
-    for path in aside.rglob("*"):
-        flush(path)
-    os.rename(aside, base / str(number))
+    try:
+        for path in aside.rglob("*"):
+            flush(path)
+        os.rename(aside, base / str(number))
+    except OSError:  # the number is free again
+        (base / MANIFESTS / f"{number}.json").unlink()
+        raise
     flush(base)
     return base / str(number)
 
@@ -88,11 +92,16 @@ def _taken(base, number, manifest):
     path = base / MANIFESTS / f"{number}.json"
     path.parent.mkdir(exist_ok=True)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(manifest)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         return False
-    flush(path)
+    try:
+        with file:
+            file.write(manifest)
+        flush(path)
+    except OSError:
+        path.unlink()
+        raise
     if (base / str(number)).exists():
         path.unlink()
         return False

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -63,9 +63,11 @@ class Task(TokenTraining):
             options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …)
                 and of the network (`cell`, `units`, `layers`, …).
         Raises:
-            ValueError: If there is no such option or a value is not what it should be.
+            ValueError: If there is no such option, a value is not what it should be, or there is no example.
         """
         text, network = cls.split_options(options)
+        if isinstance(examples, Sized) and not len(examples):
+            raise ValueError("examples must hold at least one. Received: none")
         preprocessor = cls.preprocessor_class.learned(examples, text)
         return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
 

@@ -121,6 +121,8 @@ class TokenTraining(DistributedFit):
 
     def fit(self, x=None, *args, shuffle=False, **kwargs):
         """As `keras.Model.fit`, on a dataset that shuffles by itself."""
+        if not self.trainable_variables:
+            raise ValueError("A model must have a weight with trainable=True to be fitted. Received: none")
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
     @property

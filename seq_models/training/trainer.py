@@ -1,9 +1,11 @@
 """One training: from two files and a configuration to a run directory, begun or gone on with."""
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from seq_models.errors import InputError, WorkerLost, options_from_outside
+from seq_models.errors import InputError, WorkerLost, options_from_outside, shortened
 from seq_models.messages import say
 from seq_models.text.datasets import Position
 from seq_models.text.example_types import Example
@@ -36,6 +38,7 @@ from seq_models.training.variables import value_of
 from seq_models.training.watching import watchers
 
 Examples = Iterable[Example]
+FULL = os.strerror(errno.ENOSPC)  # some of TensorFlow's errors of a full disk are of no kind
 SAMPLE_TEXTS = 8  # to try an export with
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
@@ -70,7 +73,7 @@ def train(
         return run
     cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
     lock = locked(run.path) if cluster.chief else contextlib.nullcontext()
-    with lock, _without_lost_workers(cluster), identity.blamed():
+    with lock, _told_in_a_sentence(cluster), identity.blamed():
         cluster.wait(options.worker_seconds)
         _train(
             run, task, config, model_options, _Inputs(train_data, valid_data, options, cluster, Position()), identity
@@ -220,8 +223,8 @@ def _check_alike(strategy, cluster, model, facts):
 
 
 @contextlib.contextmanager
-def _without_lost_workers(cluster):
-    """Turns what TensorFlow says when another worker has gone into one sentence."""
+def _told_in_a_sentence(cluster):
+    """Turns what TensorFlow says when another worker or all room has gone into one sentence."""
     try:
         yield
     except LOST as error:
@@ -231,6 +234,11 @@ def _without_lost_workers(cluster):
         raise WorkerLost(
             f"Every worker must stay to the end; the same command for all goes on. Received: nothing from {gone}"
         ) from error
+    except tf.errors.OpError as error:
+        if not isinstance(error, tf.errors.ResourceExhaustedError) and FULL not in error.message:
+            raise
+        reason = shortened(" ".join(error.message.split()), 200)
+        raise InputError(f"Disk and memory must have room for the training. Received: {reason}") from error
 
 
 def _verbosity(chief):
