@@ -53,7 +53,7 @@ def _configs_in(base):
     """The models of a directory: each sub-directory that has versions."""
     if not Path(base).is_dir():
         raise InputError(f"--model_base must be a directory of models. Received: {base}, which is not there")
-    found = [_config(path.name, path) for path in sorted(Path(base).iterdir()) if versions_in(path)]
+    found = [_config(path.name, path) for path in sorted(Path(base).iterdir()) if path.is_dir() and versions_in(path)]
     if not found:
         raise InputError(f"--model_base must be a directory with NAME/1 in it. Received: {base}, which has no model")
     return found
