@@ -64,17 +64,17 @@ class Artifact:
     def reached(self, tensors: Iterable[str]) -> set[str]:
         """The operations that run when tensors of the graph are asked for, also those inside of functions."""
         nodes = {node.name: node for node in self.graph.graph_def.node}
+        names = [name for name in map(_name, tensors) if name in nodes]
+        for name in names:  # which grow meanwhile
+            names += {_name(tensor) for tensor in nodes[name].input} & nodes.keys() - set(names)
+        run = [nodes[name] for name in names]
         ops, seen = set(), set()
-        todo = [nodes[name] for name in map(_name, tensors) if name in nodes]
-        while todo:
-            node = todo.pop()
+        while run:
+            node = run.pop()
             ops.add(node.op)
-            for name in {_name(tensor) for tensor in node.input} & nodes.keys() - seen:
-                seen.add(name)
-                todo.append(nodes[name])
             for name in called(node) & self.functions.keys() - seen:
                 seen.add(name)
-                todo += self.functions[name].node_def
+                run += self.functions[name].node_def
         return ops
 
     def origins(self, op: str, place: int) -> set[str]:
@@ -103,9 +103,19 @@ class Artifact:
                 todo += [(outer, _name(node.input[arguments.index(name)])) for outer, node in direct]
             elif (node := nodes.get((scope, name))) and node.op == "Identity":
                 todo.append((scope, _name(node.input[0])))
+            elif written := self._written(name) if not scope else []:
+                todo += [("", value) for value in written]
             else:
                 found.add("a function" if scope else name)
         return found
+
+    def _written(self, name):
+        """Of a node of the graph that reads a variable: the nodes whose values the graph writes there."""
+        nodes = {node.name: node for node in self.graph.graph_def.node}
+        if name not in nodes or nodes[name].op != "ReadVariableOp":
+            return []
+        written = (node.input for node in nodes.values() if node.op == "AssignVariableOp")
+        return [_name(value) for variable, value, *_ in written if variable == nodes[name].input[0]]
 
 
 def called(node: NodeDef) -> set[str]:

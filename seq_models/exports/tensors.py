@@ -23,19 +23,14 @@ FIELDS = {
     types_pb2.DT_HALF: "half_val",
     types_pb2.DT_BFLOAT16: "half_val",
 }
+TYPES = {kind: tf.as_dtype(kind).as_numpy_dtype for kind in FIELDS}  # object of strings
 UNSENT = 2**16  # bytes of an array that may stand for values that were not sent
 CHUNK = 2**12  # values that are read at a time; between two chunks other threads go on
 
 
-def elements_of(proto: TensorProto) -> int:
-    """The elements that a tensor is said to have; nothing is made of them.
-
-    Raises:
-        ValueError: If its shape is not known.
-    """
-    if proto.tensor_shape.unknown_rank or any(dim.size < 0 for dim in proto.tensor_shape.dim):
-        raise ValueError("the shape must be known")
-    return math.prod(dim.size for dim in proto.tensor_shape.dim)
+def size_of(proto: TensorProto) -> int:
+    """The bytes of what was sent of a tensor, about; its texts are taken for short ones."""
+    return len(proto.tensor_content) + 8 * len(getattr(proto, FIELDS.get(proto.dtype, "string_val")))
 
 
 def array_of(proto: TensorProto) -> np.ndarray:
@@ -52,20 +47,24 @@ def array_of(proto: TensorProto) -> np.ndarray:
     if proto.dtype not in FIELDS or proto.tensor_content and proto.dtype == types_pb2.DT_STRING:
         raise TypeError("the values must be in the field of their type")
     shape = [dim.size for dim in proto.tensor_shape.dim]
-    count = elements_of(proto)
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise ValueError("the shape must be known")
+    count = math.prod(shape)
     if count == 0 and math.prod(size or 1 for size in shape) > UNSENT:
         raise ValueError(f"a shape without elements must have at most {UNSENT} of something. Received: {shape}")
-    dtype = tf.as_dtype(proto.dtype).as_numpy_dtype  # object of strings
+    dtype = TYPES[proto.dtype]
     if proto.tensor_content:
         return np.frombuffer(proto.tensor_content, dtype).copy().reshape(shape)
     values = getattr(proto, FIELDS[proto.dtype])
-    last = values[-1] if values else (b"" if dtype is object else 0)
-    one = len(last) + 8 if dtype is object else np.dtype(dtype).itemsize
-    if len(values) > count or (count - len(values)) * one > UNSENT:
-        raise ValueError(f"the shape must have as many elements as were sent. Received: {shape} with {len(values)}")
+    sent, last = len(values), b"" if dtype is object else 0
+    if sent != count:
+        last = values[-1] if sent else last
+        one = len(last) + 8 if dtype is object else np.dtype(dtype).itemsize
+        if sent > count or (count - sent) * one > UNSENT:
+            raise ValueError(f"the shape must have as many elements as were sent. Received: {shape} with {sent}")
     array = np.empty(count, np.uint16 if FIELDS[proto.dtype] == "half_val" else dtype)  # a half is sent as its bits
-    array[len(values) :] = last
-    for start in range(0, len(values), CHUNK):
-        stop = min(start + CHUNK, len(values))
+    for start in range(0, sent, CHUNK):
+        stop = min(start + CHUNK, sent)
         array[start:stop] = values[start:stop]
+    array[sent:] = last
     return array.view(dtype).reshape(shape)

@@ -17,7 +17,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
 from seq_models.errors import InputError
-from seq_models.exports.tensors import elements_of
+from seq_models.exports.tensors import size_of
 from seq_models.server.config import check_models
 from seq_models.server.models import Models
 from seq_models.server.proto_tensors import inputs_from_protos, proto_from_array
@@ -82,10 +82,6 @@ def question_of(request: PredictRequest) -> Question:
         RequestError: If it names no model.
     """
     model, version, label = _which(request)
-    try:
-        size = 8 * sum(map(elements_of, request.inputs.values()))
-    except ValueError:  # a shape is none, which is said where the arrays are made
-        size = 0
     return Question(
         model,
         version,
@@ -94,7 +90,7 @@ def question_of(request: PredictRequest) -> Question:
         lambda signature: inputs_from_protos(request.inputs, signature),
         _unknown_signature,
         request.output_filter,
-        size,
+        sum(map(size_of, request.inputs.values())),
     )
 
 

@@ -15,18 +15,21 @@ class BoundedHttp(HttpToolsProtocol):
     The seconds start with the connection, and anew with every reply: they run while nobody waits for the server.
     """
 
-    _timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None  # it looks whether the seconds are over
+    _since: float | None = 0.0  # when they started; None while somebody waits for the server
     _size = 0  # bytes of the header that is being read
     _in_header = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """A client is there."""
         super().connection_made(transport)
-        self._start_timer()
+        self._since = self.loop.time()
+        self._timer = self.loop.call_later(HEADER_SECONDS, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A client is gone."""
-        self._stop_timer()
+        if self._timer:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -45,8 +48,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A header is whole."""
-        self._in_header = False
-        self._stop_timer()
+        self._in_header, self._since = False, None
         self._size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if self._size > HEADER_BYTES:
             raise ValueError(TOO_LARGE)  # the parser ends then, and Uvicorn refuses the request
@@ -58,21 +60,14 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """A reply is sent."""
+        self._since = None if self.pipeline else self.loop.time()
         super().on_response_complete()
-        if not self.pipeline:
-            self._start_timer()
 
-    def _start_timer(self):
-        self._stop_timer()
-        self._timer = self.loop.call_later(HEADER_SECONDS, self._late)
-
-    def _stop_timer(self):
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-
-    def _late(self):
-        if self._size and self._in_header:
+    def _look(self):
+        left = HEADER_SECONDS if self._since is None else self._since + HEADER_SECONDS - self.loop.time()
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._look)
+        elif self._size and self._in_header:
             self._refuse(f"The header of a request must come within {HEADER_SECONDS} seconds")
         else:  # it has asked nothing
             self.transport.close()
