@@ -203,6 +203,7 @@ def with_a_shape(size):
     (question(), "must have text of DT_STRING. Received: nothing"),
     (with_a_shape(2**31), "request 1 to serving_default, text: the shape must have as many elements as were sent"),
     (with_a_shape(-1), "the shape must be known"),
+    (question(text=np.array(b"a", object)), "text: the rank must be 1. Received: 0"),
 ])  # fmt: skip
 def test_warm_up_requests_must_be_those_of_a_signature(tmp_path, request_, message):
     path = saved(tmp_path / "1")

@@ -265,7 +265,7 @@ def lines_until_closed(server_port, pieces, pause):
 
 def endless(start):
     yield start
-    for _ in range(2000):
+    for _ in range(100):
         yield b"x"
 
 
@@ -283,18 +283,17 @@ def test_a_header_that_comes_slowly_ends_the_connection(server, monkeypatch, sta
 
 def test_a_client_that_says_nothing_is_not_waited_for(server, monkeypatch):
     monkeypatch.setattr(http, "HEADER_SECONDS", 1)
-    heard, seconds = lines_until_closed(server.rest_api_port, [b""] * 2000, 0.1)
+    heard, seconds = lines_until_closed(server.rest_api_port, [b""] * 100, 0.1)
     assert (heard, 0.8 < seconds < 5) == (b"", True)
 
 
 def test_a_body_may_take_longer_than_a_header(server, monkeypatch):
     monkeypatch.setattr(http, "HEADER_SECONDS", 1)
     with socket.create_connection(("127.0.0.1", server.rest_api_port), timeout=20) as client:
-        client.sendall(b"POST /v1/models/hpt:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n")
+        client.sendall(b"POST /v1/models/hpt:predict HTTP/1.0\r\nContent-Length: 20\r\n\r\n")
         for byte in b'{"instances": [1.0]}':
             time.sleep(0.08)
             client.sendall(bytes([byte]))
-        client.shutdown(socket.SHUT_WR)
         heard = b"".join(iter(lambda: client.recv(1000), b""))
         assert heard.endswith(b'{"predictions": [2.5]}')
 

@@ -112,11 +112,11 @@ class Process:
 
 
 def trials(signatures: Mapping[str, SignatureDef], recorded: Sequence[PredictRequest]) -> list[PredictRequest]:
-    """Requests of one row and of three to each signature: of a row that was recorded for it, or is made up."""
+    """Requests of one row and of three to each signature, of a row that was recorded for it or is made up."""
     requests = []
     for name, signature in signatures.items():
-        of_it = (request for request in recorded if (request.model_spec.signature_name or DEFAULT_SIGNATURE) == name)
-        request = next(of_it, None)
+        of_it = (each for each in recorded if (each.model_spec.signature_name or DEFAULT_SIGNATURE) == name)
+        request = next((each for each in of_it if _count(each)), None)
         if request:
             inputs = {alias: array_of(tensor) for alias, tensor in request.inputs.items()}
         else:
@@ -134,10 +134,14 @@ def _made_up(info):
     return np.full(shape, b"a b" if dtype is object else 1, dtype)
 
 
+def _count(request):
+    """The rows of a request."""
+    return min(tensor.tensor_shape.dim[0].size for tensor in request.inputs.values())
+
+
 def check_count(request: PredictRequest, answer: Arrays) -> None:
     """Raises ExportRefused if an output of an answer has not a row for each of the request."""
-    shapes = [tensor.tensor_shape.dim for tensor in request.inputs.values()]
-    count = shapes[0][0].size
+    count = _count(request)
     for name, array in answer.items():
         if array.ndim == 0 or len(array) != count:
             raise ExportRefused(

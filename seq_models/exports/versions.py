@@ -28,13 +28,22 @@ def versions_in(base: str | Path) -> dict[int, Path]:
         InputError: If the directory cannot be listed: that it has no versions is not known then.
     """
     numbers: dict[int, Path] = {}
+    for child in directories_in(base):
+        if is_number(child.name):
+            numbers.setdefault(int(child.name), child)
+    return dict(sorted(numbers.items()))
+
+
+def directories_in(base: str | Path) -> list[Path]:
+    """The directories in a directory, by name.
+
+    Raises:
+        InputError: If it cannot be listed.
+    """
     try:
-        for child in sorted(Path(base).iterdir()):
-            if is_number(child.name) and child.is_dir():
-                numbers.setdefault(int(child.name), child)
+        return [child for child in sorted(Path(base).iterdir()) if child.is_dir()]
     except OSError as error:
         raise InputError(f"{base} must be a directory that can be listed. Received: {error.strerror}") from error
-    return dict(sorted(numbers.items()))
 
 
 def check_new(base: str | Path, version: int | None = None) -> None:

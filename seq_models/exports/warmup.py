@@ -91,7 +91,9 @@ def check_requests(requests: Sequence[PredictRequest], signatures: Mapping[str, 
             )
         for alias, tensor in request.inputs.items():
             try:
-                array_of(tensor)
+                rank, expected = array_of(tensor).ndim, len(inputs[alias].tensor_shape.dim)
+                if rank != expected:
+                    raise ValueError(f"the rank must be {expected}. Received: {rank}")
             except (TypeError, ValueError, OverflowError) as error:
                 raise ExportRefused(f"{FILE}: request {number} to {name}, {alias}: {error}") from error
 
