@@ -283,3 +283,9 @@ def test_an_operation_of_a_function_that_nothing_calls_is_seen(tmp_path):
 
     with pytest.raises(sm.InputError, match="depends on the time"):
         check(saved(tmp_path / "1", edit=add_function))
+
+
+def test_a_call_of_nothing_is_no_saved_model(tmp_path):
+    path = saved(tmp_path / "1", edit=lambda graph: graph.graph_def.library.ClearField("function"))
+    with pytest.raises(sm.InputError, match="must be a SavedModel. Received: .__inference"):
+        check(path)

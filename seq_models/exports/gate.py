@@ -51,7 +51,7 @@ def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | No
     try:
         artifact = Artifact(path)
         problems = problems_of(artifact)
-    except (OSError, DecodeError) as error:
+    except (OSError, DecodeError, LookupError) as error:  # the last where a name stands for nothing in the graph
         raise ExportRefused(f"{path} must be a SavedModel. Received: {error}") from error
     if problems:
         raise ExportRefused(problems[0])

@@ -89,14 +89,14 @@ class Models:
                 for model in self._models.values():
                     model.config = None
                 for config in configs:
-                    self._models.setdefault(config.name, _no_model(config.name)).config = config
+                    self._models.setdefault(config.name, _new_model(config.name)).config = config
             self._update()
             missing = [config.name for config in configs if not self._models[config.name].is_at(config.base_path)]
             if missing:
                 raise RequestError(StatusCode.UNKNOWN, self._failure(missing[0]))
 
     def _check_labels(self, config):
-        model = self._models.get(config.name) or _no_model(config.name)
+        model = self._models.get(config.name) or _new_model(config.name)
         known = model.config.version_labels if model.config else {}
         for label, number in config.version_labels.items():
             early = self._labels_may_be_early and label not in known
@@ -212,7 +212,7 @@ class Models:
 
     def _acquire(self, name, number, label):
         with self._changed:
-            model = self._models.get(name) or _no_model(name)
+            model = self._models.get(name) or _new_model(name)
             if label is not None:
                 number = _labelled(model, label)
             wanted = max(model.available(), default=None) if number is None else number
@@ -236,7 +236,7 @@ class Models:
             RequestError: If the model or version is not known.
         """
         with self._changed:
-            versions = (self._models.get(name) or _no_model(name)).versions
+            versions = (self._models.get(name) or _new_model(name)).versions
             if number is not None and number not in versions:
                 raise RequestError(StatusCode.NOT_FOUND, f"Could not find version {number} of model {name}")
             if not versions:
@@ -263,7 +263,7 @@ class Models:
             self._changed.wait_for(lambda: not any(version.servable for version in versions), timeout=30)
 
 
-def _no_model(name):
+def _new_model(name):
     return Model(Report(f"model {name}"))
 
 
