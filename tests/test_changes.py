@@ -42,6 +42,16 @@ def test_more_epochs_go_on_to_what_as_many_at_once_come_to(tmp_path, task, optio
     assert longer.read_config()["training"]["epochs"] == 4
 
 
+def test_only_the_epochs_that_are_new_are_trained(tmp_path, monkeypatch):
+    run(tmp_path, epochs=3)
+    plain, epochs = trainer.Resume.on_epoch_begin, []
+    monkeypatch.setattr(trainer.Resume, "on_epoch_begin", lambda self, e, logs=None: (epochs.append(e), plain(self, e)))
+    run(tmp_path, epochs=3)
+    assert epochs == []
+    run(tmp_path, epochs=5)
+    assert epochs == [2, 3, 4]  # the newest checkpoint lies in the third
+
+
 def test_a_rate_on_a_plateau_and_an_unlucky_last_epoch_are_remembered(tmp_path):
     options = {"learning_rate": 1e-9, "schedule": "plateau", "plateau_patience": 2}  # no epoch is better than the first
     whole = state(run(tmp_path / "whole", epochs=5, **options))

@@ -151,8 +151,10 @@ def _build(strategy, task, model_options, inputs, beginning):
 
 def _begin(run, config, model, inputs):
     """Writes what a run directory holds from its start; returns the callbacks that show the training."""
+    metrics = run.read_metrics()
+    if metrics["finished"]:  # it goes on; written before its new options, which it has not come to the end of
+        run.write_metrics({**metrics, "finished": False})
     run.start(config, inputs.options.operational())
-    run.write_metrics({**run.read_metrics(), "finished": False})
     run.write_vocabularies(model)
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
     table = {**config["text"], **config["network"], **config["training"]}
