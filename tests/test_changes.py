@@ -45,7 +45,12 @@ def test_more_epochs_go_on_to_what_as_many_at_once_come_to(tmp_path, task, optio
 def test_only_the_epochs_that_are_new_are_trained(tmp_path, monkeypatch):
     run(tmp_path, epochs=3)
     plain, epochs = trainer.Resume.on_epoch_begin, []
-    monkeypatch.setattr(trainer.Resume, "on_epoch_begin", lambda self, e, logs=None: (epochs.append(e), plain(self, e)))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        epochs.append(epoch)
+        plain(self, epoch, logs)
+
+    monkeypatch.setattr(trainer.Resume, "on_epoch_begin", on_epoch_begin)
     run(tmp_path, epochs=3)
     assert epochs == []
     run(tmp_path, epochs=5)

@@ -32,6 +32,6 @@ def options_of_run(run: RunDirectory, task: Any, given: dict[str, Any]) -> dict[
 def model_of_run(run: RunDirectory, task: Any) -> Any:
     """A new model of a task, with vocabulary and weights of the best one of a run."""
     best = run.load_model()
-    network = task.network_class.from_config(best.network.get_config())  # in the precision of this training
+    network = task.network_class.from_config(best.network.get_config())  # whose dropout has the seed of this training
     network.set_weights(best.network.get_weights())
     return task(network, best.preprocessor)
