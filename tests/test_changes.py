@@ -42,7 +42,7 @@ def test_more_epochs_go_on_to_what_as_many_at_once_come_to(tmp_path, task, optio
     assert longer.read_config()["training"]["epochs"] == 4
 
 
-def test_only_the_epochs_that_are_new_are_trained(tmp_path, monkeypatch):
+def test_only_the_epochs_that_are_new_are_trained(tmp_path, monkeypatch, capsys):
     run(tmp_path, epochs=3)
     plain, epochs = trainer.Resume.on_epoch_begin, []
 
@@ -52,7 +52,7 @@ def test_only_the_epochs_that_are_new_are_trained(tmp_path, monkeypatch):
 
     monkeypatch.setattr(trainer.Resume, "on_epoch_begin", on_epoch_begin)
     run(tmp_path, epochs=3)
-    assert epochs == []
+    assert epochs == [] and "has had its 3 epochs and stays as it is" in capsys.readouterr().err
     run(tmp_path, epochs=5)
     assert epochs == [2, 3, 4]  # the newest checkpoint lies in the third
 
@@ -65,13 +65,14 @@ def test_a_rate_on_a_plateau_and_an_unlucky_last_epoch_are_remembered(tmp_path):
     assert_bit_equal(state(run(tmp_path / "longer", epochs=5, **options)), whole)
 
 
-def test_a_run_that_stopped_early_goes_on_with_more_patience_only(tmp_path):
+def test_a_run_that_stopped_early_goes_on_with_more_patience_only(tmp_path, capsys):
     options = {"learning_rate": 0.0, "epochs": 8}  # no epoch is better than the first
     whole = state(run(tmp_path / "whole", patience=4, **options))
     stopped = run(tmp_path / "more", patience=2, **options)
     assert len(stopped.read_metrics()["epochs"]) == 3
     before = {path: path.stat().st_mtime_ns for path in stopped.path.rglob("*")}
     run(tmp_path / "more", patience=2, **{**options, "epochs": 9})
+    assert "stopped early, after epoch 3, and stays as it is; with patience above 2" in capsys.readouterr().err
     assert before == {path: path.stat().st_mtime_ns for path in stopped.path.rglob("*")}
     assert_bit_equal(state(run(tmp_path / "more", patience=4, **options)), whole)
 
@@ -123,3 +124,23 @@ def test_a_longer_run_that_is_broken_off_is_no_finished_one(tmp_path, monkeypatc
     monkeypatch.undo()
     assert not RunDirectory(tmp_path / "run").read_metrics()["finished"]
     assert_bit_equal(state(run(tmp_path / "run", epochs=3)), state(run(tmp_path / "whole", epochs=3)))
+
+
+def test_a_run_that_was_broken_off_goes_on_to_more_or_fewer_epochs(tmp_path, monkeypatch):
+    def broken(epochs, after):
+        plain, count = trainer.Resume.on_train_batch_end, iter(range(after))
+
+        def on_train_batch_end(self, batch, logs=None):
+            plain(self, batch, logs)
+            if next(count, None) is None:
+                raise InterruptedError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(trainer.Resume, "on_train_batch_end", on_train_batch_end)
+            with pytest.raises(InterruptedError):
+                run(tmp_path / f"{epochs}", epochs=epochs, checkpoint_seconds=0)
+
+    whole = run(tmp_path / "whole", epochs=3).read_metrics()
+    for epochs in (2, 5):
+        broken(epochs, 4)  # in the second epoch
+        assert run(tmp_path / f"{epochs}", epochs=3).read_metrics() == whole

@@ -87,6 +87,8 @@ def test_the_printed_configuration_has_what_is_given_beside_it(capsys):
 def test_the_configuration_of_a_run_is_accepted_and_flags_go_before_it(train, files, tmp_path, capsys):
     assert train() == 0
     first = sm.load_run(tmp_path / "run")
+    (tmp_path / "c.toml").write_text("[data]\ntask = 'classifier'\ntrain_contents = ['digest']\n", "utf-8")
+    assert train("--config", tmp_path / "c.toml") == 0
     config = ["--config", tmp_path / "run" / "config.toml"]
     assert train(*config, "--out", tmp_path / "again", known=()) == 0
     again = sm.load_run(tmp_path / "again")

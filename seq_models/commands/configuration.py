@@ -35,9 +35,10 @@ def read_tables(path: str, task: str, groups: Groups) -> Tables:
         if name not in ("data", *groups) or not isinstance(table, dict):
             known = ", ".join(f"[{group}]" for group in ("data", *groups))
             raise InputError(f"{path} must hold the tables {known} only. Received: {name}")
-    data = {**tables.get("data", {})}
-    if data.pop("task", task) != task:
-        raise InputError(f"{path} must be a configuration of the task {task}. Received: {tables['data']['task']!r}")
+    # What the files of a run held is no wish of anybody.
+    data = {name: value for name, value in tables.get("data", {}).items() if not name.endswith("_contents")}
+    if (other := data.pop("task", task)) != task:
+        raise InputError(f"{path} must be a configuration of the task {task}. Received: {other!r}")
     for name, value in data.items():
         if name not in DATA:
             raise InputError(f"The table [data] of {path} must hold task, {', '.join(DATA)} only. Received: {name}")

@@ -30,13 +30,17 @@ def check_epochs(run: RunDirectory, options: TrainingOptions) -> None:
         )
 
 
-def has_ended(run: RunDirectory, options: TrainingOptions) -> bool:
-    """Whether there is nothing left to do in a run."""
+def ending(run: RunDirectory, options: TrainingOptions) -> str | None:
+    """Why nothing is left to do in a run, as a sentence goes on after its name; None if something is."""
     metrics, before = run.read_metrics(), _before(run, options)
     done = len(metrics["epochs"])
-    stopped_early = done < before["epochs"]
-    impatient = stopped_early and options.patience <= before["patience"]
-    return metrics["finished"] and (impatient or options.epochs <= done)
+    if not metrics["finished"]:
+        return None
+    if options.epochs <= done:
+        return f"has had its {done} epochs and stays as it is; with more epochs it goes on."
+    if done < before["epochs"] and options.patience <= (patience := before["patience"]):
+        return f"stopped early, after epoch {done}, and stays as it is; with patience above {patience} it goes on."
+    return None
 
 
 def _before(run, options):

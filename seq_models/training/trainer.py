@@ -19,7 +19,7 @@ from seq_models.text.example_types import Example
 from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.callbacks import BestModel, MetricsFile
-from seq_models.training.changes import check_epochs, has_ended
+from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.cluster import Cluster
 from seq_models.training.optimizers import make_optimizer, plateau_callbacks
@@ -68,7 +68,8 @@ def train(
     config = _config(task, options, model_options, data)
     run.check(config, options.operational())
     check_epochs(run, options)
-    if has_ended(run, options):
+    if reason := ending(run, options):
+        say(f"{run.path} {reason}")
         return run
     cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
     cluster.wait(options.worker_seconds)
