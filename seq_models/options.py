@@ -117,7 +117,7 @@ def expected(item: Field) -> str:
     return f"{said}, or None" if is_optional(item) else said
 
 
-def kind_of(item: Field) -> type:
+def kind_of(item: Field) -> Any:
     """The type of a field, of one that may be None the other one."""
     return get_args(item.type)[0] if is_optional(item) else item.type
 

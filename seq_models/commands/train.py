@@ -55,7 +55,7 @@ def run(flags: Namespace) -> None:
     task = TASKS[flags.task]
     data, values = _told(flags, task.option_groups())
     with options_from_outside():
-        options = {name: group(**values[name]) for name, group in task.option_groups().items()}
+        options: dict[str, Any] = {name: group(**values[name]) for name, group in task.option_groups().items()}
     if flags.print_config:
         print(template(flags.task, data, options), end="")
         return

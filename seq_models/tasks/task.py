@@ -15,7 +15,6 @@ from seq_models.networks import Network
 from seq_models.options import Options, grouped
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
-from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
 from seq_models.training.metrics import TokenAccuracy, TokenMean
 from seq_models.training.options import TrainingOptions
@@ -75,7 +74,7 @@ class Task(TokenTraining):
         return {"text": text, "network": network, "training": TrainingOptions}
 
     @classmethod
-    def split_options(cls, options: dict[str, Any]) -> tuple[TextOptions, Options]:
+    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Options]:
         """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
         groups = cls.option_groups()
         values = grouped(options, groups)

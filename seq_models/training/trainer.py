@@ -134,7 +134,7 @@ def _config(task, options, model_options, data):
     return {"data": {"task": task.task_name, **data}, **{name: table.written() for name, table in tables.items()}}
 
 
-def _build(strategy, task, model_options, inputs, beginning):
+def _build(strategy, task, model_options, inputs, beginning=None):
     """The model, ready for its first step, and the data of this worker."""
     options = inputs.options
     with options_from_outside(), strategy.scope(), precision(options.precision):
