@@ -1,14 +1,11 @@
 """What every format makes of lines: records of named values, of which examples and questions take some."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from seq_models.text.columns import Columns, at_position, missing
-from seq_models.text.example_types import Example, Text
+from seq_models.text.example_types import TORN, Example, Text
 from seq_models.text.lines import Line, Lines, unexpected
-
-_TORN = re.compile("[\r\n\x1f]")  # ends a line of a vocabulary file, or a token in a tensor of strings
 
 
 class Record(NamedTuple):
@@ -114,7 +111,7 @@ def whole(line: Line, name: str, token: str) -> str:
     """A token or tag that nothing tears apart."""
     if not token:
         raise unexpected(line.place, f"text in {name!r}, not nothing", line.text)
-    if torn := _TORN.search(token):
+    if torn := TORN.search(token):
         expected = f"no U+{ord(torn[0]):04X} in a token or tag, which would tear it in two"
         raise unexpected(line.place, expected, token)
     return token
