@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from seq_models.errors import InputError, shortened
-from seq_models.text.example_types import Example, ExampleType
+from seq_models.text.example_types import Example, ExampleType, TextPair
 from seq_models.text.examples import located
+from seq_models.text.lines import unexpected
 
 
 class Given:
@@ -22,6 +23,10 @@ class Given:
         if problem := _problem(examples):
             received = repr(examples) if isinstance(examples, str | bytes | int | None) else type(examples).__name__
             raise InputError(f"examples: expected {problem}. Received: {shortened(received, 60)}")
+        for part in getattr(examples, "parts", ())[:1]:
+            if len(part.paths) == 2 and kind.fields != TextPair.fields:
+                expected = f"{kind.description}, as in {kind.files}"
+                raise unexpected(part.paths[0], expected, f"parallel text with {part.paths[1]}", quote=False)
         self.examples, self.kind = examples, kind
 
     def __iter__(self) -> Iterator[Example]:
