@@ -122,26 +122,35 @@ def read_examples(
     | file | example |
     |---|---|
     | `.txt`, a sentence a line, blank lines skipped | `str` |
-    | `.tsv` (no quoting at all), `.csv`, `.jsonl` (an object a line) | `(text, label)` or `(source, target)` |
+    | `.tsv`, `.csv` | `(text, label)` or `(source, target)` |
+    | `.jsonl` (an object a line) | the same, or `(tokens, tags)` |
     | `.conllu` | `(tokens, tags)`: FORM and UPOS |
     | `.conll`, `.bio`: first and last column | `(tokens, tags)` |
     | two files with other endings, as `train.en`, `train.de` | `(source, target)`: line n with line n |
 
     Each may be compressed: append `.gz`. Text is UTF-8; a byte order mark is dropped, a line ends with "\\n" or
     "\\r\\n" and nothing else. Texts and labels lose the whitespace around them; empty lines between them are skipped.
+    A file must be a regular one, not a pipe: it is read again in every epoch.
 
     A path may be a pattern, as "news-*.txt.gz" (`*`, `?`, `[…]`, and `**` for any folders): all files that match,
     sorted by name. Two patterns of parallel text, as "news-*.en" and "news-*.de", pair up their sorted files.
 
     A `.tsv` or `.csv` whose first line has the names text and label, or source and target, has a header: its columns
-    come in any order and further ones are ignored. Just one of the four names is an error: it looks like a header with
-    another name for the rest, which `columns` can give. Without a header there must be exactly two columns, in order.
+    come in any order and further ones are ignored. Names that published corpora use instead (review, sentence, …,
+    sentiment, class, …) are taken, and said; any other names are for `columns`. Without a header there must be exactly
+    two columns, in order; a first line whose label alone comes nowhere else is refused, for it may be a header. There
+    is no quoting in a `.tsv`, unless its header is in quotes.
+
+    In `.conll` and `.bio` columns are separated by tabs in a line that has some, else by blanks. Lines that start with
+    `#` and are not written as tokens are comments; a column that counts the words is refused unless `columns` says
+    which to take.
 
     Args:
         path: The file, or a pattern.
         more: More files of the same format, or the second side of parallel text.
-        columns: Which two columns to take: names in the header (which then must be there), keys of the JSON objects,
-            or CoNLL-U fields such as `("FORM", "XPOS")`.
+        columns: Which two columns to take: names in the header, keys of the JSON objects, CoNLL-U fields such as
+            `("FORM", "XPOS")`, or numbers as strings, `("1", "-1")` for the first and the last, where there are no
+            names; a table then has no header, unless the known names are in it.
         cache: A directory in which vocabularies and counts of these files are kept, so that the files are not read for
             them again as long as they stay the same.
     Returns:

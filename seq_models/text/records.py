@@ -92,10 +92,11 @@ def string(line: Line, name: str, value: Any) -> str:
     if not isinstance(value, str | int):  # a bool is an int
         raise unexpected(line.place, f"a string, an integer or a boolean in {name!r}", value)
     value = str(value)
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot
-        raise unexpected(line.place, f"Unicode text in {name!r}", value) from error
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can spell and UTF-8 cannot
+            raise unexpected(line.place, f"Unicode text in {name!r}", value) from error
     return value
 
 
