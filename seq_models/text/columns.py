@@ -14,6 +14,7 @@ LISTED = 200  # characters of a header that an error shows
 EITHER = "either text and label or source and target, or --columns (columns=… in Python) that names two"
 
 _PAIRS = (LabeledText.fields, TextPair.fields, LabeledTokens.fields)
+KNOWN = {*LabeledText.fields, *TextPair.fields, *LabeledTokens.fields}
 _HEADER_ALONE = {*LabeledText.fields, *TextPair.fields}
 _ALSO = {  # what the columns of published corpora are called, in any case of letters
     "text": ("sentence", "review", "comment", "content", "document", "message", "tweet", "utterance"),
@@ -76,7 +77,8 @@ def checked_pair(place: object, columns: Iterable[str]) -> Columns:
 def missing(line: Line, column: str, names: Sequence[str]) -> InputError:
     """The error of a column that a table has not."""
     listed = ", ".join(names)
-    return unexpected(line.place, f"a header with the column {column!r} once", listed, quote=False, longest=LISTED)
+    expected = f"a header with the column {column!r} once, or --columns with the names of others"
+    return unexpected(line.place, expected, listed, quote=False, longest=LISTED)
 
 
 def _called(field: str, names: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from seq_models.text.columns import EITHER, LISTED, Columns, at_position, missing, pair_in, question_in, say_once
+from seq_models.text.columns import EITHER, KNOWN, LISTED, Columns, at_position, missing, pair_in, question_in, say_once
 from seq_models.text.lines import Line, Lines, unexpected
 from seq_models.text.records import Format, Record, Records
 
@@ -82,7 +82,10 @@ def _is_header(line: Line, names: list[str], columns: Columns | None, field: str
             raise missing(line, columns[0], names)
     if field is None:
         return pair_in(line, names) is not None
-    return question_in(names, field) is not None
+    name = question_in(names, field)
+    if name is not None and name.lower() not in KNOWN:
+        say_once(f"{line.path}: the first line is read as a header, and {name!r} as the text")
+    return name is not None
 
 
 def _check_once(line: Line, names: list[str], columns: Columns) -> None:
@@ -96,9 +99,9 @@ def _like_each_other(rows: Rows) -> Rows:
 
     It does if its label comes only there, and every other label of the next rows comes twice or more.
     """
-    (line, fields), *seen = first = list(itertools.islice(rows, 1))
+    line, fields = first = next(rows)
     labels: Counter[str] = Counter()
-    for row in itertools.chain(first, itertools.islice(rows, WINDOW)):
+    for row in itertools.chain([first], itertools.islice(rows, WINDOW)):
         yield row
         labels[row[1][-1]] += 1
     if labels.total() > FEWEST and [label for label, count in labels.items() if count == 1] == fields[-1:]:
@@ -177,17 +180,15 @@ class JsonLines(Format):
         return column
 
     def example(self, record: Record, columns: Columns) -> Any:
-        self._text(record, columns[0])
+        text = record.values.get(columns[0], "")
+        if not isinstance(text, str | list):
+            raise unexpected(record.line.place, f"a string in {columns[0]!r}", text)
         return super().example(record, columns)
 
     def value(self, record: Record, column: str) -> str | list[str]:
         if column not in record.values:
             raise unexpected(record.line.place, f"the key {column!r}", record.line.text)
         return super().value(record, column)
-
-    def _text(self, record: Record, column: str) -> None:
-        if not isinstance(record.values.get(column, ""), str | list):
-            raise unexpected(record.line.place, f"a string in {column!r}", record.values[column])
 
 
 def _json_object(line: Line) -> dict[str, Any]:
