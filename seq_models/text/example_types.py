@@ -29,7 +29,7 @@ class ExampleType:
 
     def conformed(self, example: Any) -> Any:
         """An example as Python gives it, in the types of this kind: a row is a tuple, a number of a class its text."""
-        return tuple(map(_text, example)) if _is_row(example) else example
+        return (*map(_text, example[:2]), *example[2:]) if _is_row(example) else example
 
     def holds(self, example: Any) -> bool:
         """Whether a value is an example of this kind."""
@@ -109,9 +109,9 @@ class LabeledTokens(ExampleType):
     has_labels = True
 
     def conformed(self, example: Any) -> Any:
-        if not _is_row(example) or not all(map(_is_row, example)):
+        if not _is_row(example) or not all(map(_is_row, example[:2])):
             return example
-        return tuple(list(map(_text, part)) for part in example)
+        return (*(list(map(_text, part)) for part in example[:2]), *example[2:])
 
     def holds(self, example: Any) -> bool:
         if not isinstance(example, tuple) or len(example) != 2:

@@ -165,7 +165,7 @@ def read_examples(
     """
     paths = [_matching(name) for name in (path, *more)]
     if columns is not None:
-        columns = checked_columns(paths[0][0], columns)
+        columns = _checked_columns(paths[0][0], columns)
     parts = _parts(paths, columns)
     examples = Examples(tuple(Part(*part) for part in parts), columns, cache)
     for part in examples.parts:
@@ -243,8 +243,7 @@ def _reader_of_one(path: Path, columns: Columns | None) -> Reader:
     return functools.partial(FORMATS[ending].examples, columns=columns)
 
 
-def checked_columns(path: Path, columns: Columns) -> Columns:
-    """The columns of a file as named by a user. Raises: InputError if the file has no columns or not these."""
+def _checked_columns(path: Path, columns: Columns) -> Columns:
     form = FORMATS.get(ending_of(path))
     if form is None:
         expected = f"columns only for {', '.join(FORMATS)}"
