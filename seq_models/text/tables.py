@@ -78,8 +78,9 @@ def _is_header(line: Line, names: list[str], columns: Columns | None, field: str
     if columns is not None:
         if any(column in names for column in columns):
             return True
-        if any(at_position(names, column) is None for column in columns):
-            raise missing(line, columns[0], names)
+        for column in columns:
+            if at_position(names, column) is None:
+                raise missing(line, column, names)
     if field is None:
         return pair_in(line, names) is not None
     name = question_in(names, field)
