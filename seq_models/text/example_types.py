@@ -9,7 +9,7 @@ from seq_models.errors import shortened
 Example = str | tuple[str, str] | tuple[list[str], list[str]]
 Text = str | tuple[str, ...]  # a text that came as tokens stays tokens
 
-TORN = re.compile("[\0\r\n\x1f]")  # ends a line of a vocabulary file, or a token in a tensor of strings
+TORN = re.compile("[\r\n\x1f]")  # ends a line of a vocabulary file, or a token in a tensor of strings
 
 
 class ExampleType:

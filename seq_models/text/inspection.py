@@ -75,7 +75,6 @@ def inspect_examples(examples: Iterable[Example], task: str) -> Report:
     kind = EXAMPLE_TYPES[task]
     items = []
     for example, place in located(examples):
-        example = kind.conformed(example)
         if problem := kind.problem(example):
             raise InputError(f"{place}: {problem}")
         items.append(_Item(place, kind.texts(example), kind.labels(example)))
