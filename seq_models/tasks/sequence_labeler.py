@@ -1,6 +1,7 @@
 """Tokens to labels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -10,8 +11,10 @@ from seqeval.metrics import f1_score
 
 from seq_models import networks
 from seq_models.tasks.signature import Signature, array
-from seq_models.tasks.task import Task
+from seq_models.tasks.task import Task, unbatch
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
+
+TOKENS = tf.TensorSpec([None, None], tf.string, name="tokens")
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -51,6 +54,16 @@ class SequenceLabeler(Task):
         tokens = tf.RaggedTensor.from_tensor(tokens, padding="")[:, : self.preprocessor.codec.max_length - 1]
         return self.label(tokens.with_values(self.preprocessor.codec.clean(tokens.values)))
 
+    def predict_tokens(self, tokens: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+        """Answers to texts that are cut already, a list of dictionaries: what `respond_to_tokens` says of each."""
+        longest = max(map(len, tokens), default=0)
+        return unbatch(self._answer_tokens(tf.constant([[*row, *[""] * (longest - len(row))] for row in tokens])))
+
+    @functools.cached_property
+    def _answer_tokens(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """`respond_to_tokens`, traced once."""
+        return tf.function(self.respond_to_tokens, input_signature=[TOKENS])
+
     def label(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """`respond` for tokens, ragged (B, None)."""
         lengths = tf.cast(tokens.row_lengths(), tf.int32)
@@ -72,8 +85,7 @@ class SequenceLabeler(Task):
             padded = [row + [b""] * (longest - len(row)) for row in rows]
             return {"tokens": np.array(padded, object).reshape(-1, longest)}
 
-        tokens = tf.TensorSpec([None, None], tf.string, name="tokens")
-        return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [tokens], cut)}
+        return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [TOKENS], cut)}
 
     def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""

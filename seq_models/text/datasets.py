@@ -18,6 +18,7 @@ from seq_models.text.cache import remembered
 from seq_models.text.codec import chunked
 from seq_models.text.example_types import Example
 from seq_models.text.examples import located
+from seq_models.text.given import Given
 from seq_models.text.preprocessors import Batch, Preprocessor
 from seq_models.text.progress import watched
 from seq_models.text.shuffling import AsGiven, Order, Parts, Shuffled
@@ -78,12 +79,12 @@ def make_dataset(
         ValueError: If an argument is not what it should be.
     """
     _check_arguments(batch_size, batch_tokens, share)
-    counts = check_examples(preprocessor, examples)
+    counts, parts = check_examples(preprocessor, examples), _parts(preprocessor, examples)
     if batch_tokens is None:
-        own = _share(_parts(examples), RowBatching(batch_size or BATCH_SIZE), counts, *share)
+        own = _share(parts, RowBatching(batch_size or BATCH_SIZE), counts, *share)
     else:
         lengths = count_lengths(preprocessor, examples)
-        own = _share(_parts(examples), TokenBatching(batch_tokens, lengths.shape[1] - 1), lengths, *share)
+        own = _share(parts, TokenBatching(batch_tokens, lengths.shape[1] - 1), lengths, *share)
     begin = position or Position()
 
     def epoch() -> Iterator[Batch]:
@@ -163,12 +164,10 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
             number += 1
             if problem := preprocessor.problem(example):
                 raise InputError(f"{place}: {problem}")
-        if number == 0:
-            raise InputError("There must be at least one example. Received: none")
         return number
 
     question = ["check", type(preprocessor).__name__, labels]
-    return remembered(examples, question, lambda: list(map(count, _parts(examples))))
+    return remembered(examples, question, lambda: list(map(count, _parts(preprocessor, examples))))
 
 
 def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> np.ndarray:
@@ -185,13 +184,13 @@ def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> np
         return [counts[length] for length in range(max(counts) + 1)]
 
     question = ["lengths", type(preprocessor).__name__, preprocessor.get_config()]
-    found = remembered(examples, question, lambda: list(map(count, _parts(examples))))
+    found = remembered(examples, question, lambda: list(map(count, _parts(preprocessor, examples))))
     return np.array(list(itertools.zip_longest(*found, fillvalue=0)), int).T
 
 
-def _parts(examples: Iterable[Example]) -> Parts:
+def _parts(preprocessor: Preprocessor, examples: Iterable[Example]) -> Parts:
     """The files of the examples, or all of them as one."""
-    return getattr(examples, "parts", (examples,))
+    return getattr(examples, "parts", None) or (Given(examples, preprocessor.example_type),)
 
 
 def _check_arguments(batch_size: int | None, batch_tokens: int | None, share: tuple[int, int]) -> None:

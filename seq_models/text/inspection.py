@@ -13,6 +13,7 @@ from typing import NamedTuple
 from seq_models.errors import InputError
 from seq_models.text.example_types import EXAMPLE_TYPES, Example, Text
 from seq_models.text.examples import located
+from seq_models.text.labels import twins
 
 RARE_LABEL = 5  # a label with fewer examples is rare
 DOMINANT_SHARE = 0.95
@@ -212,6 +213,12 @@ def _rare_labels(items: list[_Item]) -> Iterator[str]:
     yield f"{number} fewer than {RARE_LABEL} times, {once:,} of them once, for example {named} {places}."
 
 
+def _twin_labels(items: list[_Item]) -> Iterator[str]:
+    for group in twins(_label_counts(items)):
+        places = _places([next(item for item in items if label in item.labels) for label in group])
+        yield f"The labels {', '.join(map(ascii, group))} differ by white space or invisible characters only {places}."
+
+
 def _too_many_labels(items: list[_Item]) -> Iterator[str]:
     labels = len(_label_counts(items))
     if labels * 2 > len(items):
@@ -284,7 +291,7 @@ def _no_whitespace(items: list[_Item]) -> Iterator[str]:
 
 
 _TEXT_CHECKS: tuple[Check, ...] = (_duplicates, _long_examples, _control_characters, _replacement_characters)
-_LABEL_CHECKS: tuple[Check, ...] = (_contradictions, _rare_labels, _dominant_label)
+_LABEL_CHECKS: tuple[Check, ...] = (_contradictions, _twin_labels, _rare_labels, _dominant_label)
 
 _CHECKS = {
     "language-model": (*_TEXT_CHECKS, _no_whitespace),

@@ -13,11 +13,13 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
+from seq_models.messages import say
 from seq_models.text.batching import Row, stacked, unstacked
 from seq_models.text.cache import remembered
 from seq_models.text.codec import Codec, append, dense, shifted
 from seq_models.text.example_types import Example, ExampleType, LabeledText, LabeledTokens, Sentence, Text, TextPair
-from seq_models.text.labels import Labels
+from seq_models.text.given import Given
+from seq_models.text.labels import Labels, twins
 from seq_models.text.options import LabelerTextOptions, TextOptions
 from seq_models.text.vocabulary import Vocabulary
 
@@ -57,7 +59,10 @@ class Preprocessor:
     def learned(cls, examples: Iterable[Example], options: TextOptions) -> Self:
         """As `from_examples`, only once for the same files and options; see `remembered`."""
         question = [cls.__name__, asdict(options)]
-        config = remembered(examples, question, lambda: cls.from_examples(examples, options).get_config())
+        given = Given(examples, cls.example_type)
+        config = remembered(examples, question, lambda: cls.from_examples(given, options).get_config())
+        for names in twins(config.get("labels") or ()):
+            say(f"the labels {', '.join(map(ascii, names))} differ by white space or invisible characters only")
         return cls.from_config(config)
 
     def problem(self, example: Any) -> str | None:
