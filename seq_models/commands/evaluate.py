@@ -16,7 +16,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
+    from seq_models.text.datasets import say_cut_examples
 
-    model = load_run(options.directory)
-    scores = model.score(examples(options.data, options.columns))
+    model, data = load_run(options.directory), examples(options.data, options.columns)
+    scores = model.score(data)
+    say_cut_examples(model.preprocessor, data, "examples")
     print(json.dumps(scores) if options.json else scores_line(scores))

@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from typing import TextIO
 
 from seq_models.errors import InputError
@@ -18,12 +19,17 @@ def add(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
+    from seq_models.text.cutting import say_cut
 
     model = load_run(options.directory)
+    codec, lengths = model.preprocessor.codec, Counter()
     with _lines(options.input) as lines:
         while chunk := [line for _, line in zip(range(64), lines, strict=False)]:
-            for answer in model.predict_text([line.rstrip("\r\n") for line in chunk]):
+            texts = [line.rstrip("\r\n") for line in chunk]
+            lengths.update(codec.lengths(texts).numpy().tolist())
+            for answer in model.predict_text(texts):
                 print(json.dumps(answer, ensure_ascii=False) if options.json else model.line(answer), flush=True)
+    say_cut(lengths, codec.max_length)
 
 
 def _lines(path: str | None) -> TextIO:
