@@ -109,8 +109,11 @@ class Codec:
         References:
             [1] Lample et al. 2016, arXiv:1603.01360, section 4.1: singletons with probability 0.5.
         """
-        is_rare = ids >= len(self.vocabulary) - self.vocabulary.seen_once
-        return np.where(is_rare & (random.random(ids.shape) < self.unknown_share), UNKNOWN, ids).astype(ids.dtype)
+        rare = ids >= len(self.vocabulary) - self.vocabulary.seen_once
+        chosen = random.random(np.count_nonzero(rare)) < self.unknown_share
+        ids = ids.copy()
+        ids[rare] = np.where(chosen, UNKNOWN, ids[rare])
+        return ids
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Ids (B, L), padding and special tokens anywhere -> texts (B,)."""
