@@ -113,7 +113,10 @@ class Preprocessor:
         return inputs, targets, weights
 
     def with_unknown(self, batch: Batch, random: np.random.Generator) -> Batch:
-        """A batch of arrays to train on: see `Codec.with_unknown`. Inputs are replaced, what is to be said is not."""
+        """A batch of arrays to train on, see `Codec.with_unknown`.
+
+        Inputs are replaced, on both sides of a pair. Targets are not: a loss and a perplexity mean what they did.
+        """
         inputs, targets, weights = batch
         ids = zip(self.codecs(), tf.nest.flatten(inputs), strict=True)
         replaced = [codec.with_unknown(array, random) for codec, array in ids]
