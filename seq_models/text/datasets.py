@@ -94,7 +94,7 @@ def make_dataset(
         batches = _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
         for place, batch in enumerate(batches, start=left_out):
             if training:
-                batch = preprocessor.with_unknown(batch, np.random.default_rng([seed, number, place]))
+                batch = preprocessor.with_unknown(batch, np.random.default_rng([seed % 2**32, number, place]))
             yield tf.nest.map_structure(lambda array: array[own.rows], batch)
 
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
