@@ -94,8 +94,11 @@ class Task(TokenTraining):
     def dataset(
         self, examples: Iterable[Any], batch_size: int | None = None, shuffle: bool = False, seed: int = 0, **more: Any
     ) -> tf.data.Dataset:
-        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`."""
-        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **more)
+        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`.
+
+        What is shuffled is to be trained on: `training` is what `shuffle` is, if it is not given.
+        """
+        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **{"training": shuffle, **more})
 
     def batch(self, examples: Sequence[Any]) -> tuple:
         """A list of examples, not empty, as one batch in their order: (inputs, targets, weights), padded tensors."""

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from seq_models.errors import InputError, WorkerLost, options_from_outside
 from seq_models.messages import say
-from seq_models.text.datasets import Position
+from seq_models.text.datasets import Position, say_cut_examples
 from seq_models.text.example_types import Example
 from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.beginning import model_of_run, options_of_run
@@ -158,6 +158,8 @@ def _begin(run, config, model, inputs):
     run.start(config, inputs.options.operational())
     run.write_vocabularies(model)
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
+    say_cut_examples(model.preprocessor, inputs.train_data, "training examples")
+    say_cut_examples(model.preprocessor, inputs.valid_data, "validation examples")
     table = {**config["text"], **config["network"], **config["training"]}
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
