@@ -71,7 +71,7 @@ def test_a_training_says_that_it_saved_where_it_goes_on_and_that_it_has_ended(da
     assert f"{run.path} goes on after epoch 2 and batch 0." in capsys.readouterr().err
     before = files(run.path)
     train(data, run.path)
-    assert f"{run.path} holds a training that has ended" in capsys.readouterr().err
+    assert f"{run.path} has had its 2 epochs and stays as it is" in capsys.readouterr().err
     assert files(run.path) == before
 
 

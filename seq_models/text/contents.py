@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from seq_models.text.example_types import Example
-from seq_models.text.formats import FORMATS
+from seq_models.text.formats import FORMATS, TEXT
 from seq_models.text.kept import kept
 from seq_models.text.lines import unexpected
 
@@ -53,7 +53,7 @@ def state_of(path: Path) -> tuple[int, ...]:
 
 
 def _digest(path: Path) -> str:
-    format_ = "".join(ending for ending in path.suffixes[-2:] if ending == ".gz" or ending in FORMATS)
+    format_ = "".join(ending for ending in path.suffixes[-2:] if ending in (".gz", TEXT, *FORMATS))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=SIZE))
     return f"{format_} {digest.hexdigest()}".lstrip()

@@ -16,12 +16,14 @@ import tensorflow as tf
 
 from seq_models.errors import InputError, WorkerLost, options_from_outside, shortened
 from seq_models.messages import say
-from seq_models.text.datasets import Position
+from seq_models.text.datasets import Position, say_cut_examples
 from seq_models.text.example_types import Example
 from seq_models.text.overlap import count_shared
 from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.bar import Bar
+from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.callbacks import BestModel, MetricsFile
+from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.cluster import Cluster
 from seq_models.training.identity import Identity
@@ -51,6 +53,7 @@ def train(
     options: TrainingOptions,
     model_options: dict[str, Any],
     data: dict[str, Any],
+    from_run: str | Path | None = None,
 ) -> RunDirectory:
     """Trains a model of a task into a run directory; goes on with what is there.
 
@@ -59,32 +62,37 @@ def train(
     Args:
         model_options: The options of text and network, those of `task.from_examples`.
         data: What config.toml says of the data, plain values.
+        from_run: A run whose vocabulary and best weights this one begins with; those of its options come from there.
     Raises:
         InputError: If the data, the directory or an option is not what it should be.
         WorkerLost: If another worker does not come, or goes.
         SystemExit: After SIGTERM or SIGINT, with code 128 + its number, once all that is needed to go on is saved.
     """
-    run, identity = RunDirectory(directory), Identity(train=train_data, valid=valid_data)
+    run, beginning = RunDirectory(directory), None if from_run is None else RunDirectory(from_run)
+    if beginning is not None:
+        model_options = options_of_run(beginning, task, model_options)
+        data = {**data, "from": str(from_run)}
+    identity = Identity(train=train_data, valid=valid_data)
     config = _config(task, options, model_options, {**data, **identity.contents})
-    run.check(config)
+    run.check(config, options.operational())
     identity.check(run)
-    if run.read_metrics()["finished"]:
-        say(f"{run.path} holds a training that has ended, and stays as it is.")
+    check_epochs(run, options)
+    if reason := ending(run, options):
+        say(f"{run.path} {reason}")
         return run
     cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
+    inputs = _Inputs(train_data, valid_data, options, cluster, Position())
     lock = locked(run.path) if cluster.chief else contextlib.nullcontext()
     with lock, _told_in_a_sentence(cluster), identity.blamed():
         cluster.wait(options.worker_seconds)
-        _train(
-            run, task, config, model_options, _Inputs(train_data, valid_data, options, cluster, Position()), identity
-        )
+        strategy = make_strategy(options.strategy)
+        built = _build(strategy, task, model_options, inputs, beginning)
+        _train(run, task, config, inputs, identity, strategy, *built)
     return run
 
 
-def _train(run, task, config, model_options, inputs, identity):
+def _train(run, task, config, inputs, identity, strategy, model, train_set, valid_set):
     options, cluster = inputs.options, inputs.cluster
-    strategy = make_strategy(options.strategy)
-    model, train_set, valid_set = _build(strategy, task, model_options, inputs)
     callbacks = _callbacks(run, task, options, cluster.chief)
     with Termination() as termination:
         every = options.checkpoint_seconds
@@ -137,12 +145,15 @@ def _config(task, options, model_options, data):
     return {"data": {"task": task.task_name, **data}, **{name: table.written() for name, table in tables.items()}}
 
 
-def _build(strategy, task, model_options, inputs):
+def _build(strategy, task, model_options, inputs, beginning=None):
     """The model, ready for its first step, and the data of this worker."""
     options = inputs.options
     with options_from_outside(), strategy.scope(), precision(options.precision):
         keras.utils.set_random_seed(options.seed)
-        model = task.from_examples(inputs.train_data, **model_options)
+        if beginning is None:
+            model = task.from_examples(inputs.train_data, **model_options)
+        else:
+            model = model_of_run(beginning, task)
         train_set, valid_set = inputs.training_set(model, inputs.position), inputs.validation_set(model)
         optimizer = make_optimizer(options, steps=options.epochs * train_set.batches_in_epoch)
         model.compile(optimizer, **options.compile_options())
@@ -169,9 +180,14 @@ def _begin(run, config, model, inputs):
     """Writes what a run directory holds from its start; returns the callbacks that show the training."""
     if shared := count_shared(inputs.train_data, inputs.valid_data):
         say(f"{shared} of the validation examples are training examples too, so their scores promise too much.")
-    run.start(config)
+    metrics = run.read_metrics()
+    if metrics["finished"]:  # it goes on; written before its new options, which it has not come to the end of
+        run.write_metrics({**metrics, "finished": False})
+    run.start(config, inputs.options.operational())
     run.write_vocabularies(model)
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
+    say_cut_examples(model.preprocessor, inputs.train_data, "training examples")
+    say_cut_examples(model.preprocessor, inputs.valid_data, "validation examples")
     table = {**config["text"], **config["network"], **config["training"]}
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
