@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from seq_models import __version__
 from seq_models.commands import demo, evaluate, export, gate, generate, inspect, predict, serve, train
 from seq_models.errors import InputError, WorkerLost
 from seq_models.messages import say
@@ -46,9 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; what it returns has a `run`."""
     parser = argparse.ArgumentParser("seq-models", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        own = commands.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
+        words = {"help": command.HELP, "description": command.HELP, "allow_abbrev": False}
+        own = commands.add_parser(name, conflict_handler="resolve", **words)  # a command may have a help of its own
         own.set_defaults(run=command.run)
         command.add(own)
     # No word starts with \0, so none of the flags of the server is taken for a flag here.

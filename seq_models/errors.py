@@ -34,11 +34,15 @@ def shortened(text: str, longest: int) -> str:
 
 
 @contextmanager
-def options_from_outside() -> Iterator[None]:
-    """Within it, a ValueError about an argument is an InputError: the argument came from the command line."""
+def options_from_outside(place: str = "") -> Iterator[None]:
+    """Within it, a ValueError about an argument is an InputError: the argument came from the command line.
+
+    Args:
+        place: Where else it came from: what the message starts with.
+    """
     try:
         yield
     except InputError:
         raise
     except (ValueError, TypeError) as error:
-        raise InputError(str(error)) from error
+        raise InputError(f"{place}: {error}" if place else str(error)) from error

@@ -9,10 +9,10 @@ from typing import Any
 FILES = "a file, or two parallel files: .txt .tsv .csv .jsonl .conllu .conll .bio, each also .gz"
 
 
-def add_data(parser: ArgumentParser, *flags: str) -> None:
-    """Adds flags that each take the files of one corpus, and `--columns` for all of them."""
+def add_data(parser: ArgumentParser, *flags: str, required: bool = True) -> None:
+    """Adds flags that each take the files of one corpus, as often as one likes, and `--columns` for all of them."""
     for flag in flags:
-        parser.add_argument(flag, nargs="+", metavar="FILE", help=FILES, required=True)
+        parser.add_argument(flag, nargs="+", action="extend", metavar="FILE", help=FILES, required=required)
     parser.add_argument(
         "--columns",
         nargs=2,

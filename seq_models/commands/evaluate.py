@@ -16,8 +16,11 @@ def add(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
+    from seq_models.text.datasets import say_cut_examples
 
     model = load_run(options.directory)
     columns = columns_of_run(options.directory, options.data, options.columns)
-    scores = model.score(examples(options.data, columns))
+    data = examples(options.data, columns)
+    scores = model.score(data)
+    say_cut_examples(model.preprocessor, data, "examples")
     print(json.dumps(scores) if options.json else scores_line(scores))

@@ -3,6 +3,7 @@
 import itertools
 import sys
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,17 +32,23 @@ def add(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
+    from seq_models.text.cutting import say_cut
     from seq_models.text.example_types import EXAMPLE_TYPES
     from seq_models.text.questions import read_questions
 
+    lengths: Counter[int] = Counter()
     with opened(options.output) if options.output else Print(options.json) as output:
         model: Any = load_run(options.directory)
+        codec = model.preprocessor.codec
         columns = columns_of_run(options.directory, [options.input or ""], options.columns)
         field = EXAMPLE_TYPES[model.task_name].fields[0]
         for questions in _prompted(read_questions(options.input, columns, field), options.input is None):
             while chunk := list(itertools.islice(questions, CHUNK)):
+                texts = [each.text if isinstance(each.text, str) else " ".join(each.text) for each in chunk]
+                lengths.update(codec.lengths(texts).numpy().tolist())
                 for question, answer in zip(chunk, _answers(model, [each.text for each in chunk]), strict=True):
                     output.write(question, answer, model.line(answer))
+    say_cut(lengths, codec.max_length)
 
 
 def _answers(model: Any, texts: list) -> list[dict[str, Any]]:

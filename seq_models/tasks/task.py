@@ -12,12 +12,12 @@ import tensorflow as tf
 
 from seq_models.errors import InputError, shortened
 from seq_models.networks import Network
-from seq_models.options import Options
+from seq_models.options import Options, grouped
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
-from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
 from seq_models.training.metrics import TokenAccuracy, TokenMean
+from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -68,14 +68,19 @@ class Task(TokenTraining):
         return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
 
     @classmethod
-    def split_options(cls, options: dict[str, Any]) -> tuple[TextOptions, Options]:
+    def option_groups(cls) -> dict[str, type[Options]]:
+        """The classes of all its options by what they are about: the tables of a configuration file."""
+        text, network = cls.preprocessor_class.options_class, cls.network_class.options_class
+        return {"text": text, "network": network, "training": TrainingOptions}
+
+    @classmethod
+    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Options]:
         """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
-        text, rest = cls.preprocessor_class.options_class.split(options)
-        network, unknown = cls.network_class.options_class.split(rest)
-        for name in unknown:
-            known = (*text.names(), *network.names())
-            raise ValueError(f"The options of {cls.__name__} are {', '.join(known)}. Received: {name}")
-        return text, network
+        groups = cls.option_groups()
+        values = grouped(options, groups)
+        for name, value in values["training"].items():
+            raise ValueError(f"{name} must be left to the training. Received: {name}={value!r} for a model")
+        return groups["text"](**values["text"]), groups["network"](**values["network"])
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
@@ -89,8 +94,11 @@ class Task(TokenTraining):
     def dataset(
         self, examples: Iterable[Any], batch_size: int | None = None, shuffle: bool = False, seed: int = 0, **more: Any
     ) -> tf.data.Dataset:
-        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`."""
-        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **more)
+        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`.
+
+        What is shuffled is to be trained on: `training` is what `shuffle` is, if it is not given.
+        """
+        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **{"training": shuffle, **more})
 
     def batch(self, examples: Sequence[Any]) -> tuple:
         """A list of examples, not empty, as one batch in their order: (inputs, targets, weights), padded tensors."""

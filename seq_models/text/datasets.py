@@ -4,7 +4,6 @@ Batches are made in Python, from arrays; only the encoding of many texts at once
 of `tf.data` are optimized anew whenever an epoch begins, and the training waits for that.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -13,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.text.batching import Batching, RowBatching, TokenBatching, lengths_of
+from seq_models.text.batching import Batching, RowBatching, TokenBatching
 from seq_models.text.cache import remembered
 from seq_models.text.codec import chunked
+from seq_models.text.cutting import say_cut
 from seq_models.text.example_types import Example
 from seq_models.text.examples import located
 from seq_models.text.given import Given
@@ -56,6 +56,7 @@ def make_dataset(
     batch_tokens: int | None = None,
     position: Position | None = None,
     share: tuple[int, int] = (0, 1),
+    training: bool = False,
 ) -> tf.data.Dataset:
     """A `tf.data.Dataset` of padded batches of examples of like length; each iteration over it is an epoch.
 
@@ -73,6 +74,8 @@ def make_dataset(
         share: (index, count) of the worker that the dataset is for. If there are at least `count` files, each
             worker reads files of its own and makes batches of a count-th of the size, empty ones when its
             files have ended; else each takes every count-th row of the same batches, which may be none.
+        training: Whether tokens that were seen once are read as `<unk>` now and then, by `unknown_share` of
+            `TextOptions`: others in every epoch, which follow from the seed.
     Raises:
         InputError: If there is no example, or none for a worker, or one is not what the task needs; with file and
             line if they are known.
@@ -83,13 +86,17 @@ def make_dataset(
     if batch_tokens is None:
         own = _share(parts, RowBatching(batch_size or BATCH_SIZE), counts, *share)
     else:
-        lengths = count_lengths(preprocessor, examples)
+        lengths = _histograms(count_lengths(preprocessor, examples), preprocessor.codec.max_length)
         own = _share(parts, TokenBatching(batch_tokens, lengths.shape[1] - 1), lengths, *share)
     begin = position or Position()
 
     def epoch() -> Iterator[Batch]:
         number, left_out = begin.next()
-        yield from _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+        batches = _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+        for place, batch in enumerate(batches, start=left_out):
+            if training:
+                batch = preprocessor.with_unknown(batch, np.random.default_rng([seed % 2**32, number, place]))
+            yield tf.nest.map_structure(lambda array: array[own.rows], batch)
 
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
     dataset = dataset.prefetch(AHEAD).with_options(_pipeline_options())
@@ -135,9 +142,9 @@ def _share(parts: Parts, batching: Batching, measures: Any, index: int, workers:
 
 
 def _epoch(preprocessor: Preprocessor, own: _Share, order: Order, left_out: int) -> Iterator[Batch]:
-    """The batches of an epoch, without the first `left_out`."""
+    """The batches of an epoch, those of all workers that share them, without the first `left_out`."""
     for rows in own.batching.batches(order.examples(own.parts), preprocessor.rows, order, left_out):
-        yield tf.nest.map_structure(lambda array: array[own.rows], preprocessor.stack(rows))
+        yield preprocessor.stack(rows)
     nothing = tf.nest.map_structure(_without_rows, preprocessor.spec)
     for _ in range(min(own.empty, own.batches + own.empty - left_out)):
         yield nothing
@@ -170,22 +177,34 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
     return remembered(examples, question, lambda: list(map(count, _parts(preprocessor, examples))))
 
 
-def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> np.ndarray:
-    """How many examples of each part have n tokens, the end token included, of the longer side of a pair.
+def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> list[dict[int, int]]:
+    """How many examples of each part have so many tokens, by `Preprocessor.lengths`: before any is cut off."""
 
-    Returns:
-        Integers (parts, longest + 1).
-    """
-
-    def count(part: Iterable[Example]) -> list[int]:
+    def count(part: Iterable[Example]) -> list[tuple[int, int]]:
         counts: Counter[int] = Counter()
         for chunk in watched(chunked(part), "measuring examples"):
-            counts.update(max(lengths_of(row)) for row in preprocessor.rows(chunk))
-        return [counts[length] for length in range(max(counts) + 1)]
+            counts.update(preprocessor.lengths(chunk))
+        return sorted(counts.items())
 
     question = ["lengths", type(preprocessor).__name__, preprocessor.get_config()]
-    found = remembered(examples, question, lambda: list(map(count, _parts(preprocessor, examples))))
-    return np.array(list(itertools.zip_longest(*found, fillvalue=0)), int).T
+    parts = _parts(preprocessor, examples)
+    return list(map(dict, remembered(examples, question, lambda: list(map(count, parts)))))
+
+
+def say_cut_examples(preprocessor: Preprocessor, examples: Iterable[Example], name: str) -> None:
+    """Says how many examples are longer than what is read of one; see `say_cut`."""
+    lengths = sum(map(Counter, count_lengths(preprocessor, examples)), Counter())
+    say_cut(lengths, preprocessor.codec.max_length, name)
+
+
+def _histograms(lengths: list[dict[int, int]], max_length: int) -> np.ndarray:
+    """How many examples of each part have n tokens when they are cut to `max_length`: integers (parts, longest + 1)."""
+    longest = min(max(map(max, lengths)), max_length)
+    found = np.zeros((len(lengths), longest + 1), int)
+    for part, counts in enumerate(lengths):
+        for length, count in counts.items():
+            found[part, min(length, longest)] += count
+    return found
 
 
 def _parts(preprocessor: Preprocessor, examples: Iterable[Example]) -> Parts:

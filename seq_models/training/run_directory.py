@@ -11,7 +11,7 @@ metrics.json    the scores of every epoch, the best one, and whether training ha
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +41,19 @@ class RunDirectory:
         self.metrics = self.path / "metrics.json"
         self.sample_texts = self.path / "sample_texts.json"
 
-    def check(self, config: Config) -> None:
+    def check(self, config: Config, changeable: Collection[str] = ()) -> None:
         """Says what is wrong with training a configuration here, before anything is done.
 
         Args:
             config: A dictionary of tables of plain values.
+            changeable: Names of the values that may be others than those of the run.
         Raises:
             InputError: If the path holds something else or a run of another configuration; says what differs.
         """
         if self.config.exists():
             if "model" in self.read_config():
                 raise InputError(f"{self.path} must be a run of seq_models 0.2 or later. Received: a run of 0.1")
-            differences = _differences(self.read_config(), config)
+            differences = _differences(self.read_config(), config, changeable)
             if differences:
                 raise InputError(
                     f"{self.path} holds a run of another configuration; choose another directory or the same options. "
@@ -61,10 +62,13 @@ class RunDirectory:
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise InputError(f"{self.path} must be new, empty or a run directory. Received: neither")
 
-    def start(self, config: Config) -> None:
-        """Makes the directory for a configuration, or finds it made for the same one. Arguments and errors: `check`."""
-        self.check(config)
-        if not self.config.exists():
+    def start(self, config: Config, changeable: Collection[str] = ()) -> None:
+        """Makes the directory for a configuration, or finds it made for the same one. Arguments and errors: `check`.
+
+        What is changeable becomes that of the configuration.
+        """
+        self.check(config, changeable)
+        if not self.config.exists() or self.read_config() != config:
             self.path.mkdir(parents=True, exist_ok=True)
             self.write_config(config)
 
@@ -115,9 +119,9 @@ def _lines(lines):
     return "\n".join(lines) + "\n"
 
 
-def _differences(ours, theirs):
+def _differences(ours, theirs, changeable):
     flat = [{(table, key): value for table in c for key, value in c[table].items()} for c in (ours, theirs)]
-    keys = sorted(flat[0].keys() | flat[1].keys())
+    keys = sorted(place for place in flat[0].keys() | flat[1].keys() if place[1] not in changeable)
     return [
         f"{key} = {flat[1].get((table, key))!r} where the run has {flat[0].get((table, key))!r}"
         for table, key in keys

@@ -14,10 +14,12 @@ import tensorflow as tf
 
 from seq_models.errors import InputError, WorkerLost, options_from_outside
 from seq_models.messages import say
-from seq_models.text.datasets import Position
+from seq_models.text.datasets import Position, say_cut_examples
 from seq_models.text.example_types import Example
 from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.callbacks import BestModel, MetricsFile
+from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.cluster import Cluster
 from seq_models.training.optimizers import make_optimizer, plateau_callbacks
@@ -44,6 +46,7 @@ def train(
     options: TrainingOptions,
     model_options: dict[str, Any],
     data: dict[str, Any],
+    from_run: str | Path | None = None,
 ) -> RunDirectory:
     """Trains a model of a task into a run directory; goes on with what is there.
 
@@ -52,21 +55,28 @@ def train(
     Args:
         model_options: The options of text and network, those of `task.from_examples`.
         data: What config.toml says of the data, plain values.
+        from_run: A run whose vocabulary and best weights this one begins with; those of its options come from there.
     Raises:
         InputError: If the data, the directory or an option is not what it should be.
         WorkerLost: If another worker does not come, or goes.
         SystemExit: After SIGTERM or SIGINT, with code 128 + its number, once all that is needed to go on is saved.
     """
-    run, config = RunDirectory(directory), _config(task, options, model_options, data)
-    run.check(config)
-    if run.read_metrics()["finished"]:
+    run, beginning = RunDirectory(directory), None if from_run is None else RunDirectory(from_run)
+    if beginning is not None:
+        model_options = options_of_run(beginning, task, model_options)
+        data = {**data, "from": str(from_run)}
+    config = _config(task, options, model_options, data)
+    run.check(config, options.operational())
+    check_epochs(run, options)
+    if reason := ending(run, options):
+        say(f"{run.path} {reason}")
         return run
     cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
     cluster.wait(options.worker_seconds)
     inputs = _Inputs(train_data, valid_data, options, cluster, Position())
     with _without_lost_workers(cluster), Termination() as termination:
         strategy = make_strategy(options.strategy)
-        model, train_set, valid_set = _build(strategy, task, model_options, inputs)
+        model, train_set, valid_set = _build(strategy, task, model_options, inputs, beginning)
         callbacks = _callbacks(run, task, options, cluster.chief)
         every = options.checkpoint_seconds
         resume = Resume(Checkpoints(run.checkpoints), inputs.position, callbacks, termination, every, cluster)
@@ -124,12 +134,15 @@ def _config(task, options, model_options, data):
     return {"data": {"task": task.task_name, **data}, **{name: table.written() for name, table in tables.items()}}
 
 
-def _build(strategy, task, model_options, inputs):
+def _build(strategy, task, model_options, inputs, beginning=None):
     """The model, ready for its first step, and the data of this worker."""
     options = inputs.options
     with options_from_outside(), strategy.scope(), precision(options.precision):
         keras.utils.set_random_seed(options.seed)
-        model = task.from_examples(inputs.train_data, **model_options)
+        if beginning is None:
+            model = task.from_examples(inputs.train_data, **model_options)
+        else:
+            model = model_of_run(beginning, task)
         train_set, valid_set = inputs.training_set(model, inputs.position), inputs.validation_set(model)
         optimizer = make_optimizer(options, steps=options.epochs * train_set.batches_in_epoch)
         model.compile(optimizer, **options.compile_options())
@@ -139,9 +152,14 @@ def _build(strategy, task, model_options, inputs):
 
 def _begin(run, config, model, inputs):
     """Writes what a run directory holds from its start; returns the callbacks that show the training."""
-    run.start(config)
+    metrics = run.read_metrics()
+    if metrics["finished"]:  # it goes on; written before its new options, which it has not come to the end of
+        run.write_metrics({**metrics, "finished": False})
+    run.start(config, inputs.options.operational())
     run.write_vocabularies(model)
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
+    say_cut_examples(model.preprocessor, inputs.train_data, "training examples")
+    say_cut_examples(model.preprocessor, inputs.valid_data, "validation examples")
     table = {**config["text"], **config["network"], **config["training"]}
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
