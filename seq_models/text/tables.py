@@ -53,9 +53,8 @@ class Table(Format):
                 raise unexpected(line.place, expected, f"{len(fields)} in {line.text!r}", quote=False)
             yield Record((line,), dict(zip(names, fields, strict=True)))
 
-    def pair(self, record: Record) -> Columns | None:
-        names = list(record.values)
-        return _NUMBERS if names == list(_NUMBERS) else pair_in(record.line, names)
+    def pair(self, record: Record) -> Columns:
+        return _NUMBERS if list(record.values) == list(_NUMBERS) else known_pair(record)
 
     def question_column(self, record: Record, field: str) -> str:
         return question_in(list(record.values), field) or next(iter(record.values))
@@ -72,6 +71,15 @@ class Table(Format):
             say_once(f"{line.path}: the first line is read as an example, for the columns are given by number")
         rows = itertools.chain([first], rows)
         return _like_each_other(rows) if columns is None and field is None else rows
+
+
+def known_pair(record: Record) -> Columns:
+    """The two columns of an example by their names. Raises: InputError if no two are known."""
+    names = list(record.values)
+    pair = pair_in(record.line, names)
+    if pair is None:
+        raise unexpected(record.line.place, EITHER, ", ".join(names), quote=False, longest=LISTED)
+    return pair
 
 
 def _is_header(line: Line, names: list[str], columns: Columns | None, field: str | None) -> bool:
@@ -166,11 +174,7 @@ class JsonLines(Format):
                 yield Record((line,), _json_object(line))
 
     def pair(self, record: Record) -> Columns:
-        names = list(record.values)
-        pair = pair_in(record.line, names)
-        if pair is None:
-            raise unexpected(record.line.place, EITHER, ", ".join(names), quote=False, longest=LISTED)
-        return pair
+        return known_pair(record)
 
     def question_column(self, record: Record, field: str) -> str:
         names = list(record.values)
