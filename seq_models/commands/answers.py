@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -56,7 +56,8 @@ class CsvFile:
     """A row an answer under a header: the columns of the input, then those of the answer; lists are JSON."""
 
     def __init__(self, file: TextIO):
-        self._rows, self._names = csv.writer(file, lineterminator="\n"), None
+        self._rows = csv.writer(file, lineterminator="\n")
+        self._names: list[str] | None = None
 
     def write(self, question: Question, answer: Mapping[str, Any], line: str) -> None:
         values = beside(question.values, answer)
@@ -85,7 +86,12 @@ class TsvFile(CsvFile):
         self._file.write("\t".join(cells) + "\n")
 
 
-OUTPUTS = {".txt": TextFile, ".tsv": TsvFile, ".csv": CsvFile, ".jsonl": JsonFile}
+OUTPUTS: dict[str, Callable[[TextIO], Output]] = {
+    ".txt": TextFile,
+    ".tsv": TsvFile,
+    ".csv": CsvFile,
+    ".jsonl": JsonFile,
+}
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def add_data(parser: ArgumentParser, *flags: str, required: bool = True) -> None
     )
 
 
-def examples(paths: Sequence[str], columns: tuple[str, str] | None) -> Any:
+def examples(paths: Sequence[str], columns: tuple[str, ...] | None) -> Any:
     """The examples of files; see `read_examples`."""
     from seq_models.text.examples import read_examples
 

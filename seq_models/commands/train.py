@@ -2,6 +2,7 @@
 
 import argparse
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from seq_models.commands.data import add_data, examples, scores_line
@@ -34,7 +35,7 @@ def add(parser: ArgumentParser) -> None:
 class Help(argparse.Action):
     """Shows the flags and, where a task stands before it, every option of the task."""
 
-    def __init__(self, option_strings, dest, help=None):
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser, namespace, values, option_string=None):

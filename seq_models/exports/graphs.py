@@ -68,7 +68,8 @@ class Artifact:
         for name in names:  # which grow meanwhile
             names += {_name(tensor) for tensor in nodes[name].input} & nodes.keys() - set(names)
         run = [nodes[name] for name in names]
-        ops, seen = set(), set()
+        ops: set[str] = set()
+        seen: set[str] = set()
         while run:
             node = run.pop()
             ops.add(node.op)

@@ -1,6 +1,7 @@
 """Tensors as protocol buffers -> arrays, no larger than what is sent."""
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -56,7 +57,8 @@ def array_of(proto: TensorProto) -> np.ndarray:
     if proto.tensor_content:
         return np.frombuffer(proto.tensor_content, dtype).copy().reshape(shape)
     values = getattr(proto, FIELDS[proto.dtype])
-    sent, last = len(values), b"" if dtype is object else 0
+    sent = len(values)
+    last: Any = b"" if dtype is object else 0
     if sent != count:
         last = values[-1] if sent else last
         one = len(last) + 8 if dtype is object else np.dtype(dtype).itemsize

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class _Yielding(json.JSONDecoder):
         self.scan_once = json.scanner.py_make_scanner(self)
 
 
-OPTIONS = {"parse_float": _finite_float, "object_pairs_hook": _first_of_each}
+OPTIONS: dict[str, Any] = {"parse_float": _finite_float, "object_pairs_hook": _first_of_each}
 READER, YIELDING = json.JSONDecoder(**OPTIONS), _Yielding(**OPTIONS)
 WRITER = json.JSONEncoder(ensure_ascii=False)
 SHOWING = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

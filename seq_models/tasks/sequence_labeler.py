@@ -14,6 +14,7 @@ from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task, unbatch
 from seq_models.text.codec import chunked
 from seq_models.text.datasets import BATCH_SIZE, check_examples
+from seq_models.text.given import Given
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 
 TOKENS = tf.TensorSpec([None, None], tf.string, name="tokens")
@@ -115,7 +116,7 @@ class SequenceLabeler(Task):
         names = np.array(self.preprocessor.labels.names)
         expected, predicted = [], []
         check_examples(self.preprocessor, examples)
-        for chunk in chunked(examples, BATCH_SIZE):
+        for chunk in chunked(Given(examples, self.preprocessor.example_type), BATCH_SIZE):
             inputs, _, _ = self.batch(chunk)
             for (_, labels), row in zip(chunk, self.predict_targets(inputs), strict=True):
                 read = min(len(labels), self.preprocessor.codec.max_length - 1)

@@ -72,7 +72,7 @@ class Task(TokenTraining):
         return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
 
     @classmethod
-    def option_groups(cls) -> dict[str, type[Options]]:
+    def option_groups(cls) -> dict[str, Any]:
         """The classes of all its options by what they are about: the tables of a configuration file."""
         text, network = cls.preprocessor_class.options_class, cls.network_class.options_class
         return {"text": text, "network": network, "training": TrainingOptions}

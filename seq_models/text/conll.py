@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from seq_models.text.columns import Columns, at_position
+from seq_models.text.example_types import Example
 from seq_models.text.lines import Line, Lines, unexpected
 from seq_models.text.records import Format, Record, Records
 
@@ -38,7 +39,7 @@ class Conllu(Format):
                 raise unexpected("columns", f"two of {' '.join(CONLLU_FIELDS)}", column)
         return tuple(at_position(CONLLU_FIELDS, column) or column for column in columns)
 
-    def example(self, record: Record, columns: Columns) -> tuple[list[str], list[str]]:
+    def example(self, record: Record, columns: Columns) -> Example:
         tags = columns[1]
         for line, tag in zip(record.lines, record.values[tags], strict=True):
             if tag == "_" and tags not in NOTHING_IS_A_VALUE:

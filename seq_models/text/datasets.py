@@ -202,7 +202,7 @@ def say_cut_examples(preprocessor: Preprocessor, examples: Iterable[Example], na
 def _histograms(lengths: list[dict[int, int]], max_length: int) -> np.ndarray:
     """How many examples of each part have n tokens when they are cut to `max_length`: integers (parts, longest + 1)."""
     longest = min(max(map(max, lengths)), max_length)
-    found = np.zeros((len(lengths), longest + 1), int)
+    found: np.ndarray = np.zeros((len(lengths), longest + 1), int)
     for part, counts in enumerate(lengths):
         for length, count in counts.items():
             found[part, min(length, longest)] += count

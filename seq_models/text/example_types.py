@@ -109,7 +109,7 @@ class LabeledTokens(ExampleType):
     has_labels = True
 
     def conformed(self, example: Any) -> Any:
-        if not _is_row(example) or not all(map(_is_row, example[:2])):
+        if not isinstance(example, tuple) or not all(map(_is_row, example[:2])):
             return example
         return (*(list(map(_text, part)) for part in example[:2]), *example[2:])
 

@@ -74,9 +74,10 @@ def arriving_lines(path: Path, stream: BinaryIO) -> Iterator[Lines]:
             has no line end but "\\r".
     """
     # Bytes are split at "\n" only; text would be split at U+2028 and the like, too.
-    count, pieces = 0, []
+    count = 0
+    pieces: list[bytes] = []
     try:
-        while block := stream.read1(_BLOCK):
+        while block := stream.read1(_BLOCK):  # type: ignore[attr-defined] # every binary stream of io has it
             *ended, rest = block.split(b"\n")
             if ended:
                 ended[0] = b"".join([*pieces, ended[0]])

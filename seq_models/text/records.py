@@ -63,20 +63,21 @@ class Format:
         """The two columns of a record: two strings, or tokens with their tags."""
         first, second = (self.value(record, column) for column in columns)
         if not isinstance(first, list):
-            return first, string(record.line, columns[1], second)
+            second = string(record.line, columns[1], second)
+            return filled(record.line, columns[0], first), filled(record.line, columns[1], second)
         if not isinstance(second, list) or len(first) != len(second):
             raise unexpected(record.line.place, f"a list of {len(first)} in {columns[1]!r}", second)
         return first, second
 
     def questions(self, lines: Lines, columns: Columns | None, field: str) -> Iterator[tuple[Record, Text]]:
-        """The records of a file, each with the text that a model is asked about: the first of the columns."""
+        """The records of a file, each with the text that a model is asked about, which may be empty."""
         for record in self.records(lines, columns, field):
             columns = columns or (self.question_column(record, field),)
             value = self.value(record, columns[0])
             yield record, tuple(value) if isinstance(value, list) else value
 
     def value(self, record: Record, column: str) -> str | list[str]:
-        """The value of a column, none of it empty; the column is a name or a number."""
+        """The value of a column, which is a name or a number: a string, or tokens, none of them empty."""
         name = column if column in record.values else at_position(list(record.values), column)
         if name is None:
             raise missing(record.line, column, list(record.values))
@@ -84,7 +85,7 @@ class Format:
         if isinstance(value, list):
             lines = record.lines if len(record.lines) == len(value) else [record.line] * len(value)
             return [whole(line, name, string(line, name, part)) for line, part in zip(lines, value, strict=True)]
-        return filled(record.line, name, string(record.line, name, value))
+        return string(record.line, name, value)
 
 
 def string(line: Line, name: str, value: Any) -> str:

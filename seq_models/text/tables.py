@@ -53,7 +53,7 @@ class Table(Format):
                 raise unexpected(line.place, expected, f"{len(fields)} in {line.text!r}", quote=False)
             yield Record((line,), dict(zip(names, fields, strict=True)))
 
-    def pair(self, record: Record) -> Columns:
+    def pair(self, record: Record) -> Columns | None:
         names = list(record.values)
         return _NUMBERS if names == list(_NUMBERS) else pair_in(record.line, names)
 
