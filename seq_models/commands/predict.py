@@ -34,6 +34,7 @@ def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
     from seq_models.text.cutting import say_cut
     from seq_models.text.example_types import EXAMPLE_TYPES
+    from seq_models.text.progress import watched
     from seq_models.text.questions import read_questions
 
     lengths: Counter[int] = Counter()
@@ -43,6 +44,8 @@ def run(options: Namespace) -> None:
         columns = columns_of_run(options.directory, [options.input or ""], options.columns)
         field = EXAMPLE_TYPES[model.task_name].fields[0]
         for questions in _prompted(read_questions(options.input, columns, field), options.input is None):
+            if options.input and (options.output or not sys.stdout.isatty()):  # else the answers show how far it is
+                questions = watched(questions, "answering")
             while chunk := list(itertools.islice(questions, CHUNK)):
                 texts = [each.text if isinstance(each.text, str) else " ".join(each.text) for each in chunk]
                 lengths.update(codec.lengths(texts).numpy().tolist())

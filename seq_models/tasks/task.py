@@ -146,7 +146,8 @@ class Task(TokenTraining):
         """
         check_texts("texts", texts)
         rows = []
-        for start in watched(range(0, len(texts), batch_size), "answering"):
+        starts = range(0, len(texts), batch_size)
+        for start in watched(starts, "answering") if len(starts) > 1 else starts:
             rows += unbatch(self._answer(tf.constant(texts[start : start + batch_size], tf.string)))
         return rows
 
