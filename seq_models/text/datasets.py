@@ -4,9 +4,10 @@ Batches are made in Python, from arrays; only the encoding of many texts at once
 of `tf.data` are optimized anew whenever an epoch begins, and the training waits for that.
 """
 
+import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +60,8 @@ def make_dataset(
     """A `tf.data.Dataset` of padded batches of examples of like length; each iteration over it is an epoch.
 
     An epoch is a function of the examples, the arguments and the number of the epoch. The attribute `batches_in_epoch`
-    of the dataset is the number of its batches, the same in every epoch and for every worker.
+    of the dataset is the number of its batches, the same in every epoch and for every worker; `in_order()` makes a
+    dataset of all examples in the order in which they are.
 
     Args:
         preprocessor: Encodes the examples.
@@ -90,12 +92,21 @@ def make_dataset(
         number, left_out = begin.next()
         yield from _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
 
-    dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
-    dataset = dataset.prefetch(AHEAD).with_options(_pipeline_options())
+    def in_order() -> Iterator[Batch]:
+        for chunk in chunked(examples, batch_size or BATCH_SIZE):
+            yield preprocessor.stack(preprocessor.rows(chunk))
+
+    dataset = _dataset(epoch, preprocessor)
     if position is None:  # an epoch that begins at a position may be shorter
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(own.batches + own.empty))
     dataset.batches_in_epoch = own.batches + own.empty
+    dataset.in_order = functools.partial(_dataset, in_order, preprocessor)
     return dataset
+
+
+def _dataset(batches: Callable[[], Iterator[Batch]], preprocessor: Preprocessor) -> tf.data.Dataset:
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=preprocessor.spec)
+    return dataset.prefetch(AHEAD).with_options(_pipeline_options())
 
 
 def _pipeline_options():

@@ -142,7 +142,9 @@ def _begin(run, config, model, inputs):
     run.start(config)
     run.write_vocabularies(model)
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
-    table = {**config["text"], **config["network"], **config["training"]}
+    classes = {"text": model.preprocessor_class, "network": model.network_class}
+    tables = {name: owner.options_class for name, owner in classes.items()} | {"training": TrainingOptions}
+    table = {name: config[key].get(name) for key, options in tables.items() for name in options.names()}
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
 
