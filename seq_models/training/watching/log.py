@@ -83,7 +83,7 @@ class TrainingLog:
         canvas.draw()
         with self.writer.as_default(step):
             tf.summary.image(name, np.asarray(canvas.buffer_rgba())[None, :, :, :3])
-        if rows := [{"number": number, "name": text} for text, number in numbered(names).items()]:
+        if rows := [{"number": str(number), "name": text} for text, number in numbered(names).items()]:
             self.table(f"{name}/names", step, rows)
 
     def flush(self) -> None:
