@@ -55,9 +55,10 @@ def _drawn_by(path: str, characters: frozenset[str]) -> frozenset[str]:
     """Those of some characters that a file draws."""
     try:
         font = FT2Font(path)
-    except (OSError, RuntimeError):  # no file, or one of bitmaps
+    except (OSError, RuntimeError):  # not the file of a font
         return frozenset()
-    return frozenset(c for c in characters if font.get_char_index(ord(c)))
+    # matplotlib draws no bitmaps, as those of emoji.
+    return frozenset(c for c in characters if font.scalable and font.get_char_index(ord(c)))
 
 
 def _registered(path: str) -> str:
