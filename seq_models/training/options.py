@@ -53,7 +53,10 @@ class TrainingOptions(Options):
     )
     steps_per_execution: int = option(1, "steps in one call of TensorFlow", at_least=1)
     watch_share: float = option(
-        0.02, "share of the time for looks of TensorBoard between the ends of epochs; 0 for numbers only", at_least=0, below=1
+        0.02,
+        "share of the time for looks of TensorBoard between the ends of epochs; 0 for numbers only",
+        at_least=0,
+        below=1,
     )
     profile_steps: str = option("", "10,20 for a profile of these steps in the logs")
     patience: int = option(3, "epochs without a better score before training stops", at_least=1)
