@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from toy import EXAMPLES, TEXTS, small
 
+from seq_models.cli import main
 from seq_models.tasks import TASKS
 from seq_models.text.examples import read_examples
 
@@ -193,3 +194,13 @@ def test_a_wrong_batch_size_of_predict_text_is_one_sentence(size):
 def test_texts_may_be_an_array_of_strings():
     model = small("classifier")
     assert model.predict_text(np.array(TEXTS)) == model.predict_text(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--count", "0"], ["--count", "-2"], ["--seed", "-1"], ["--temperature", "nan"], ["--max-length", "0"]]
+)
+def test_a_wrong_number_on_the_command_line_is_one_sentence_and_code_2(wrong, tmp_path, capsys):
+    small("language-model").save_run(tmp_path / "run")
+    assert main(["generate", str(tmp_path / "run"), *wrong]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{wrong[0].strip('-').replace('-', '_')} must be" in said

@@ -22,8 +22,10 @@ from seq_models.layers import GRU, LSTM, Bidirectional
 from seq_models.layers.losses import cross_entropy
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
+from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.strategy import make_strategy
+from seq_models.training.trainer import train
 from seq_models.training.watching import draw, one_text, projector, watcher, watchers
 from seq_models.training.watching.error_analysis import errors_of
 from seq_models.training.watching.gradients import gradient_norms
@@ -526,3 +528,17 @@ def test_without_a_share_there_are_numbers_only(tmp_path):
     model.compile()
     fit(model, "classifier", watchers(tmp_path, model, EXAMPLES["classifier"], OPTIONS, share=0))
     assert {tag.split("/")[0] for tag in events(tmp_path / "logs")} == {"epochs", "best", "_hparams_"}
+
+
+def test_the_table_of_a_training_has_every_option_and_the_score_of_its_metrics_json(tmp_path):
+    options, examples = TrainingOptions(epochs=2, watch_share=0, learning_rate=0.0), EXAMPLES["classifier"]
+    network = {"units": 3, "tokenizer": "whitespace"}
+    run = train(TASKS["classifier"], examples, examples, tmp_path / "run", options, network, {})
+    _, [group] = shown_by_tensorboard(run.logs)
+    preprocessor, network = TASKS["classifier"].preprocessor_class, TASKS["classifier"].network_class
+    every = {*preprocessor.options_class.names(), *network.options_class.names(), *TrainingOptions.names()}
+    assert group.hparams.keys() == every
+    assert group.hparams["units"].number_value == 3 and group.hparams["plateau_factor"].string_value == "None"
+    best = run.read_metrics()["best"]
+    scores = {metric.name.tag: metric.value for metric in group.metric_values}
+    assert scores == pytest.approx({f"best/{name}": best[f"val_{name}"] for name in ("loss", "accuracy")}, rel=1e-6)
