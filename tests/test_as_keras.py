@@ -13,6 +13,14 @@ from seq_models.text.examples import read_examples
 array = keras.ops.convert_to_numpy
 
 
+@pytest.mark.parametrize("metrics", ["accuracy", ["accuracy"], {"logits": "accuracy"}, []])
+def test_metrics_of_compile_may_be_one_a_list_or_a_dictionary(metrics):
+    model = small("labeler")
+    model.compile(metrics=metrics)
+    scores = model.evaluate(model.dataset(EXAMPLES["labeler"]), return_dict=True, verbose=0)
+    assert scores.keys() == {"loss", "accuracy"}
+
+
 @pytest.mark.parametrize("task", ["labeler", "classifier"])
 def test_accuracy_of_compile_is_ours_under_padding_and_buckets(task):
     model = small(task)

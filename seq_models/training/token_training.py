@@ -105,7 +105,7 @@ class TokenTraining(DistributedFit):
         _check(clip_norm, clip_value, accumulate)
         if "loss" in kwargs:
             raise ValueError(f"The task brings its own loss. Received: loss={kwargs['loss']!r}")
-        of_logits = [*(kwargs.pop("metrics", None) or []), *(kwargs.pop("weighted_metrics", None) or [])]
+        of_logits = keras.tree.flatten([kwargs.pop(name, None) or [] for name in ("metrics", "weighted_metrics")])
         super().compile(optimizer=optimizer, weighted_metrics=of_logits or None, **{"jit_compile": False, **kwargs})
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
         self._metrics_of_logits = bool(of_logits)

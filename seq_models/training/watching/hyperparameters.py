@@ -29,7 +29,7 @@ class Hyperparameters(hp.KerasCallback):
         plain = {name: v if isinstance(v, int | float | str) else repr(v) for name, v in options.items()}
         super().__init__(self.writer, plain, trial_id=str(log.logs.parent))  # a line for each run directory
         self.names = list(plain)
-        self.scores = dict.fromkeys(("val_loss", monitor))
+        self.scores = dict.fromkeys(("val_loss", monitor)).keys()
 
     def on_train_begin(self, logs=None):
         metrics = [hp.Metric(_best(score), display_name=_best(score)) for score in self.scores]
@@ -42,7 +42,7 @@ class Hyperparameters(hp.KerasCallback):
         best = self.run.read_metrics()["best"] or {"epoch": epoch + 1, **logs}
         if best["epoch"] == epoch + 1:
             with self.writer.as_default(steps_of(self.model)):
-                for score in self.scores:
+                for score in self.scores & best.keys():  # a `fit` without validation has none
                     tf.summary.scalar(_best(score), float(best[score]))
 
     def on_train_end(self, logs=None):
