@@ -118,7 +118,7 @@ def test_arrays_of_ids_and_generators_are_data_as_ever():
     model.compile()
     inputs, targets, weights = (array(each) for each in model.batch(EXAMPLES["classifier"]))
     model.fit(inputs, targets, verbose=0)
-    model.fit(iter([(inputs, targets, weights)]), verbose=0)
+    model.fit((each for each in [(inputs, targets, weights)]), verbose=0)
     assert model.predict([inputs], verbose=0).shape == (len(TEXTS), 2)
 
 

@@ -92,16 +92,22 @@ def make_dataset(
         number, left_out = begin.next()
         yield from _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
 
-    def in_order() -> Iterator[Batch]:
-        for chunk in chunked(examples, batch_size or BATCH_SIZE):
-            yield preprocessor.stack(preprocessor.rows(chunk))
-
     dataset = _dataset(epoch, preprocessor)
     if position is None:  # an epoch that begins at a position may be shorter
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(own.batches + own.empty))
     dataset.batches_in_epoch = own.batches + own.empty
-    dataset.in_order = functools.partial(_dataset, in_order, preprocessor)
+    dataset.in_order = functools.partial(_in_order, preprocessor, examples, batch_size or BATCH_SIZE, sum(counts))
     return dataset
+
+
+def _in_order(preprocessor: Preprocessor, examples: Iterable[Example], size: int, count: int) -> tf.data.Dataset:
+    """A dataset of so many examples in the order in which they are."""
+
+    def batches() -> Iterator[Batch]:
+        for chunk in chunked(examples, size):
+            yield preprocessor.stack(preprocessor.rows(chunk))
+
+    return _dataset(batches, preprocessor).apply(tf.data.experimental.assert_cardinality(-(-count // size)))
 
 
 def _dataset(batches: Callable[[], Iterator[Batch]], preprocessor: Preprocessor) -> tf.data.Dataset:

@@ -27,7 +27,7 @@ class ThroughTime(Watcher):
 
     def __init__(self, log: TrainingLog, every: int | None, share: float, text: tuple):
         super().__init__(log, every, share)
-        self.text, self.through_time = text, tf.function(through_time)
+        self.text, self.through_time = text, tf.function(through_time, autograph=False)
 
     def prepare(self) -> None:
         self.through_time(self.model, *self.text)
