@@ -129,7 +129,7 @@ def test_a_fit_that_would_do_nothing_or_something_else_is_one_sentence():
     with pytest.raises(ValueError, match="no class_weight.*dataset.map"):
         model.fit(data, class_weight={0: 2.0})
     model.network.trainable = False
-    with pytest.raises(ValueError, match="at least one layer with trainable=True"):
+    with pytest.raises(ValueError, match="a weight with trainable=True"):
         model.fit(data)
 
 

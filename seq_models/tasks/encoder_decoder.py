@@ -14,6 +14,7 @@ from seq_models.tasks.signature import Signature, array, strings
 from seq_models.tasks.text_writer import TextWriter
 from seq_models.text.codec import dense
 from seq_models.text.datasets import check_examples
+from seq_models.text.given import Given
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START
 
@@ -119,7 +120,7 @@ class EncoderDecoder(TextWriter):
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
         """BLEU (sacrebleu's own tokenizer, cased) and chrF in [0, 100], and the share of exact answers in [0, 1]."""
         check_examples(self.preprocessor, examples)
-        sources, targets = zip(*examples, strict=True)
+        sources, targets = zip(*Given(examples, self.preprocessor.example_type), strict=True)
         answers = [answer["translation"] for answer in self.predict_text(list(sources))]
         exact = sum(answer == target for answer, target in zip(answers, targets, strict=True)) / len(targets)
         bleu = BLEU().corpus_score(answers, [targets]).score

@@ -21,7 +21,7 @@ class TrainingOptions(Options):
         ValueError: If a value is not what it should be, or has no effect beside another one.
     """
 
-    epochs: int = option(10, "times that all examples are read", at_least=1)
+    epochs: int = option(10, "times that all examples are read", operational=True, at_least=1)
     batch_size: int | None = option(
         None, f"examples of the global batch; {BATCH_SIZE} if batch_tokens is left out too", at_least=1
     )
@@ -55,15 +55,18 @@ class TrainingOptions(Options):
     watch_share: float = option(
         0.02,
         "share of the time for looks of TensorBoard between the ends of epochs; 0 for numbers only",
+        operational=True,
         at_least=0,
         below=1,
     )
-    profile_steps: str = option("", "10,20 for a profile of these steps in the logs")
-    patience: int = option(3, "epochs without a better score before training stops", at_least=1)
-    seed: int = option(1, "of weights, dropout and shuffling", at_least=0)
+    profile_steps: str = option("", "10,20 for a profile of these steps in the logs", operational=True)
+    patience: int = option(3, "epochs without a better score before training stops", operational=True, at_least=1)
+    seed: int = option(1, "of weights, dropout and shuffling", at_least=0, below=2**32)
     strategy: str = option("one", "where to train", choices=STRATEGIES)
-    checkpoint_seconds: float = option(60.0, "between two checkpoints, beside those of every epoch", at_least=0)
-    worker_seconds: float = option(600.0, "that a worker waits for the others to come", at_least=0)
+    checkpoint_seconds: float = option(
+        60.0, "between two checkpoints, beside those of every epoch", operational=True, at_least=0
+    )
+    worker_seconds: float = option(600.0, "that a worker waits for the others to come", operational=True, at_least=0)
 
     def __post_init__(self):
         super().__post_init__()

@@ -134,7 +134,7 @@ class TokenTraining(DistributedFit):
                 f"multiply those by `dataset.map`. Received: class_weight={kwargs['class_weight']!r}"
             )
         if not self.trainable_variables:
-            raise ValueError("fit needs at least one layer with trainable=True. Received: trainable=False for all")
+            raise ValueError("A model must have a weight with trainable=True to be fitted. Received: none")
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
     @property
