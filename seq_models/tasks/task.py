@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence, Sized
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq_models.errors import InputError, shortened
+from seq_models.errors import InputError, positive, shortened
 from seq_models.files import written_whole
 from seq_models.networks import Network
 from seq_models.options import Options, grouped
@@ -95,6 +96,28 @@ class Task(TokenTraining):
         """What validation reports beside the loss."""
         return [TokenAccuracy()]
 
+    def directions(self) -> dict[str, str]:
+        return {**super().directions(), self.monitor.removeprefix("val_"): "up" if self.mode == "max" else "down"}
+
+    def fit(self, x=None, *args, **kwargs):
+        """As `TokenTraining.fit`. Raises a ValueError that names the way if x holds texts."""
+        check_batches("fit", x)
+        check_batches("fit", kwargs.get("validation_data"))
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """As `keras.Model.evaluate`. Raises a ValueError that names the way if x holds texts."""
+        check_batches("evaluate", x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`: logits, of a `dataset` in the order of its examples, shuffled or not.
+
+        Raises a ValueError that names the way if x holds texts.
+        """
+        check_batches("predict", x)
+        return super().predict(getattr(x, "in_order", lambda: x)(), *args, **kwargs)
+
     def dataset(
         self, examples: Iterable[Any], batch_size: int | None = None, shuffle: bool = False, seed: int = 0, **more: Any
     ) -> tf.data.Dataset:
@@ -143,7 +166,10 @@ class Task(TokenTraining):
         Args:
             texts: A list of strings.
             batch_size: Texts that are answered at once.
+        Raises:
+            ValueError: If an argument is not of this kind.
         """
+        positive(batch_size=batch_size)
         check_texts("texts", texts)
         rows = []
         starts = range(0, len(texts), batch_size)
@@ -202,8 +228,35 @@ class Task(TokenTraining):
 
 def check_texts(name: str, texts: Any) -> None:
     """Raises a ValueError if an argument of this name is no list of strings."""
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{name} must be a list of strings. Received: {name}={shortened(repr(texts), 60)}")
+    is_list = hasattr(texts, "__getitem__") and getattr(texts, "ndim", 1) == 1 and not isinstance(texts, str | Mapping)
+    if not is_list or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{name} must be a list of strings. Received: {name}={_brief(texts)}")
+
+
+def check_batches(verb: str, data: Any) -> None:
+    """Raises a ValueError if data for a verb of Keras hold texts, which the verbs of a task take."""
+    if _holds_texts(data):
+        raise ValueError(
+            f"{verb} takes batches of ids, those of model.dataset(examples); texts as they are go to "
+            "model.predict_text(texts), and examples to model.score(examples). "
+            f"Received: {type(data).__name__}, {_brief(data)}"
+        )
+
+
+def _brief(value):
+    """A value as Python writes it, on one line."""
+    return shortened(" ".join(reprlib.repr(value).split()), 60)
+
+
+def _holds_texts(data):
+    if hasattr(data, "element_spec"):
+        return any(getattr(spec, "dtype", None) == tf.string for spec in tf.nest.flatten(data.element_spec))
+    if isinstance(data, list | tuple | Mapping):
+        items = list(data.values() if isinstance(data, Mapping) else data)
+        return not items or any(map(_holds_texts, items[:3]))  # (inputs, targets, weights) are three
+    if data is None or isinstance(data, Iterator | keras.utils.PyDataset):
+        return False
+    return data.dtype == tf.string if tf.is_tensor(data) else np.asarray(data).dtype.kind in "OSU"
 
 
 def unbatch(answer: dict[str, tf.Tensor]) -> list[dict[str, Any]]:

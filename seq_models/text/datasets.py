@@ -4,8 +4,9 @@ Batches are made in Python, from arrays; only the encoding of many texts at once
 of `tf.data` are optimized anew whenever an epoch begins, and the training waits for that.
 """
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +62,8 @@ def make_dataset(
     """A `tf.data.Dataset` of padded batches of examples of like length; each iteration over it is an epoch.
 
     An epoch is a function of the examples, the arguments and the number of the epoch. The attribute `batches_in_epoch`
-    of the dataset is the number of its batches, the same in every epoch and for every worker.
+    of the dataset is the number of its batches, the same in every epoch and for every worker; `in_order()` makes a
+    dataset of all examples in the order in which they are.
 
     Args:
         preprocessor: Encodes the examples.
@@ -100,12 +102,27 @@ def make_dataset(
                 batch = preprocessor.with_unknown(batch, np.random.default_rng([seed % 2**32, number, place]))
             yield tf.nest.map_structure(lambda array: array[own.rows], batch)
 
-    dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
-    dataset = dataset.prefetch(AHEAD).with_options(_pipeline_options())
+    dataset = _dataset(epoch, preprocessor)
     if position is None:  # an epoch that begins at a position may be shorter
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(own.batches + own.empty))
     dataset.batches_in_epoch = own.batches + own.empty
+    dataset.in_order = functools.partial(_in_order, preprocessor, examples, batch_size or BATCH_SIZE, sum(counts))
     return dataset
+
+
+def _in_order(preprocessor: Preprocessor, examples: Iterable[Example], size: int, count: int) -> tf.data.Dataset:
+    """A dataset of so many examples in the order in which they are."""
+
+    def batches() -> Iterator[Batch]:
+        for chunk in chunked(examples, size):
+            yield preprocessor.stack(preprocessor.rows(chunk))
+
+    return _dataset(batches, preprocessor).apply(tf.data.experimental.assert_cardinality(-(-count // size)))
+
+
+def _dataset(batches: Callable[[], Iterator[Batch]], preprocessor: Preprocessor) -> tf.data.Dataset:
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=preprocessor.spec)
+    return dataset.prefetch(AHEAD).with_options(_pipeline_options())
 
 
 def _pipeline_options():

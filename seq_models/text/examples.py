@@ -72,6 +72,7 @@ class Examples:
         self.parts = parts
         self.cache = cache
         self._columns = columns
+        self._counted: tuple[list | None, int] = (None, 0)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -81,6 +82,16 @@ class Examples:
     def __iter__(self) -> Iterator[Example]:
         for part in self.parts:
             yield from part
+
+    def __len__(self) -> int:
+        """Number of examples; all files are read for it, once as long as they stay the same."""
+        known = self.fingerprint()
+        if self._counted[0] != known:
+            self._counted = known, sum(1 for _ in iter(self))
+        return self._counted[1]
+
+    def __bool__(self) -> bool:
+        return True  # there is a first example, and no file is read to the end to say so
 
     def located(self) -> Iterator[tuple[Example, str]]:
         """Yield every example with the `file:line` it starts at.

@@ -11,7 +11,10 @@ class TokenMean(keras.metrics.Mean):
     """Σ_i w_i v_i / Σ_i w_i over all tokens of all batches.
 
     `keras.metrics.Mean` takes the mean over time within a batch first, so that a token of a short batch counts more.
+    `_direction` tells Keras's callbacks whether more of it is better.
     """
+
+    _direction = "down"
 
     def update_state(self, values, sample_weight=None):
         weights = tf.ones_like(values) if sample_weight is None else sample_weight
@@ -21,6 +24,8 @@ class TokenMean(keras.metrics.Mean):
 @keras.saving.register_keras_serializable(package="seq_models")
 class TokenAccuracy(TokenMean):
     """Share of the tokens whose prediction is the target."""
+
+    _direction = "up"
 
     def __init__(self, name: str = "accuracy", dtype: Any = None):
         super().__init__(name, dtype)

@@ -54,7 +54,7 @@ class TrainingOptions(Options):
     steps_per_execution: int = option(1, "steps in one call of TensorFlow", at_least=1)
     watch_share: float = option(
         0.02,
-        "share of the time for pictures, texts and histograms in TensorBoard; 0 for none",
+        "share of the time for looks of TensorBoard between the ends of epochs; 0 for numbers only",
         operational=True,
         at_least=0,
         below=1,

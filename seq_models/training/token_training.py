@@ -1,5 +1,6 @@
 """Training steps whose loss is a mean over the real tokens of the global batch."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import tensorflow as tf
 
 from seq_models.errors import positive
 from seq_models.networks import Network
-from seq_models.private_api import DistributedFit
+from seq_models.private_api import Directions, DistributedFit
 from seq_models.training.accumulation import sum_over_parts
 from seq_models.training.metrics import TokenMean
 
@@ -96,16 +97,18 @@ class TokenTraining(DistributedFit):
             clip_value: Largest absolute value of a number in a gradient, or None; not together with `clip_norm`.
             accumulate: Parts in which a replica works through the rows of its batch, one after the other, before the
                 weights are updated: less memory for the same update.
-            kwargs: Other arguments of `keras.Model.compile`; metrics are given logits.
+            kwargs: Other arguments of `keras.Model.compile`. Its metrics, weighted or not, are given what counts in the
+                loss: targets (N,), logits (N, K) and weights (N,) of all tokens of a batch.
         References:
             [1] Pascanu, Mikolov and Bengio 2013, algorithm 1.
         """
         _check(clip_norm, clip_value, accumulate)
         if "loss" in kwargs:
             raise ValueError(f"The task brings its own loss. Received: loss={kwargs['loss']!r}")
-        super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
+        of_logits = keras.tree.flatten([kwargs.pop(name, None) or [] for name in ("metrics", "weighted_metrics")])
+        super().compile(optimizer=optimizer, weighted_metrics=of_logits or None, **{"jit_compile": False, **kwargs})
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
-        self._metrics_of_logits = bool(kwargs.get("metrics") or kwargs.get("weighted_metrics"))
+        self._metrics_of_logits = bool(of_logits)
 
     def get_compile_config(self):
         if not self.compiled:
@@ -120,7 +123,16 @@ class TokenTraining(DistributedFit):
         self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, *args, shuffle=False, **kwargs):
-        """As `keras.Model.fit`, on a dataset that shuffles by itself."""
+        """As `keras.Model.fit`, on a dataset that shuffles by itself.
+
+        Raises:
+            ValueError: If nothing can be trained, or for `class_weight`.
+        """
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "fit takes no class_weight, for the batches of a dataset, (inputs, targets, weights), have weights: "
+                f"multiply those by `dataset.map`. Received: class_weight={kwargs['class_weight']!r}"
+            )
         if not self.trainable_variables:
             raise ValueError("A model must have a weight with trainable=True to be fitted. Received: none")
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
@@ -129,7 +141,16 @@ class TokenTraining(DistributedFit):
     def metrics(self):
         """The loss above instead of the one of Keras, then all others, but for those of an earlier `compile`."""
         left_out = {"loss"} if self._metrics_of_logits else {"loss", "compile_metrics"}
-        return [self.token_loss, *(metric for metric in super().metrics if metric.name not in left_out)]
+        rest = (metric for metric in super().metrics if metric.name not in left_out)
+        return [self.token_loss, *rest, self._directions]
+
+    @functools.cached_property
+    def _directions(self):
+        return Directions(self.directions())
+
+    def directions(self) -> dict[str, str]:
+        """Whether more of a score in the logs is better: "up" or "down" by name."""
+        return {metric.name: metric._direction for metric in self.token_metrics}
 
     def compare(self, inputs: Any, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses and predictions for targets, without dropout: floats and integers of their shape."""
@@ -178,7 +199,10 @@ class TokenTraining(DistributedFit):
         for metric in self.token_metrics:
             metric.update_state(targets, predictions, sample_weight=weights)
         if self._metrics_of_logits:
-            self.compute_metrics(inputs, targets, self.network.head(hidden), weights)
+            logits = self.network.head(hidden)
+            # Flat, for a metric of Keras takes the mean over time first, so that a token of a short batch counts more.
+            flat = tf.reshape(targets, [-1]), tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(weights, [-1])
+            self.compute_metrics(inputs, *flat)
         return tf.reduce_sum(losses * weights)
 
     def _penalties(self):

@@ -1,6 +1,7 @@
 """One training: from two files and a configuration to a run directory, begun or gone on with."""
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import itertools
@@ -188,7 +189,9 @@ def _begin(run, config, model, inputs):
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
     say_cut_examples(model.preprocessor, inputs.train_data, "training examples")
     say_cut_examples(model.preprocessor, inputs.valid_data, "validation examples")
-    table = {**config["text"], **config["network"], **config["training"]}
+    classes = {"text": model.preprocessor_class.options_class, "network": model.network_class.options_class}
+    table = {name: config[key].get(name) for key, options in classes.items() for name in options.names()}
+    table |= dataclasses.asdict(inputs.options)
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
 

@@ -23,14 +23,14 @@ class ErrorAnalysis(Watcher):
     picture `confusion`, if the task has labels, has a row for each label expected and a column for each one predicted.
 
     Args:
-        log, share: See `Watcher`.
+        log: See `Watcher`.
         model: A task's model.
         examples: A list of examples, not empty.
         worst: Number of examples in the text.
     """
 
-    def __init__(self, log: TrainingLog, share: float, model: TokenTraining, examples: Sequence[Any], worst: int = 5):
-        super().__init__(log, share)
+    def __init__(self, log: TrainingLog, model: TokenTraining, examples: Sequence[Any], worst: int = 5):
+        super().__init__(log)
         self.examples = sorted(examples, key=lambda example: len(str(example)))  # so that little is padding
         self.batches = [model.batch(self.examples[k : k + ROWS]) for k in range(0, len(examples), ROWS)]
         any_size = tf.nest.map_structure(lambda t: tf.TensorSpec([None] * t.shape.rank, t.dtype), self.batches[0])
@@ -48,7 +48,7 @@ class ErrorAnalysis(Watcher):
         self.log.table("worst", step, rows)
         if self.labels:
             counts = confusion_matrix(targets, predicted, labels=range(len(self.labels)))
-            self.log.picture("confusion", step, plot_confusion(counts, self.labels))
+            self.log.picture("confusion", step, plot_confusion(counts, self.labels), self.labels)
 
 
 def errors_of(
