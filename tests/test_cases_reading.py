@@ -390,6 +390,7 @@ def test_a_run_keeps_its_columns_and_answers_tables(write, tmp_path, capsys):
             first, second = rows(file)
         assert (first["body"], first["id"], second["body"]) == ("two\nlines", "8", "red")
         assert first["label"] in ("hardware", "accounts")
+    capsys.readouterr()
     assert "no tab or line end" in refused(
         capsys, "predict", directory, "--input", questions_only, "--output", tmp_path / "a.tsv"
     )

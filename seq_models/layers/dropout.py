@@ -27,7 +27,7 @@ class Dropout(keras.layers.Layer):
         self.rate = rate
         self.supports_masking = True
         if rate > 0:
-            self.seed_generator = keras.random.SeedGenerator() if beside is None else beside.seed_generator
+            self.seed_generator: Any = keras.random.SeedGenerator() if beside is None else beside.seed_generator
 
     def call(self, inputs, training=False):
         if not training or not self.rate:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -67,8 +67,6 @@ class Task(TokenTraining):
             ValueError: If there is no such option, a value is not what it should be, or there is no example.
         """
         text, network = cls.split_options(options)
-        if isinstance(examples, Sized) and not len(examples):
-            raise ValueError("examples must hold at least one. Received: none")
         preprocessor = cls.preprocessor_class.learned(examples, text)
         return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
 
