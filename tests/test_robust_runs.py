@@ -279,7 +279,7 @@ def test_a_fault_of_the_program_is_no_sentence(monkeypatch, data):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_of_no_example_and_one_that_cannot_learn_are_refused(task):
-    with pytest.raises(ValueError, match="examples must hold at least one. Received: none"):
+    with pytest.raises(ValueError, match="There must be at least one example. Received: none"):
         TASKS[task].from_examples([])
     model = small(task)
     model.compile()
