@@ -258,7 +258,7 @@ def changed_vocabulary(base):
     (lambda base: (base / "1" / "assets" / "x").touch(), "the files of its manifest. Received: one more, assets/x"),
     (lambda base: (base / "manifests" / "1.json").write_text("{"), "1.json must be the manifest of 1"),
     (lambda base: (base / "manifests" / "1.json").write_text('{"files": 3}'), "1.json must be the manifest of 1"),
-], ids=str)  # fmt: skip
+], ids=["another", "missing", "more", "no JSON", "no list"])  # fmt: skip
 def test_files_are_those_of_the_manifest(exported, tmp_path, change, message):
     base = shutil.copytree(exported, tmp_path / "mood")
     change(base)
