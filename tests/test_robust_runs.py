@@ -209,7 +209,7 @@ def test_a_lock_names_the_other_process_and_ends_with_it(data, tmp_path):
 
 def test_of_a_training_that_cannot_begin_no_directory_stays(tmp_path):
     with pytest.raises(InputError):
-        train([("a", 1)], tmp_path / "run")
+        train([3], tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
