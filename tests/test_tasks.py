@@ -138,7 +138,7 @@ def test_entity_f1_is_given_for_bio_tags_only_and_counts_whole_entities():
     model = sm.SequenceLabeler.from_examples(examples, units=16)
     model.compile(keras.optimizers.Adam(0.02))
     model.fit(model.dataset(examples, shuffle=True), epochs=25, verbose=0)
-    assert model.score(examples) == {"accuracy": 1.0, "entity_f1": 1.0}
+    assert set(model.score(examples).values()) == {1.0}
     half = [(["Apple", "Inc"], ["B-ORG", "O"]), (["I", "eat"], ["O", "O"])]
     assert model.score(half)["entity_f1"] == 0.0
     for others in (EXAMPLES["labeler"], [(["Apple", "is"], ["B-ORG", "O"]), (["I", "eat"], ["O", "VERB"])]):

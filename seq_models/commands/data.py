@@ -25,6 +25,6 @@ def examples(paths: Sequence[str], columns: tuple[str, str] | None) -> Any:
     return read_examples(*paths, columns=columns, cache=cache)
 
 
-def scores_line(scores: dict[str, float]) -> str:
+def scores_line(scores: dict[str, float | str]) -> str:
     """Scores as a line of text."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    return ", ".join(f"{k} {v}" if isinstance(v, str) else f"{k} {v:.4f}" for k, v in scores.items())

@@ -10,7 +10,7 @@ from seq_models.files import write_whole
 from seq_models.text.example_types import Example
 from seq_models.text.examples import Examples
 
-VERSION = 2  # of what is computed: another one makes all that is kept outdated
+VERSION = 3  # of what is computed: another one makes all that is kept outdated
 
 
 def remembered(examples: Iterable[Example], question: list, compute: Callable[[], Any]) -> Any:

@@ -17,8 +17,10 @@ from seq_models.messages import say
 from seq_models.text.datasets import Position
 from seq_models.text.example_types import Example
 from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.best import EarlyStopping, Monitor, check_monitor
 from seq_models.training.callbacks import BestModel, MetricsFile
 from seq_models.training.checkpoint import Checkpoints
+from seq_models.training.class_weights import class_weights
 from seq_models.training.cluster import Cluster
 from seq_models.training.optimizers import make_optimizer, plateau_callbacks
 from seq_models.training.options import TrainingOptions
@@ -67,7 +69,10 @@ def train(
     with _without_lost_workers(cluster), Termination() as termination:
         strategy = make_strategy(options.strategy)
         model, train_set, valid_set = _build(strategy, task, model_options, inputs)
-        callbacks = _callbacks(run, task, options, cluster.chief)
+        monitor = Monitor(options.monitor or model.monitor)
+        check_monitor(monitor.score, model.monitors())
+        weights = class_weights(options.class_weights, model.preprocessor, train_data)
+        callbacks = _callbacks(run, monitor, options, cluster.chief)
         every = options.checkpoint_seconds
         resume = Resume(Checkpoints(run.checkpoints), inputs.position, callbacks, termination, every, cluster)
         finite = StopOnNaN(lambda epoch, batch: inputs.texts_at(model, epoch, resume.first + batch))
@@ -81,6 +86,7 @@ def train(
             validation_data=distribute(strategy, valid_set),
             epochs=options.epochs,
             initial_epoch=first_epoch,
+            class_weight=weights,
             callbacks=[finite, *callbacks, *watching, resume],
             verbose=_verbosity(cluster.chief),
         )
@@ -153,14 +159,13 @@ def _end(run, strategy, cluster):
         of_every_replica(strategy, 0)  # the others leave when the chief has written all
 
 
-def _callbacks(run, task, options, chief):
+def _callbacks(run, monitor, options, chief):
     """What a training does at the end of an epoch; only the chief writes."""
-    score = {"monitor": task.monitor, "mode": task.mode}
     callbacks = [AverageBetweenEpochs()] if options.average else []
-    callbacks += [BestModel(run.model, writes=chief, **score), *plateau_callbacks(options, **score)]
-    callbacks += [keras.callbacks.EarlyStopping(patience=options.patience, **score)]
+    callbacks += [BestModel(run.model, monitor, writes=chief), *plateau_callbacks(options, monitor)]
+    callbacks += [EarlyStopping(monitor, options.patience)]
     if chief:
-        callbacks += [MetricsFile(run, **score)]
+        callbacks += [MetricsFile(run, monitor)]
     if chief and options.profile_steps:
         callbacks += [Profile(run.logs, *step_range(options.profile_steps))]
     return callbacks

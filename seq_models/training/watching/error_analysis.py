@@ -47,7 +47,8 @@ class ErrorAnalysis(Watcher):
         rows = [{"loss": f"{losses[k]:.3f}", **answer} for k, answer in zip(worst, answers, strict=True)]
         self.log.table("worst", step, rows)
         if self.labels:
-            counts = confusion_matrix(targets, predicted, labels=range(len(self.labels)))
+            seen = targets < len(self.labels)
+            counts = confusion_matrix(targets[seen], predicted[seen], labels=range(len(self.labels)))
             self.log.picture("confusion", step, plot_confusion(counts, self.labels))
 
 

@@ -1,0 +1,57 @@
+"""What a model says of examples whose answers are known."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from seq_models.text.codec import chunked
+from seq_models.text.datasets import BATCH_SIZE, check_examples
+
+
+class Judged(NamedTuple):
+    """An example, and what the model says of it.
+
+    Attributes:
+        example: The example.
+        weight: Its weight.
+        loss: The mean loss of its tokens.
+        expected, predicted: Lists of labels of the same length, one each for a text or for each of its tokens; empty
+            where the task has no labels. What was cut off is predicted as "".
+    """
+
+    example: Any
+    weight: float
+    loss: float
+    expected: list[str]
+    predicted: list[str]
+
+
+def judge(model: Any, examples: Iterable[Any]) -> Iterator[Judged]:
+    """Every example, those of like length one after the other.
+
+    Args:
+        model: A task's model.
+        examples: An iterable that can be read again and again.
+    Raises:
+        InputError: If there is no example, or one is not what the task needs.
+    """
+    check_examples(model.preprocessor, examples)
+
+    @tf.function(reduce_retracing=True)
+    def losses_and_predictions(inputs, targets, weights):
+        losses, predicted = model.compare(inputs, targets)
+        weights = model.loss_weights(targets, weights)
+        B = tf.shape(targets)[0]
+        by_row, tokens = (tf.reduce_sum(tf.reshape(t, [B, -1]), axis=1) for t in (losses * weights, weights))
+        return tf.math.divide_no_nan(by_row, tokens), predicted
+
+    example_type = model.preprocessor.example_type
+    for chunk in chunked(examples):
+        chunk.sort(key=lambda example: len(model.question(example)))
+        for some in chunked(chunk, BATCH_SIZE):
+            rows = map(np.asarray, losses_and_predictions(*model.batch(list(map(example_type.unweighted, some)))))
+            for example, loss, predicted in zip(some, *rows, strict=True):
+                sides = model.labels_of(example, predicted)
+                yield Judged(example, example_type.weight(example), float(loss), *sides)
