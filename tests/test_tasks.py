@@ -71,6 +71,7 @@ def test_the_classifiers_probabilities_sum_to_one_and_its_label_is_the_most_prob
         assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-6)
         assert answer["score"] == pytest.approx(max(answer["probabilities"]))
         names = model.preprocessor.labels.names
+        assert answer["classes"] == names
         assert answer["label"] == names[int(np.argmax(answer["probabilities"]))]
 
 

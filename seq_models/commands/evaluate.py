@@ -12,11 +12,23 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR")
     add_data(parser, "--data")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        help="write tables by label and by length, the confusion matrix and the worst examples there: "
+        "report.txt, confusion.png, errors.tsv",
+    )
 
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
+    from seq_models.tasks.report import report
 
-    model = load_run(options.directory)
-    scores = model.score(examples(options.data, options.columns))
+    model, data = load_run(options.directory), examples(options.data, options.columns)
+    scores = model.score(data)
     print(json.dumps(scores) if options.json else scores_line(scores))
+    if options.report is not None:
+        found = report(model, data)
+        found.write(options.report)
+        if not options.json:
+            print(f"\n{found.text()}")

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from seq_models.text.codec import chunked
 from seq_models.text.datasets import BATCH_SIZE, check_examples
+from seq_models.training.metrics import mean_of_rows
 
 
 class Judged(NamedTuple):
@@ -17,6 +18,7 @@ class Judged(NamedTuple):
         example: The example.
         weight: Its weight.
         loss: The mean loss of its tokens.
+        length: How many tokens of its text were read.
         expected, predicted: Lists of labels of the same length, one each for a text or for each of its tokens; empty
             where the task has no labels. What was cut off is predicted as "".
     """
@@ -24,6 +26,7 @@ class Judged(NamedTuple):
     example: Any
     weight: float
     loss: float
+    length: int
     expected: list[str]
     predicted: list[str]
 
@@ -42,16 +45,14 @@ def judge(model: Any, examples: Iterable[Any]) -> Iterator[Judged]:
     @tf.function(reduce_retracing=True)
     def losses_and_predictions(inputs, targets, weights):
         losses, predicted = model.compare(inputs, targets)
-        weights = model.loss_weights(targets, weights)
-        B = tf.shape(targets)[0]
-        by_row, tokens = (tf.reduce_sum(tf.reshape(t, [B, -1]), axis=1) for t in (losses * weights, weights))
-        return tf.math.divide_no_nan(by_row, tokens), predicted
+        tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
+        return mean_of_rows(losses, model.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
 
     example_type = model.preprocessor.example_type
     for chunk in chunked(examples):
         chunk.sort(key=lambda example: len(model.question(example)))
         for some in chunked(chunk, BATCH_SIZE):
             rows = map(np.asarray, losses_and_predictions(*model.batch(list(map(example_type.unweighted, some)))))
-            for example, loss, predicted in zip(some, *rows, strict=True):
+            for example, loss, predicted, length in zip(some, *rows, strict=True):
                 sides = model.labels_of(example, predicted)
-                yield Judged(example, example_type.weight(example), float(loss), *sides)
+                yield Judged(example, example_type.weight(example), float(loss), int(length), *sides)

@@ -24,7 +24,7 @@ class SequenceClassifier(Task):
         >>> model.compile(optimizer="adam")
         >>> history = model.fit(model.dataset(examples), verbose=0)
         >>> sorted(model.predict_text(["good food"])[0])
-        ['label', 'probabilities', 'score']
+        ['classes', 'label', 'probabilities', 'score']
     """
 
     task_name = "classifier"
@@ -37,10 +37,15 @@ class SequenceClassifier(Task):
         return {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) in the order of the labels."""
+        """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) and the classes (B, L) they are of.
+
+        The classes are the same in each row, for what is served has a row for each text in every output.
+        """
         probabilities = self.network.head.probabilities(self.hidden(self.preprocessor.inputs(text)))
         label = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
-        return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
+        classes = tf.tile(tf.constant([self.preprocessor.labels.names]), [tf.shape(probabilities)[0], 1])
+        score = tf.reduce_max(probabilities, axis=-1)
+        return {"label": label, "score": score, "probabilities": probabilities, "classes": classes}
 
     def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""

@@ -1,6 +1,5 @@
 """BLEU and chrF as sacrebleu computes them, with the signatures that make them comparable."""
 
-import importlib.util
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -25,12 +24,21 @@ def tokenizer_for(texts: Sequence[str]) -> str:
     total = scripts.total()
     kana = scripts["HIRAGANA"] + scripts["KATAKANA"]
     if scripts["HANGUL"] > MOST * total:
-        return "ko-mecab" if importlib.util.find_spec("mecab_ko") else "char"
+        return _installed("ko-mecab")
     if sum(scripts[name] for name in UNSPACED) <= MOST * total:
         return "13a"
     if kana > 0.1 * total:  # Chinese has none, Japanese about half
-        return "ja-mecab" if importlib.util.find_spec("MeCab") and importlib.util.find_spec("ipadic") else "char"
+        return _installed("ja-mecab")
     return "zh" if scripts["CJK"] > MOST * total else "char"
+
+
+def _installed(tokenizer):
+    """A tokenizer, or "char" where a package that it needs is missing."""
+    try:
+        BLEU(tokenize=tokenizer)
+    except (RuntimeError, ImportError):
+        return "char"
+    return tokenizer
 
 
 def translation_scores(answers: Sequence[str], targets: Sequence[str]) -> dict[str, float | str]:

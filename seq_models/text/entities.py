@@ -76,6 +76,19 @@ def entity_counts(targets: tf.Tensor, predictions: tf.Tensor) -> tuple[tf.Tensor
     return *(tf.shape(each, tf.int64)[0] for each in found), correct
 
 
+def entities_by_type(expected: Sequence[list[str]], predicted: Sequence[list[str]]) -> dict[str, np.ndarray]:
+    """`counts_of_entities` of each type by itself."""
+    names = {tag.partition("-")[2] for tags in (*expected, *predicted) for tag in tags} - {""}
+    found = {}
+    for name in sorted(names):
+        sides = [
+            [[tag if tag[1:] == f"-{name}" else OUTSIDE for tag in row] for row in side]
+            for side in (expected, predicted)
+        ]
+        found[name] = counts_of_entities(*sides)
+    return found
+
+
 def counts_of_entities(expected: Sequence[list[str]], predicted: Sequence[list[str]]) -> np.ndarray:
     """`entity_counts` of tags, lists of the same lengths, as integers (3,)."""
     codes = [

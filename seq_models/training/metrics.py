@@ -65,6 +65,12 @@ class EntityF1(keras.metrics.Metric):
         return tf.math.divide_no_nan(2 * correct, there + predicted)
 
 
+def mean_of_rows(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Σ_t w_t v_t / Σ_t w_t of each row (B,), of values and weights (B,) or (B, T); 0 where nothing has a weight."""
+    flat = [tf.reshape(each, [tf.shape(each)[0], -1]) for each in (values * weights, weights)]
+    return tf.math.divide_no_nan(*(tf.reduce_sum(each, axis=1) for each in flat))
+
+
 def mean_over_tokens(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Σ_i w_i v_i / Σ_i w_i, a scalar; 0 where nothing has a weight."""
     return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))
