@@ -54,7 +54,11 @@ def test_a_report_of_every_task_is_written_with_the_worst_examples_first(task, t
     small(task).save_run(tmp_path / "run")
     files = {
         "language-model": {"a.txt": "".join(text + "\n" for text in EXAMPLES[task])},
-        "labeler": {"a.conll": "".join("".join(f"{w} {t}\n" for w, t in zip(*e)) + "\n" for e in EXAMPLES["labeler"])},
+        "labeler": {
+            "a.conll": "".join(
+                "".join(f"{w} {t}\n" for w, t in zip(*e, strict=True)) + "\n" for e in EXAMPLES["labeler"]
+            )
+        },
     }.get(task) or {"a.tsv": "".join("\t".join(pair) + "\n" for pair in EXAMPLES[task])}
     [(name, text)] = files.items()
     (tmp_path / name).write_text(text)

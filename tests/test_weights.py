@@ -113,3 +113,29 @@ def test_a_training_weighs_classes_by_its_option(tmp_path, wanted, answer):
     valid = [("a b", answer)]  # the best epoch is the last
     found = train(TASKS["classifier"], rare, valid, tmp_path, options, {"units": 4}, data)
     assert sm.load_run(found.path).predict_text(["a b"])[0]["label"] == answer
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.tsv", "weight\tlabel\ttext\n2\tlong\ta b c\n0.5\tshort\ta\n"),
+        ("a.csv", "text,label,weight\na b c,long,2\na,short,0.5\n"),
+        (
+            "a.jsonl",
+            '{"text": "a b c", "label": "long", "weight": 2}\n{"text": "a", "label": "short", "weight": 0.5}\n',
+        ),
+    ],
+)
+def test_a_column_weight_weighs_the_examples_of_a_file(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    examples = sm.read_examples(tmp_path / name)
+    assert list(examples) == [("a b c", "long", 2.0), ("a", "short", 0.5)]
+    model = small("classifier")
+    alone = [loss_of(model, [example[:2]]) for example in examples]
+    assert loss_of(model, examples) == pytest.approx((2 * alone[0] + 0.5 * alone[1]) / 2.5)
+
+
+def test_a_weight_that_is_no_number_is_named_with_its_line(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\tlabel\tweight\na\tlong\t1\nb\tlong\tmuch\n")
+    with pytest.raises(sm.InputError, match=r"a\.tsv:3: .*a number in 'weight'"):
+        list(sm.read_examples(tmp_path / "a.tsv"))

@@ -37,7 +37,7 @@ class SequenceClassifier(Task):
         return {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) and the classes (B, L) they are of.
+        """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) of the classes (B, L).
 
         The classes are the same in each row, for what is served has a row for each text in every output.
         """

@@ -129,6 +129,8 @@ def read_examples(
     A path may be a pattern, as "news-*.txt.gz" (`*`, `?`, `[…]`, and `**` for any folders): all files that match,
     sorted by name. Two patterns of parallel text, as "news-*.en" and "news-*.de", pair up their sorted files.
 
+    A column or key `weight` is the weight of its example in the loss, a third value of the example.
+
     A `.tsv` or `.csv` whose first line has the names text and label, or source and target, has a header: its columns
     come in any order and further ones are ignored. Just one of the four names is an error: it looks like a header with
     another name for the rest, which `columns` can give. Without a header there must be exactly two columns, in order.

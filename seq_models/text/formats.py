@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from seq_models.errors import InputError
 from seq_models.text.example_types import Example, LabeledText, TextPair
@@ -19,6 +20,7 @@ from seq_models.text.lines import Line, Lines, unexpected
 CONLLU_FIELDS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 
 _PAIRS = (LabeledText.fields, TextPair.fields)
+WEIGHT = "weight"  # the column, or the key, of an example's weight in the loss
 _BLANKS = re.compile("[ \t]+")
 _WORD_ID = re.compile("[0-9]+")
 _SKIPPED_ID = re.compile(r"[0-9]+[-.][0-9]+")
@@ -108,12 +110,21 @@ def _table(records: Records, separator: str, columns: Columns | None) -> Located
         records = itertools.chain([first], records)
         names, header = ("the first column", "the second column"), ["the first column", "the second column"]
     positions = [_position(line, header, name) for name in names]
+    weights = [_position(line, header, WEIGHT)] if WEIGHT in header and WEIGHT not in names else []
     for line, fields in records:
         if len(fields) != len(header):
             expected = f"{len(header)} columns separated by {separator}"
             raise unexpected(line.place, expected, f"{len(fields)} in {line.text!r}", quote=False)
         first_value, second_value = (_filled(line, name, fields[at]) for name, at in zip(names, positions, strict=True))
-        yield (first_value, second_value), line
+        yield (first_value, second_value, *(_weight(line, fields[at]) for at in weights)), line
+
+
+def _weight(line: Line, value: Any) -> float:
+    """The weight of an example; that it is 0 or more, the task checks."""
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise unexpected(line.place, f"a number in {WEIGHT!r}", value) from error
 
 
 def _names_in_header(line: Line, header: list[str]) -> Columns | None:
@@ -158,7 +169,8 @@ def _jsonl(lines: Lines, columns: Columns | None = None) -> Located:
         if not isinstance(first, str):
             raise unexpected(line.place, f"a string in {columns[0]!r}", first)
         # A label may well be a number of a class; Python's text of it is the name of the class.
-        yield (_filled(line, columns[0], first), _filled(line, columns[1], str(second))), line
+        weights = [_weight(line, record[WEIGHT])] if WEIGHT in record and WEIGHT not in columns else []
+        yield (_filled(line, columns[0], first), _filled(line, columns[1], str(second)), *weights), line
 
 
 def _json_object(line: Line) -> dict:
