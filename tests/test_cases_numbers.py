@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +15,7 @@ from seq_models.tasks.translation_scores import tokenizer_for, translation_score
 from seq_models.text.entities import counts_of_entities, scheme_of, spans, tag_codes
 from seq_models.text.labels import Labels
 from seq_models.training.metrics import EntityF1
+from seq_models.training.strategy import distribute, make_strategy
 
 BIOES = "Anna S-PER\nin O\nNew B-LOC\nYork E-LOC\n\nThe O\nBank B-ORG\nof I-ORG\nLyon E-ORG\n"
 SEEN = "Anna B-PER\nreads O\n\nLyon B-LOC\nsleeps O\n\nthe O\nroom O\n"
@@ -213,3 +215,22 @@ def test_an_answer_that_is_the_target_but_for_spaces_is_exact(tmp_path, capsys):
     found, _ = scores(run, tmp_path / "spaced.tsv", capsys)
     assert found["exact_match"] == 1
     assert found["bleu_signature"].startswith("nrefs:1|case:mixed|eff:yes|tok:13a|")
+
+
+def test_two_replicas_count_the_entities_of_both():
+    generator = np.random.default_rng(3)
+    tags = random_tags(generator, "BI", 16, 6)
+    examples = [([f"w{number}" for number in range(len(row))], row) for row in tags]
+    found = []
+    for kind in ("one", "mirrored"):
+        strategy = make_strategy(kind)
+        with strategy.scope():
+            keras.utils.set_random_seed(1)
+            model = sm.SequenceLabeler.from_examples(examples, units=4)
+            model.compile(keras.optimizers.Adam(0.05))
+            model.fit(distribute(strategy, model.dataset(examples, batch_size=8)), epochs=4, verbose=0)
+        data = distribute(strategy, model.dataset(examples, batch_size=6))
+        found.append(model.evaluate(data, return_dict=True, verbose=0)["entity_f1"])
+        assert model.distribute_strategy.num_replicas_in_sync == len(found)
+        assert found[-1] == pytest.approx(model.score(examples)["entity_f1"])
+    assert 0 < found[0] < 1

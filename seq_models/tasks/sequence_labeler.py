@@ -117,7 +117,8 @@ class SequenceLabeler(Task):
             [1] Tjong Kim Sang and De Meulder 2003, the program conlleval: an entity counts if its span and type are
             right.
         """
-        right, tokens, counts = 0.0, 0.0, np.zeros(3, int)
+        right, tokens = 0.0, 0.0
+        counts: np.ndarray = np.zeros(3, int)  # of entities that are there, predicted, and both
         with_entities = has_entities(self.preprocessor.labels.names)
         for some in chunked(judge(self, examples)):
             for each in some:

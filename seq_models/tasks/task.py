@@ -45,7 +45,6 @@ class Task(TokenTraining):
     task_name: ClassVar[str]
     network_class: ClassVar[type[Network]]
     preprocessor_class: ClassVar[type[Preprocessor]]
-    monitor = "val_accuracy"
     sample_texts: Sequence[str] = ()
 
     def __init__(self, network: Network, preprocessor: Preprocessor, name: str | None = None):
@@ -86,6 +85,11 @@ class Task(TokenTraining):
     def make_metrics(self) -> list[keras.Metric]:
         """What validation reports beside the loss."""
         return [TokenAccuracy()]
+
+    @property
+    def monitor(self) -> str:
+        """The name of the validation score that decides which epoch is best."""
+        return "val_accuracy"
 
     def monitors(self) -> list[str]:
         """The names of the scores that validation reports."""

@@ -15,7 +15,9 @@ CONTROL = (PAD, UNKNOWN, START)  # what is no token of a text to write
 class TextWriter(Task):
     """A task whose network writes one token after the other, see `seq_models.decoding.generation`."""
 
-    monitor = "val_perplexity"
+    @property
+    def monitor(self) -> str:
+        return "val_perplexity"
 
     def monitors(self) -> list[str]:
         return [*super().monitors(), "val_perplexity"]
