@@ -144,7 +144,7 @@ def test_an_unseen_label_counts_as_wrong_in_evaluation_and_validation(tmp_path, 
     for name, text in {"train": SEEN, "test": UNSEEN}.items():
         (tmp_path / f"{name}.conll").write_text(text)
     run = train(tmp_path, "labeler", tmp_path / "train.conll", valid=tmp_path / "test.conll")
-    warning = "1 labels are none of those seen in training; they count as wrong and not in the loss: B-ORG (1)."
+    warning = "Labels that training has not seen count as wrong, and not in the loss: 1 in all, B-ORG (1)."
     assert capsys.readouterr().err.count(warning) == 1
     found, err = scores(run, tmp_path / "test.conll", capsys)
     assert found["accuracy"] <= 3 / 4

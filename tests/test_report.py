@@ -52,16 +52,11 @@ def test_entities_are_counted_by_type():
 @pytest.mark.parametrize("task", EXAMPLES)
 def test_a_report_of_every_task_is_written_with_the_worst_examples_first(task, tmp_path, capsys):
     small(task).save_run(tmp_path / "run")
-    files = {
-        "language-model": {"a.txt": "".join(text + "\n" for text in EXAMPLES[task])},
-        "labeler": {
-            "a.conll": "".join(
-                "".join(f"{w} {t}\n" for w, t in zip(*e, strict=True)) + "\n" for e in EXAMPLES["labeler"]
-            )
-        },
-    }.get(task) or {"a.tsv": "".join("\t".join(pair) + "\n" for pair in EXAMPLES[task])}
-    [(name, text)] = files.items()
-    (tmp_path / name).write_text(text)
+    name, text = {
+        "language-model": ("a.txt", lambda text: f"{text}\n"),
+        "labeler": ("a.conll", lambda pair: "".join(f"{w} {t}\n" for w, t in zip(*pair, strict=True)) + "\n"),
+    }.get(task, ("a.tsv", lambda pair: "\t".join(pair) + "\n"))
+    (tmp_path / name).write_text("".join(map(text, EXAMPLES[task])))
     arguments = [
         "evaluate",
         str(tmp_path / "run"),

@@ -176,7 +176,7 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
     if found:
         shown = ", ".join(f"{name} ({times})" for name, times in found[:SHOWN]) + (", …" if found[SHOWN:] else "")
         total = sum(times for _, times in found)
-        say(f"{total} labels are none of those seen in training; they count as wrong and not in the loss: {shown}.")
+        say(f"Labels that training has not seen count as wrong, and not in the loss: {total} in all, {shown}.")
     return counts
 
 
