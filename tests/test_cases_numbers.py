@@ -125,7 +125,7 @@ def train(tmp_path, task, train, *settings, valid=None):
 
 def scores(run, path, capsys):
     capsys.readouterr()
-    assert main(["evaluate", run, "--data", str(path), "--json"]) == 0
+    assert main(["evaluate", run, "--data", str(path), "--json", "--report", f"{run}/report"]) == 0
     captured = capsys.readouterr()
     return json.loads(captured.out.splitlines()[-1]), captured.err
 

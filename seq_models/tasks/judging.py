@@ -4,11 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from seq_models.text.codec import chunked
-from seq_models.text.datasets import BATCH_SIZE, check_examples
-from seq_models.training.metrics import mean_of_rows
+from seq_models.text.datasets import BATCH_SIZE
 
 
 class Judged(NamedTuple):
@@ -36,23 +34,13 @@ def judge(model: Any, examples: Iterable[Any]) -> Iterator[Judged]:
 
     Args:
         model: A task's model.
-        examples: An iterable that can be read again and again.
-    Raises:
-        InputError: If there is no example, or one is not what the task needs.
+        examples: An iterable that `check_examples` has found right.
     """
-    check_examples(model.preprocessor, examples)
-
-    @tf.function(reduce_retracing=True)
-    def losses_and_predictions(inputs, targets, weights):
-        losses, predicted = model.compare(inputs, targets)
-        tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
-        return mean_of_rows(losses, model.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
-
     example_type = model.preprocessor.example_type
     for chunk in chunked(examples):
         chunk.sort(key=lambda example: len(model.question(example)))
         for some in chunked(chunk, BATCH_SIZE):
-            rows = map(np.asarray, losses_and_predictions(*model.batch(list(map(example_type.unweighted, some)))))
+            rows = map(np.asarray, model.compare_rows(*model.batch(list(map(example_type.unweighted, some)))))
             for example, loss, predicted, length in zip(some, *rows, strict=True):
                 sides = model.labels_of(example, predicted)
                 yield Judged(example, example_type.weight(example), float(loss), int(length), *sides)

@@ -64,9 +64,7 @@ def report(model: Any, examples: Iterable[Any]) -> Report:
 
     Args:
         model: A task's model.
-        examples: An iterable that can be read again and again.
-    Raises:
-        InputError: If there is no example, or one is not what the task needs.
+        examples: An iterable of examples that `model.score` has found right.
     """
     pairs: Counter[tuple[str, str]] = Counter()
     entities: dict[str, np.ndarray] = {}

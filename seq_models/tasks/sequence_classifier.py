@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from seq_models import networks
 from seq_models.tasks.judging import judge
 from seq_models.tasks.task import Task
+from seq_models.text.datasets import check_examples
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
 
 
@@ -57,6 +58,7 @@ class SequenceClassifier(Task):
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
         """Accuracy and macro-averaged F1 in [0, 1] on labeled examples."""
+        check_examples(self.preprocessor, examples)
         rows = [(*each.expected, *each.predicted, each.weight) for each in judge(self, examples)]
         expected, predicted, weights = zip(*rows, strict=True)
         f1 = f1_score(expected, predicted, average="macro", zero_division=0, sample_weight=weights)

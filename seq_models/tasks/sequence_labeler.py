@@ -13,6 +13,7 @@ from seq_models.tasks.judging import judge
 from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task
 from seq_models.text.codec import chunked
+from seq_models.text.datasets import check_examples
 from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 from seq_models.training.metrics import EntityF1, TokenAccuracy
@@ -117,6 +118,7 @@ class SequenceLabeler(Task):
             [1] Tjong Kim Sang and De Meulder 2003, the program conlleval: an entity counts if its span and type are
             right.
         """
+        check_examples(self.preprocessor, examples)
         right, tokens = 0.0, 0.0
         counts: np.ndarray = np.zeros(3, int)  # of entities that are there, predicted, and both
         with_entities = has_entities(self.preprocessor.labels.names)

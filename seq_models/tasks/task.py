@@ -17,7 +17,7 @@ from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
 from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
-from seq_models.training.metrics import TokenAccuracy
+from seq_models.training.metrics import TokenAccuracy, mean_of_rows
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -136,6 +136,17 @@ class Task(TokenTraining):
     def predict_targets(self, inputs: Any) -> np.ndarray:
         """The prediction for each row or each token of inputs: integers (B,) or (B, T)."""
         return self._predict_targets(inputs).numpy()
+
+    @functools.cached_property
+    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """A batch -> of each row (B,) the mean loss, the predictions, and how many tokens were read; traced once."""
+
+        def compare(inputs, targets, weights):
+            losses, predicted = self.compare(inputs, targets)
+            tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
+            return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
+
+        return tf.function(compare, reduce_retracing=True)
 
     @functools.cached_property
     def _predict_targets(self) -> Callable[[Any], tf.Tensor]:

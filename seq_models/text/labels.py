@@ -37,8 +37,11 @@ class Labels:
         if isinstance(names, tf.RaggedTensor):
             return names.with_values(self.ids(names.values))
         found = self.table.lookup(names)
-        with_unseen = lambda: tf.where(found < 0, len(self) + tag_codes(names), found)  # noqa: E731
-        return tf.cond(tf.reduce_any(found < 0), with_unseen, lambda: found)
+        return tf.cond(
+            tf.reduce_any(found < 0),
+            lambda: tf.where(found < 0, len(self) + tag_codes(names), found),
+            lambda: found,
+        )
 
     def lookup(self, ids: tf.Tensor) -> tf.Tensor:
         """Labels of a tensor of numbers."""
