@@ -115,9 +115,12 @@ def callable_of_session(session: Any, options: Any) -> Callable[..., list]:
     return session._make_callable_from_options(options)
 
 
-def names_of_all_operations() -> list[str]:
-    """The names of the operations that this TensorFlow has, sorted. There is no public way."""
+def all_operations() -> dict[str, bool]:
+    """The operations that this TensorFlow has, by name: whether each depends on, or acts on, more than its inputs.
+
+    There is no public way.
+    """
     from tensorflow.core.framework.op_def_pb2 import OpList
     from tensorflow.python.client.pywrap_tf_session import TF_GetAllOpList, TF_GetBuffer
 
-    return sorted(op.name for op in OpList.FromString(TF_GetBuffer(TF_GetAllOpList())).op)
+    return {op.name: op.is_stateful for op in OpList.FromString(TF_GetBuffer(TF_GetAllOpList())).op}

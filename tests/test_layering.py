@@ -70,7 +70,8 @@ def public_places():
 
 def folders_imported(file):
     """The folders of the package that a file imports."""
-    inside = [name.split(".") for name in imported(file) if name.split(".")[0] == "seq_models"]
+    names = imported(file) - {"seq_models.__version__"}
+    inside = [name.split(".") for name in names if name.split(".")[0] == "seq_models"]
     return {public_places().get(parts[1], f"seq_models.{parts[1]}").split(".")[1] for parts in inside}
 
 

@@ -121,7 +121,8 @@ def test_tokens_that_are_cut_already_are_labeled_as_their_text_however_long():
     by_tokens = model.respond_to_tokens(tf.constant([tokens[0], tokens[1] + [""] * 6]))
     for name, tensor in model.respond(tf.constant(texts)).items():
         np.testing.assert_array_equal(by_tokens[name], tensor)
-    assert by_tokens["lengths"].numpy().tolist() == [4, 1]
+    assert by_tokens["lengths"].numpy().tolist() == [7, 1]
+    assert [tag != b"" for tag in by_tokens["tags"].numpy()[0]] == [True] * 4 + [False] * 3  # read, and cut off
 
 
 def test_the_labelers_accuracy_is_the_share_of_right_tags():

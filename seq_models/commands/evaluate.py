@@ -3,7 +3,7 @@
 import json
 from argparse import ArgumentParser, Namespace
 
-from seq_models.commands.data import add_data, examples, scores_line
+from seq_models.commands.data import add_data, columns_of_run, examples, scores_line
 
 HELP = "the scores of a run on data"
 
@@ -23,9 +23,13 @@ def add(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
     from seq_models.tasks.report import report
+    from seq_models.text.datasets import say_cut_examples
 
-    model, data = load_run(options.directory), examples(options.data, options.columns)
+    model = load_run(options.directory)
+    columns = columns_of_run(options.directory, options.data, options.columns)
+    data = examples(options.data, columns)
     scores = model.score(data)
+    say_cut_examples(model.preprocessor, data, "examples")
     print(json.dumps(scores) if options.json else scores_line(scores))
     if options.report is not None:
         found = report(model, data)

@@ -14,6 +14,7 @@ from seq_models.tasks.text_writer import TextWriter
 from seq_models.tasks.translation_scores import translation_scores
 from seq_models.text.codec import dense
 from seq_models.text.datasets import check_examples
+from seq_models.text.given import Given
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START
 
@@ -122,7 +123,8 @@ class EncoderDecoder(TextWriter):
         An answer is exact if it is the target cut into tokens and joined again, as answers are.
         """
         check_examples(self.preprocessor, examples)
-        sources, targets = zip(*(example[:2] for example in examples), strict=True)
+        given = Given(examples, self.preprocessor.example_type)
+        sources, targets = zip(*(example[:2] for example in given), strict=True)
         answers = [answer["translation"] for answer in self.predict_text(list(sources))]
         exact = np.mean(self.preprocessor.target.respaced(answers) == self.preprocessor.target.respaced(targets))
         return {**translation_scores(answers, targets), "exact_match": float(exact)}

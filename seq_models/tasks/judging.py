@@ -7,6 +7,7 @@ import numpy as np
 
 from seq_models.text.codec import chunked
 from seq_models.text.datasets import BATCH_SIZE
+from seq_models.text.given import Given
 
 
 class Judged(NamedTuple):
@@ -37,7 +38,7 @@ def judge(model: Any, examples: Iterable[Any]) -> Iterator[Judged]:
         examples: An iterable that `check_examples` has found right.
     """
     example_type = model.preprocessor.example_type
-    for chunk in chunked(examples):
+    for chunk in chunked(Given(examples, example_type)):
         chunk.sort(key=lambda example: len(model.question(example)))
         for some in chunked(chunk, BATCH_SIZE):
             rows = map(np.asarray, model.compare_rows(*model.batch(list(map(example_type.unweighted, some)))))

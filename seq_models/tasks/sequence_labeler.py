@@ -1,6 +1,7 @@
 """Tokens to labels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -11,12 +12,15 @@ from seq_models import networks
 from seq_models.messages import say
 from seq_models.tasks.judging import judge
 from seq_models.tasks.signature import Signature, array
-from seq_models.tasks.task import Task
+from seq_models.tasks.task import Task, unbatch
 from seq_models.text.codec import chunked
 from seq_models.text.datasets import check_examples
 from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 from seq_models.training.metrics import EntityF1, TokenAccuracy
+
+TOKENS = tf.TensorSpec([None, None], tf.string, name="tokens")
+MISSED = ""  # the label of a token that is not read
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -65,27 +69,40 @@ class SequenceLabeler(Task):
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).
 
-        Beyond a row's length there are empty strings and zeros.
+        Beyond a row's length there are empty strings and zeros. So are the tags and scores of tokens beyond
+        `max_length`, which are not read.
         """
-        return self.label(self.preprocessor.codec.tokenize(text))
+        return self.label(self.preprocessor.tokenize(text))
 
     def respond_to_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """`respond` for texts that are cut already: tokens (B, T), "" after the last one of a text."""
-        tokens = tf.RaggedTensor.from_tensor(tokens, padding="")[:, : self.preprocessor.codec.max_length - 1]
-        return self.label(tokens.with_values(self.preprocessor.codec.clean(tokens.values)))
+        tokens = tf.RaggedTensor.from_tensor(tokens, padding="")
+        return self.label(tokens.with_values(self.preprocessor.codec.normalize(tokens.values)))
+
+    def predict_tokens(self, tokens: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+        """Answers to texts that are cut already, a list of dictionaries: what `respond_to_tokens` says of each."""
+        longest = max(map(len, tokens), default=0)
+        return unbatch(self._answer_tokens(tf.constant([[*row, *[""] * (longest - len(row))] for row in tokens])))
+
+    @functools.cached_property
+    def _answer_tokens(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """`respond_to_tokens`, traced once."""
+        return tf.function(self.respond_to_tokens, input_signature=[TOKENS])
 
     def label(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """`respond` for tokens, ragged (B, None)."""
-        lengths = tf.cast(tokens.row_lengths(), tf.int32)
-        hidden = self.hidden(self.preprocessor.inputs_of_tokens(tokens))
+        read = self.preprocessor.codec.cut(tokens)
+        hidden = self.hidden(self.preprocessor.inputs_of_tokens(read))
         probabilities = self.network.head.probabilities(hidden)[:, :-1]  # but for the end token
-        real = tf.sequence_mask(lengths, tf.shape(probabilities)[1])
+        real = tf.sequence_mask(read.row_lengths(), tf.shape(probabilities)[1])
         tags = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
+        words = tokens.to_tensor()
+        unread = [[0, 0], [0, tf.shape(words)[1] - tf.shape(tags)[1]]]
         return {
-            "tokens": tokens.to_tensor(),
-            "tags": tf.where(real, tags, ""),
-            "scores": tf.where(real, tf.reduce_max(probabilities, axis=-1), 0),
-            "lengths": lengths,
+            "tokens": words,
+            "tags": tf.pad(tf.where(real, tags, MISSED), unread, constant_values=MISSED),
+            "scores": tf.pad(tf.where(real, tf.reduce_max(probabilities, axis=-1), 0), unread),
+            "lengths": tf.cast(tokens.row_lengths(), tf.int32),
         }
 
     def signatures(self) -> dict[str, Signature]:
@@ -95,8 +112,7 @@ class SequenceLabeler(Task):
             padded = [row + [b""] * (longest - len(row)) for row in rows]
             return {"tokens": np.array(padded, object).reshape(-1, longest)}
 
-        tokens = tf.TensorSpec([None, None], tf.string, name="tokens")
-        return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [tokens], cut)}
+        return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [TOKENS], cut)}
 
     def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
@@ -141,7 +157,7 @@ class SequenceLabeler(Task):
         expected, names = list(example[1]), self.preprocessor.labels.names
         found = [names[number] for number in predicted[: self.preprocessor.codec.max_length - 1].tolist()]
         found = found[: len(expected)]
-        return expected, found + [""] * (len(expected) - len(found))
+        return expected, found + [MISSED] * (len(expected) - len(found))
 
     def vocabularies(self) -> dict[str, list[str]]:
         characters = self.preprocessor.characters

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,13 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError, shortened
+from seq_models.files import written_whole
 from seq_models.networks import Network
-from seq_models.options import Options
+from seq_models.options import Options, grouped
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
-from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
+from seq_models.text.progress import watched
 from seq_models.training.metrics import TokenAccuracy, mean_of_rows
+from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -61,21 +63,28 @@ class Task(TokenTraining):
             options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …)
                 and of the network (`cell`, `units`, `layers`, …).
         Raises:
-            ValueError: If there is no such option or a value is not what it should be.
+            ValueError: If there is no such option, a value is not what it should be, or there is no example.
         """
         text, network = cls.split_options(options)
+        if isinstance(examples, Sized) and not len(examples):
+            raise ValueError("examples must hold at least one. Received: none")
         preprocessor = cls.preprocessor_class.learned(examples, text)
         return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
 
     @classmethod
-    def split_options(cls, options: dict[str, Any]) -> tuple[TextOptions, Options]:
+    def option_groups(cls) -> dict[str, Any]:
+        """The classes of all its options by what they are about: the tables of a configuration file."""
+        text, network = cls.preprocessor_class.options_class, cls.network_class.options_class
+        return {"text": text, "network": network, "training": TrainingOptions}
+
+    @classmethod
+    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Options]:
         """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
-        text, rest = cls.preprocessor_class.options_class.split(options)
-        network, unknown = cls.network_class.options_class.split(rest)
-        for name in unknown:
-            known = (*text.names(), *network.names())
-            raise ValueError(f"The options of {cls.__name__} are {', '.join(known)}. Received: {name}")
-        return text, network
+        groups = cls.option_groups()
+        values = grouped(options, groups)
+        for name, value in values["training"].items():
+            raise ValueError(f"{name} must be left to the training. Received: {name}={value!r} for a model")
+        return groups["text"](**values["text"]), groups["network"](**values["network"])
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
@@ -105,8 +114,11 @@ class Task(TokenTraining):
     def dataset(
         self, examples: Iterable[Any], batch_size: int | None = None, shuffle: bool = False, seed: int = 0, **more: Any
     ) -> tf.data.Dataset:
-        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`."""
-        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **more)
+        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`.
+
+        What is shuffled is to be trained on: `training` is what `shuffle` is, if it is not given.
+        """
+        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **{"training": shuffle, **more})
 
     def batch(self, examples: Sequence[Any]) -> tuple:
         """A list of examples, not empty, as one batch in their order: (inputs, targets, weights), padded tensors."""
@@ -165,7 +177,8 @@ class Task(TokenTraining):
         """
         check_texts("texts", texts)
         rows = []
-        for start in range(0, len(texts), batch_size):
+        starts = range(0, len(texts), batch_size)
+        for start in watched(starts, "answering") if len(starts) > 1 else starts:
             rows += unbatch(self._answer(tf.constant(texts[start : start + batch_size], tf.string)))
         return rows
 
@@ -201,7 +214,8 @@ class Task(TokenTraining):
         run.start({"data": {"task": self.task_name}, "network": self.network.options.written()})
         run.write_vocabularies(self)
         run.write_sample_texts(self.sample_texts)
-        self.save(run.model)
+        with written_whole(run.model) as aside:
+            self.save(aside)
 
     def get_config(self):
         return {**super().get_config(), "preprocessor": self.preprocessor.get_config()}

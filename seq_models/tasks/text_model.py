@@ -15,7 +15,7 @@ class TextModel(Protocol):
         task_name: What the command line calls its task.
         sample_texts: Texts to try an export with.
         weights: The variables that an export takes with it; each has a `value`.
-        preprocessor: Has `vocabularies()`, which become the assets of an export.
+        preprocessor: The `Preprocessor` of its texts; its `vocabularies()` become the assets of an export.
     """
 
     task_name: str

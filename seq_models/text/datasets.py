@@ -4,7 +4,6 @@ Batches are made in Python, from arrays; only the encoding of many texts at once
 of `tf.data` are optimized anew whenever an epoch begins, and the training waits for that.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -14,11 +13,13 @@ import tensorflow as tf
 
 from seq_models.errors import InputError
 from seq_models.messages import say
-from seq_models.text.batching import Batching, RowBatching, TokenBatching, lengths_of
+from seq_models.text.batching import Batching, RowBatching, TokenBatching
 from seq_models.text.cache import remembered
 from seq_models.text.codec import chunked
+from seq_models.text.cutting import say_cut
 from seq_models.text.example_types import Example
 from seq_models.text.examples import located
+from seq_models.text.given import Given
 from seq_models.text.preprocessors import Batch, Preprocessor
 from seq_models.text.progress import watched
 from seq_models.text.shuffling import AsGiven, Order, Parts, Shuffled
@@ -57,6 +58,7 @@ def make_dataset(
     batch_tokens: int | None = None,
     position: Position | None = None,
     share: tuple[int, int] = (0, 1),
+    training: bool = False,
 ) -> tf.data.Dataset:
     """A `tf.data.Dataset` of padded batches of examples of like length; each iteration over it is an epoch.
 
@@ -74,23 +76,31 @@ def make_dataset(
         share: (index, count) of the worker that the dataset is for. If there are at least `count` files, each
             worker reads files of its own and makes batches of a count-th of the size, empty ones when its
             files have ended; else each takes every count-th row of the same batches, which may be none.
+        training: Whether tokens that were seen once are read as `<unk>` now and then, by `unknown_share` of
+            `TextOptions`: others in every epoch, which follow from the seed.
     Raises:
         InputError: If there is no example, or none for a worker, or one is not what the task needs; with file and
             line if they are known.
         ValueError: If an argument is not what it should be.
     """
     _check_arguments(batch_size, batch_tokens, share)
-    counts = check_examples(preprocessor, examples)
+    counts, parts = check_examples(preprocessor, examples), _parts(preprocessor, examples)
     if batch_tokens is None:
-        own = _share(_parts(examples), RowBatching(batch_size or BATCH_SIZE), counts, *share)
+        own = _share(parts, RowBatching(batch_size or BATCH_SIZE), counts, *share)
     else:
-        lengths = count_lengths(preprocessor, examples)
-        own = _share(_parts(examples), TokenBatching(batch_tokens, lengths.shape[1] - 1), lengths, *share)
+        lengths = _histograms(count_lengths(preprocessor, examples), preprocessor.codec.max_length)
+        own = _share(parts, TokenBatching(batch_tokens, lengths.shape[1] - 1), lengths, *share)
     begin = position or Position()
 
     def epoch() -> Iterator[Batch]:
         number, left_out = begin.next()
-        yield from _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+        batches = _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+        if not shuffle:  # a training has a bar of its own
+            batches = watched(batches, "evaluating", own.batches + own.empty)
+        for place, batch in enumerate(batches, start=left_out):
+            if training:
+                batch = preprocessor.with_unknown(batch, np.random.default_rng([seed % 2**32, number, place]))
+            yield tf.nest.map_structure(lambda array: array[own.rows], batch)
 
     dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
     dataset = dataset.prefetch(AHEAD).with_options(_pipeline_options())
@@ -136,9 +146,9 @@ def _share(parts: Parts, batching: Batching, measures: Any, index: int, workers:
 
 
 def _epoch(preprocessor: Preprocessor, own: _Share, order: Order, left_out: int) -> Iterator[Batch]:
-    """The batches of an epoch, without the first `left_out`."""
+    """The batches of an epoch, those of all workers that share them, without the first `left_out`."""
     for rows in own.batching.batches(order.examples(own.parts), preprocessor.rows, order, left_out):
-        yield tf.nest.map_structure(lambda array: array[own.rows], preprocessor.stack(rows))
+        yield preprocessor.stack(rows)
     nothing = tf.nest.map_structure(_without_rows, preprocessor.spec)
     for _ in range(min(own.empty, own.batches + own.empty - left_out)):
         yield nothing
@@ -167,12 +177,11 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
             if problem := preprocessor.problem(example):
                 raise InputError(f"{place}: {problem}")
             unseen.update(preprocessor.unseen_labels(example))
-        if number == 0:
-            raise InputError("There must be at least one example. Received: none")
         return number
 
+    parts = _parts(preprocessor, examples)
     question = ["check", type(preprocessor).__name__, labels]
-    counts, found = remembered(examples, question, lambda: [list(map(count, _parts(examples))), unseen.most_common()])
+    counts, found = remembered(examples, question, lambda: [list(map(count, parts)), unseen.most_common()])
     if found:
         shown = ", ".join(f"{name} ({times})" for name, times in found[:SHOWN]) + (", …" if found[SHOWN:] else "")
         total = sum(times for _, times in found)
@@ -182,32 +191,45 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
 
 def count_labels(preprocessor: Preprocessor, examples: Iterable[Example]) -> Counter[str]:
     """How often each label is there."""
-    names = preprocessor.example_type.labels
+    names, parts = preprocessor.example_type.labels, _parts(preprocessor, examples)
     question = ["labels", type(preprocessor).__name__]
-    return Counter(remembered(examples, question, lambda: Counter(n for each in examples for n in names(each))))
+    every = (name for part in parts for example in part for name in names(example))
+    return Counter(remembered(examples, question, lambda: Counter(every)))
 
 
-def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> np.ndarray:
-    """How many examples of each part have n tokens, the end token included, of the longer side of a pair.
+def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> list[dict[int, int]]:
+    """How many examples of each part have so many tokens, by `Preprocessor.lengths`: before any is cut off."""
 
-    Returns:
-        Integers (parts, longest + 1).
-    """
-
-    def count(part: Iterable[Example]) -> list[int]:
+    def count(part: Iterable[Example]) -> list[tuple[int, int]]:
         counts: Counter[int] = Counter()
         for chunk in watched(chunked(part), "measuring examples"):
-            counts.update(max(lengths_of(row)) for row in preprocessor.rows(chunk))
-        return [counts[length] for length in range(max(counts) + 1)]
+            counts.update(preprocessor.lengths(chunk))
+        return sorted(counts.items())
 
     question = ["lengths", type(preprocessor).__name__, preprocessor.get_config()]
-    found = remembered(examples, question, lambda: list(map(count, _parts(examples))))
-    return np.array(list(itertools.zip_longest(*found, fillvalue=0)), int).T
+    parts = _parts(preprocessor, examples)
+    return list(map(dict, remembered(examples, question, lambda: list(map(count, parts)))))
 
 
-def _parts(examples: Iterable[Example]) -> Parts:
+def say_cut_examples(preprocessor: Preprocessor, examples: Iterable[Example], name: str) -> None:
+    """Says how many examples are longer than what is read of one; see `say_cut`."""
+    lengths = sum(map(Counter, count_lengths(preprocessor, examples)), Counter())
+    say_cut(lengths, preprocessor.codec.max_length, name)
+
+
+def _histograms(lengths: list[dict[int, int]], max_length: int) -> np.ndarray:
+    """How many examples of each part have n tokens when they are cut to `max_length`: integers (parts, longest + 1)."""
+    longest = min(max(map(max, lengths)), max_length)
+    found: np.ndarray = np.zeros((len(lengths), longest + 1), int)
+    for part, counts in enumerate(lengths):
+        for length, count in counts.items():
+            found[part, min(length, longest)] += count
+    return found
+
+
+def _parts(preprocessor: Preprocessor, examples: Iterable[Example]) -> Parts:
     """The files of the examples, or all of them as one."""
-    return getattr(examples, "parts", (examples,))
+    return getattr(examples, "parts", None) or (Given(examples, preprocessor.example_type),)
 
 
 def _check_arguments(batch_size: int | None, batch_tokens: int | None, share: tuple[int, int]) -> None:

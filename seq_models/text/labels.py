@@ -1,5 +1,7 @@
 """Labels and their numbers."""
 
+import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable
 
 import tensorflow as tf
@@ -46,3 +48,12 @@ class Labels:
     def lookup(self, ids: tf.Tensor) -> tf.Tensor:
         """Labels of a tensor of numbers."""
         return tf.gather(tf.constant(self.names), ids)
+
+
+def twins(names: Iterable[str]) -> list[list[str]]:
+    """Labels that differ by white space or invisible characters only, together."""
+    groups = defaultdict(list)
+    for name in sorted(set(names)):
+        seen = (letter for letter in name if not letter.isspace() and unicodedata.category(letter) not in ("Cc", "Cf"))
+        groups["".join(seen)].append(name)
+    return [group for group in groups.values() if len(group) > 1]

@@ -7,18 +7,21 @@ import functools
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
+from seq_models.messages import say
 from seq_models.text.batching import Row, stacked, unstacked
 from seq_models.text.cache import remembered
-from seq_models.text.codec import Codec, append, dense, shifted
+from seq_models.text.codec import Codec, append, chunked, decoded, dense, shifted
 from seq_models.text.example_types import Example, ExampleType, LabeledText, LabeledTokens, Sentence, Text, TextPair
-from seq_models.text.labels import Labels
-from seq_models.text.options import LabelerTextOptions, TextOptions
+from seq_models.text.given import Given
+from seq_models.text.labels import Labels, twins
+from seq_models.text.options import ClassifierTextOptions, LabelerTextOptions, TextOptions
+from seq_models.text.progress import watched
 from seq_models.text.vocabulary import Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
@@ -57,7 +60,10 @@ class Preprocessor:
     def learned(cls, examples: Iterable[Example], options: TextOptions) -> Self:
         """As `from_examples`, only once for the same files and options; see `remembered`."""
         question = [cls.__name__, asdict(options)]
-        config = remembered(examples, question, lambda: cls.from_examples(examples, options).get_config())
+        given = Given(examples, cls.example_type)
+        config = remembered(examples, question, lambda: cls.from_examples(given, options).get_config())
+        for names in twins(config.get("labels") or ()):
+            say(f"the labels {', '.join(map(ascii, names))} differ by white space or invisible characters only")
         return cls.from_config(config)
 
     def problem(self, example: Any) -> str | None:
@@ -68,9 +74,13 @@ class Preprocessor:
         """The labels of an example that are none of those seen in training."""
         return [] if self.labels is None else self.labels.unseen(self.example_type.labels(example))
 
+    def codecs(self) -> list[Codec]:
+        """All of its codecs, in the order of the arrays of inputs that hold their ids."""
+        return [part for part in self._arguments().values() if isinstance(part, Codec)]
+
     def vocabularies(self) -> list[Vocabulary]:
         """All of its vocabularies."""
-        return [part.vocabulary for part in self._arguments().values() if isinstance(part, Codec)]
+        return [codec.vocabulary for codec in self.codecs()]
 
     def get_config(self) -> dict[str, Any]:
         """Its arguments as plain values."""
@@ -89,6 +99,11 @@ class Preprocessor:
         """The strings that `encode` takes of an example."""
         return *self.example_type.texts(example), *self.example_type.labels(example)
 
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        """The tokens of the longer text of each example, the end token and those that are cut off included."""
+        sides = zip(self.codecs(), zip(*map(self.example_type.texts, examples), strict=True), strict=True)
+        return np.max([codec.lengths(tf.constant(texts, tf.string)) for codec, texts in sides], axis=0).tolist()
+
     def rows(self, examples: Sequence[Example]) -> list[Row]:
         """The encodings of examples, a row each."""
         columns = zip(*map(self.strings, examples), strict=True)
@@ -104,6 +119,16 @@ class Preprocessor:
     def finish(self, inputs: Any, targets: Any, weights: Any) -> Batch:
         """The last change to a padded batch."""
         return inputs, targets, weights
+
+    def with_unknown(self, batch: Batch, random: np.random.Generator) -> Batch:
+        """A batch of arrays to train on, see `Codec.with_unknown`.
+
+        Inputs are replaced, on both sides of a pair. Targets are not: a loss and a perplexity mean what they did.
+        """
+        inputs, targets, weights = batch
+        ids = zip(self.codecs(), tf.nest.flatten(inputs), strict=True)
+        replaced = [codec.with_unknown(array, random) for codec, array in ids]
+        return tf.nest.pack_sequence_as(inputs, replaced), targets, weights
 
     @functools.cached_property
     def spec(self) -> Batch:
@@ -148,6 +173,7 @@ class SequenceClassifierPreprocessor(Preprocessor):
     """(text, label): ids, and the number of the label."""
 
     example_type = LabeledText()
+    options_class = ClassifierTextOptions
     labels: Labels
 
     def __init__(self, codec: Codec, labels: Iterable[str]):
@@ -185,24 +211,30 @@ class SequenceLabelerPreprocessor(Preprocessor):
         counts: Counter[str] = Counter()
         letters: Counter[str] = Counter()
         labels: set[str] = set()
-        for tokens, tags, *_ in examples:
-            counts.update(token.lower() if options.lowercase else token for token in tokens)
-            letters.update(letter for token in tokens for letter in token)
-            labels.update(tags)
-        vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count)
-        codec = Codec(options.tokenizer, vocabulary, options.lowercase, options.max_length)
-        characters = Codec("chars", Vocabulary.from_counts(letters), max_length=WORD_LENGTH)
-        return cls(codec, sorted(labels), characters if options.characters else None)
+        words = Codec.of(options)
+        spelling = replace(options, tokenizer="chars", lowercase=False, max_length=WORD_LENGTH)
+        letters_of = Codec.of(spelling).tokenize
+        for chunk in watched(chunked(examples), "counting tokens"):
+            tokens = tf.constant([token for example in chunk for token in example[0]], tf.string)
+            counts.update(decoded(words.clean(tokens)))
+            letters.update(decoded(letters_of(tokens).flat_values))
+            labels.update(label for example in chunk for label in example[1])
+        codec = Codec.of(options, Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count))
+        characters = Codec.of(spelling, Vocabulary.from_counts(letters)) if options.characters else None
+        return cls(codec, sorted(labels), characters)
 
     def problem(self, example: Any) -> str | None:
         problem = super().problem(example)
         return problem if problem or example[0] else "There must be at least one token. Received: none"
 
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        return [len(example[0]) + 1 for example in examples]
+
     def strings(self, example: Any) -> tuple[str, ...]:
         return tuple(SEPARATOR.join(part) for part in example[:2])
 
     def encode(self, tokens: tf.Tensor, labels: tf.Tensor) -> Batch:
-        targets = self.labels.ids(tf.strings.split(labels, SEPARATOR)[:, : self.codec.max_length - 1])
+        targets = self.labels.ids(self.codec.cut(tf.strings.split(labels, SEPARATOR)))
         weights = append(tf.ones_like(targets, tf.float32), 0)  # 0 at the end token
         return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), append(targets, 0), weights
 
@@ -211,7 +243,7 @@ class SequenceLabelerPreprocessor(Preprocessor):
         ids = self.codec.encode_tokens(tokens)
         if self.characters is None:
             return ids
-        words = append(tokens[:, : self.codec.max_length - 1], "")
+        words = append(self.codec.cut(tokens), "")
         spelled = self.characters.encode(words.flat_values).to_tensor(shape=[None, WORD_LENGTH])
         return ids, words.with_flat_values(spelled)
 
@@ -223,8 +255,12 @@ class SequenceLabelerPreprocessor(Preprocessor):
         longest = max(np.count_nonzero(spelled, axis=-1).max(), 1)
         return (ids, spelled[:, :, :longest]), targets, weights
 
+    def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Texts (B,) -> all of their tokens as they are written, ragged (B, None): nothing folded, nothing cut."""
+        return self.codec.tokenizer.tokenize(self.codec.normalize(text))
+
     def inputs(self, text: tf.Tensor) -> Any:
-        return self.inputs_of_tokens(self.codec.tokenize(text))
+        return self.inputs_of_tokens(self.tokenize(text))
 
     def inputs_of_tokens(self, tokens: tf.RaggedTensor) -> Any:
         """Tokens, ragged (B, None) -> inputs of the model."""

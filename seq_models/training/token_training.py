@@ -133,6 +133,8 @@ class TokenTraining(DistributedFit):
         Args:
             class_weight: Weights of classes by number, {class: weight}; 1 for those left out.
         """
+        if not self.trainable_variables:
+            raise ValueError("A model must have a weight with trainable=True to be fitted. Received: none")
         self._weigh_classes(class_weight or {})
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
