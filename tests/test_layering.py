@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "decoding": {"layers", "networks"},
     "text": SMALL,
     "training": {*SMALL, "private_api", "fonts", "plots", "layers", "networks", "text"},
-    "tasks": {*SMALL, "networks", "decoding", "text", "training"},
+    "tasks": {*SMALL, "plots", "networks", "decoding", "text", "training"},
     "exports": {*SMALL, "private_api", "layers", "text", "tasks"},
     "server": {"errors", "private_api", "exports"},
     "demo": {"errors", "text", "training", "tasks", "exports"},

@@ -73,7 +73,7 @@ def test_the_export_is_served_as_the_readme_says(in_folder_with_files, capsys):
         finally:
             process.terminate()
             assert process.wait(60) == 0
-    assert [row.keys() for row in answer["predictions"]] == [{"label", "score", "probabilities"}] * 2
+    assert [row.keys() for row in answer["predictions"]] == [{"label", "score", "probabilities", "classes"}] * 2
 
 
 def test_the_two_commands_are_targets_of_the_makefile():

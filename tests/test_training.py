@@ -14,6 +14,7 @@ from seq_models.tasks import TASKS
 from seq_models.text.datasets import Position
 from seq_models.training import trainer
 from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.best import Monitor
 from seq_models.training.callbacks import BestModel, MetricsFile
 from seq_models.training.cluster import Cluster
 from seq_models.training.metrics import TokenAccuracy
@@ -206,10 +207,10 @@ def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
 ])  # fmt: skip
 def test_the_best_epoch_has_the_lowest_perplexity_or_the_highest_accuracy(tmp_path, task, score, best):
     found = RunDirectory(tmp_path)
-    callbacks = trainer._callbacks(found, TASKS[task], TrainingOptions(), chief=True)
+    callbacks = trainer._callbacks(found, Monitor(small(task).monitor), TrainingOptions(), chief=True)
     [metrics] = [callback for callback in callbacks if isinstance(callback, MetricsFile)]
     for epoch, value in enumerate((0.5, 0.2, 0.9)):
-        metrics.on_epoch_end(epoch, {score: value, "loss": 1.0})
+        metrics.on_epoch_end(epoch, {score: value, "loss": 1.0, "val_loss": 1.0})
     assert found.read_metrics()["best"]["epoch"] == best
 
 
@@ -302,7 +303,7 @@ def test_the_texts_of_any_batch_of_a_training_are_found_again():
 
 def test_the_best_model_is_saved_with_the_average_of_its_weights(tmp_path):
     options = TrainingOptions(average=0.9)
-    callbacks = trainer._callbacks(RunDirectory(tmp_path), TASKS["classifier"], options, chief=True)
+    callbacks = trainer._callbacks(RunDirectory(tmp_path), Monitor("val_accuracy"), options, chief=True)
     kinds = [type(callback) for callback in callbacks]
     assert kinds.index(AverageBetweenEpochs) < kinds.index(BestModel)
 

@@ -45,6 +45,6 @@ def columns_of_run(directory: str, paths: Sequence[str], columns: Sequence[str] 
     return tuple(columns) if columns else None
 
 
-def scores_line(scores: dict[str, float]) -> str:
+def scores_line(scores: dict[str, float | str]) -> str:
     """Scores as a line of text."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    return ", ".join(f"{k} {v}" if isinstance(v, str) else f"{k} {v:.4f}" for k, v in scores.items())

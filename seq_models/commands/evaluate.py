@@ -12,10 +12,17 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR")
     add_data(parser, "--data")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        help="write tables by label and by length, the confusion matrix and the worst examples there: "
+        "report.txt, confusion.png, errors.tsv",
+    )
 
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
+    from seq_models.tasks.report import report
     from seq_models.text.datasets import say_cut_examples
 
     model = load_run(options.directory)
@@ -24,3 +31,8 @@ def run(options: Namespace) -> None:
     scores = model.score(data)
     say_cut_examples(model.preprocessor, data, "examples")
     print(json.dumps(scores) if options.json else scores_line(scores))
+    if options.report is not None:
+        found = report(model, data)
+        found.write(options.report)
+        if not options.json:
+            print(f"\n{found.text()}")

@@ -35,6 +35,7 @@ def manifest_of(model: TextModel, path: Path, probes: Iterable[Probe]) -> str:
             "task": model.task_name,
             "minimum_server": MINIMUM_SERVER,
             "packages": {name: version(name) for name in PACKAGES},
+            "labels": model.vocabularies().get("labels", []),
             "vocabularies": {name: _digest("\n".join(lines).encode()) for name, lines in model.vocabularies().items()},
             "signatures": {name: _signature(signature) for name, signature in sorted(artifact.signatures.items())},
             "operations": sorted({node.op for node in artifact.nodes} & known().keys()),

@@ -17,7 +17,6 @@ from seq_models.tasks.text_writer import CONTROL, TextWriter
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS
-from seq_models.training.metrics import TokenMean
 
 PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
 LARGEST_SEED = 2**31 - 2**20  # so that a seed and the number of a row fit into 32 bits
@@ -46,7 +45,7 @@ class LanguageModel(TextWriter):
     def sizes(preprocessor: Any) -> dict[str, Any]:
         return {"vocabulary_size": len(preprocessor.codec.vocabulary)}
 
-    def make_metrics(self) -> list[TokenMean]:
+    def make_metrics(self) -> list[keras.Metric]:
         return []
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -154,6 +153,7 @@ class LanguageModel(TextWriter):
 
     def samples(self, examples: Sequence[str]) -> list[dict[str, str]]:
         """Texts, and how the model goes on after the first words of each: the most probable token each time."""
+        examples = list(map(self.question, examples))
         first = dense(self.preprocessor.codec.encode(tf.constant(examples))[:, :PROMPT])
         prompts = [prompt.decode() for prompt in self.preprocessor.codec.decode(first).numpy()]
         texts = [answer["text"] for answer in self.generate(prompts, CONTINUATION, temperature=0)]

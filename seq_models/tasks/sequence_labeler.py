@@ -2,20 +2,22 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
-from seqeval.metrics import f1_score
 
 from seq_models import networks
+from seq_models.messages import say
+from seq_models.tasks.judging import judge
 from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task, unbatch
 from seq_models.text.codec import chunked
-from seq_models.text.datasets import BATCH_SIZE, check_examples
-from seq_models.text.given import Given
+from seq_models.text.datasets import check_examples
+from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
+from seq_models.training.metrics import EntityF1, TokenAccuracy
 
 TOKENS = tf.TensorSpec([None, None], tf.string, name="tokens")
 MISSED = ""  # the label of a token that is not read
@@ -45,6 +47,24 @@ class SequenceLabeler(Task):
         if preprocessor.characters is not None:
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
         return sizes
+
+    @classmethod
+    def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
+        model = super().from_examples(examples, **options)
+        scheme, others = scheme_of(model.preprocessor.labels.names)
+        if others:
+            received = ", ".join(map(repr, others[:5]))
+            say(f"Entities are not scored: all tags must be of one scheme, as {scheme}. Received: {received}")
+        return model
+
+    @property
+    def monitor(self) -> str:
+        """Entity F1 if the labels are tags of entities, else accuracy."""
+        return "val_entity_f1" if has_entities(self.preprocessor.labels.names) else "val_accuracy"
+
+    def make_metrics(self) -> list[keras.Metric]:
+        labels = self.preprocessor.labels.names
+        return [TokenAccuracy(), *([EntityF1(labels)] if has_entities(labels) else [])]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).
@@ -99,35 +119,45 @@ class SequenceLabeler(Task):
         inputs, _, _ = self.batch(examples)
         rows = np.array(self.preprocessor.labels.names)[self.predict_targets(inputs)]
         shown = []
-        for (tokens, labels), row in zip(examples, rows, strict=True):
+        for (tokens, labels, *_), row in zip(examples, rows, strict=True):
             read = min(len(tokens), len(row))  # a long example is read in part
             sides = {"expected": labels[:read], "predicted": row[:read].tolist()}
             shown.append({side: self.line({"tokens": tokens[:read], "tags": tags}) for side, tags in sides.items()})
         return shown
 
     def score(self, examples: Iterable[tuple[list[str], list[str]]]) -> dict[str, float]:
-        """Accuracy per token in [0, 1], and entity F1 [1] if the labels are BIO tags.
+        """Accuracy per token in [0, 1], and precision, recall and F1 of entities [1] if the labels are their tags.
 
-        Tokens beyond `max_length` count as missed: as wrong, and as no part of an entity.
+        A label that was not seen in training, and one of a token that is cut off, counts as missed.
 
         References:
-            [1] Tjong Kim Sang and De Meulder 2003, by seqeval: an entity counts if its span and its type are right.
+            [1] Tjong Kim Sang and De Meulder 2003, the program conlleval: an entity counts if its span and type are
+            right.
         """
-        names = np.array(self.preprocessor.labels.names)
-        expected, predicted = [], []
         check_examples(self.preprocessor, examples)
-        for chunk in chunked(Given(examples, self.preprocessor.example_type), BATCH_SIZE):
-            inputs, _, _ = self.batch(chunk)
-            for (_, labels), row in zip(chunk, self.predict_targets(inputs), strict=True):
-                read = min(len(labels), self.preprocessor.codec.max_length - 1)
-                expected.append(list(labels))
-                predicted.append(names[row[:read]].tolist() + [MISSED] * (len(labels) - read))
-        right = [a == b for pair in zip(expected, predicted, strict=True) for a, b in zip(*pair, strict=True)]
-        scores = {"accuracy": float(np.mean(right))}
-        if all(name == "O" or name[:2] in ("B-", "I-") for name in names):
-            predicted = [[name if name != MISSED else "O" for name in row] for row in predicted]
-            scores["entity_f1"] = float(f1_score(expected, predicted, zero_division=0))
+        right, tokens = 0.0, 0.0
+        counts: np.ndarray = np.zeros(3, int)  # of entities that are there, predicted, and both
+        with_entities = has_entities(self.preprocessor.labels.names)
+        for some in chunked(judge(self, examples)):
+            for each in some:
+                right += each.weight * sum(map(str.__eq__, each.expected, each.predicted))
+                tokens += each.weight * len(each.expected)
+            if with_entities:
+                sides = [each.expected for each in some], [each.predicted for each in some]
+                counts += counts_of_entities(*sides)
+        scores = {"accuracy": right / tokens if tokens else 0.0}
+        if with_entities:
+            there, predicted, correct = counts.tolist()
+            precision, recall = (correct / max(number, 1) for number in (predicted, there))
+            f1 = 2 * correct / max(there + predicted, 1)
+            scores |= {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
         return scores
+
+    def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
+        expected, names = list(example[1]), self.preprocessor.labels.names
+        found = [names[number] for number in predicted[: self.preprocessor.codec.max_length - 1].tolist()]
+        found = found[: len(expected)]
+        return expected, found + [MISSED] * (len(expected) - len(found))
 
     def vocabularies(self) -> dict[str, list[str]]:
         characters = self.preprocessor.characters

@@ -19,7 +19,7 @@ from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
 from seq_models.text.preprocessors import Preprocessor
 from seq_models.text.progress import watched
-from seq_models.training.metrics import TokenAccuracy, TokenMean
+from seq_models.training.metrics import TokenAccuracy, mean_of_rows
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
@@ -34,7 +34,7 @@ class Task(TokenTraining):
 
         network_class, preprocessor_class        what `from_examples` makes
         sizes(preprocessor)                      what the network needs to know of the text
-        monitor, mode                            the validation score that decides which epoch is best
+        monitor                                  the validation score that decides which epoch is best
         make_metrics()                           its metrics of (targets, predictions, weights)
         respond(text)                            the answer to strings (B,), in the graph: what is served
         score(examples)                          the scores of the task's field
@@ -48,12 +48,12 @@ class Task(TokenTraining):
     task_name: ClassVar[str]
     network_class: ClassVar[type[Network]]
     preprocessor_class: ClassVar[type[Preprocessor]]
-    monitor, mode = "val_accuracy", "max"
     sample_texts: Sequence[str] = ()
 
     def __init__(self, network: Network, preprocessor: Preprocessor, name: str | None = None):
-        super().__init__(network, self.make_metrics(), name)
+        super().__init__(network, name=name)
         self.preprocessor = preprocessor
+        self.token_metrics = self.make_metrics()
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
@@ -90,18 +90,30 @@ class Task(TokenTraining):
         """The arguments of the network that follow from the text."""
         raise NotImplementedError
 
-    def make_metrics(self) -> list[TokenMean]:
+    def make_metrics(self) -> list[keras.Metric]:
         """What validation reports beside the loss."""
         return [TokenAccuracy()]
 
-    def directions(self) -> dict[str, str]:
-        return {**super().directions(), self.monitor.removeprefix("val_"): "up" if self.mode == "max" else "down"}
+    @property
+    def monitor(self) -> str:
+        """The name of the validation score that decides which epoch is best."""
+        return "val_accuracy"
 
-    def fit(self, x=None, *args, **kwargs):
-        """As `TokenTraining.fit`. Raises a ValueError that names the way if x holds texts."""
+    def monitors(self) -> list[str]:
+        """The names of the scores that validation reports."""
+        return ["val_loss", *(f"val_{metric.name}" for metric in self.token_metrics)]
+
+    def fit(self, x=None, *args, class_weight=None, **kwargs):
+        """As `TokenTraining.fit`; `class_weight` may have the names of labels instead of numbers.
+
+        Raises a ValueError that names the way if x holds texts.
+        """
         check_batches("fit", x)
         check_batches("fit", kwargs.get("validation_data"))
-        return super().fit(x, *args, **kwargs)
+        labels = self.preprocessor.labels
+        numbers = {} if labels is None else {name: number for number, name in enumerate(labels.names)}
+        named = {numbers.get(label, label): weight for label, weight in (class_weight or {}).items()}
+        return super().fit(x, *args, class_weight=named, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
         """As `keras.Model.evaluate`. Raises a ValueError that names the way if x holds texts."""
@@ -146,9 +158,24 @@ class Task(TokenTraining):
         """The last hidden states, without dropout; the head says what they mean."""
         return self.network.body(inputs, training=False)
 
+    def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
+        """The labels of an example, and those that predictions (of one row of a batch) are; see `Judged`."""
+        return [], []
+
     def predict_targets(self, inputs: Any) -> np.ndarray:
         """The prediction for each row or each token of inputs: integers (B,) or (B, T)."""
         return self._predict_targets(inputs).numpy()
+
+    @functools.cached_property
+    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """A batch -> of each row (B,) the mean loss, the predictions, and how many tokens were read; traced once."""
+
+        def compare(inputs, targets, weights):
+            losses, predicted = self.compare(inputs, targets)
+            tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
+            return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
+
+        return tf.function(compare, reduce_retracing=True)
 
     @functools.cached_property
     def _predict_targets(self) -> Callable[[Any], tf.Tensor]:

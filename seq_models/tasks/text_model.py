@@ -29,8 +29,8 @@ class TextModel(Protocol):
     def line(self, answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
 
-    def score(self, examples: Iterable[Any]) -> dict[str, float]:
-        """The scores of the task's field on examples."""
+    def score(self, examples: Iterable[Any]) -> dict[str, float | str]:
+        """The scores of the task's field on examples; a string says how a score was computed."""
 
     def samples(self, examples: Sequence[Any]) -> list[dict[str, str]]:
         """Examples beside the model's answers, to show."""

@@ -1,7 +1,7 @@
 """Texts to ids and back: a tokenizer with its vocabulary."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Self
 
@@ -119,6 +119,11 @@ class Codec:
         """Ids (B, L), padding and special tokens anywhere -> texts (B,)."""
         real = tf.logical_or(ids >= len(SPECIAL_TOKENS), tf.equal(ids, UNKNOWN))
         return self.tokenizer.detokenize(self.vocabulary.lookup(tf.ragged.boolean_mask(ids, real)))
+
+    def respaced(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts cut into tokens, none too many, and joined again: strings (N,)."""
+        tokens = (self.tokenizer.tokenize(self.clean(tf.constant(chunk, tf.string))) for chunk in chunked(texts))
+        return np.concatenate([self.tokenizer.detokenize(each).numpy() for each in tokens])
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
+from seq_models.messages import say
 from seq_models.text.batching import Batching, RowBatching, TokenBatching
 from seq_models.text.cache import remembered
 from seq_models.text.codec import chunked
@@ -26,6 +27,7 @@ from seq_models.text.shuffling import AsGiven, Order, Parts, Shuffled
 
 BATCH_SIZE = 64  # examples, where neither they nor tokens are given
 AHEAD = 8  # batches that are made while the model trains
+SHOWN = 10  # unseen labels in a sentence
 
 
 class Position:
@@ -183,6 +185,7 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
         InputError: If there is no example, or one is not what the preprocessor takes; names its place.
     """
     labels = [] if preprocessor.labels is None else [preprocessor.labels.names]
+    unseen: Counter[str] = Counter()
 
     def count(part: Iterable[Example]) -> int:
         number = 0
@@ -190,10 +193,25 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
             number += 1
             if problem := preprocessor.problem(example):
                 raise InputError(f"{place}: {problem}")
+            unseen.update(preprocessor.unseen_labels(example))
         return number
 
+    parts = _parts(preprocessor, examples)
     question = ["check", type(preprocessor).__name__, labels]
-    return remembered(examples, question, lambda: list(map(count, _parts(preprocessor, examples))))
+    counts, found = remembered(examples, question, lambda: [list(map(count, parts)), unseen.most_common()])
+    if found:
+        shown = ", ".join(f"{name} ({times})" for name, times in found[:SHOWN]) + (", …" if found[SHOWN:] else "")
+        total = sum(times for _, times in found)
+        say(f"Labels that training has not seen count as wrong, and not in the loss: {total} in all, {shown}.")
+    return counts
+
+
+def count_labels(preprocessor: Preprocessor, examples: Iterable[Example]) -> Counter[str]:
+    """How often each label is there."""
+    names, parts = preprocessor.example_type.labels, _parts(preprocessor, examples)
+    question = ["labels", type(preprocessor).__name__]
+    every = (name for part in parts for example in part for name in names(example))
+    return Counter(remembered(examples, question, lambda: Counter(every)))
 
 
 def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> list[dict[int, int]]:

@@ -1,12 +1,13 @@
 """What an example of each task is: the one place that knows its form."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from seq_models.errors import shortened
 
-Example = str | tuple[str, str] | tuple[list[str], list[str]]
+Example = Any  # of a task a str, (str, str) or (list, list); after these values may come a weight, a number
 Text = str | tuple[str, ...]  # a text that came as tokens stays tokens
 
 TORN = re.compile("[\r\n\x1f]")  # ends a line of a vocabulary file, or a token in a tensor of strings
@@ -14,6 +15,8 @@ TORN = re.compile("[\r\n\x1f]")  # ends a line of a vocabulary file, or a token 
 
 class ExampleType:
     """What the examples of a task are, a class a kind; by default two strings, the first of which is the text.
+
+    After its values an example may have its weight in the loss, a number of 0 or more; it is 1 where it is left out.
 
     Attributes:
         fields: The names of the values of an example, as in the header of a table.
@@ -37,22 +40,36 @@ class ExampleType:
 
     def problem(self, example: Any) -> str | None:
         """What is wrong with an example, as a sentence goes on after its place, or None."""
-        if not self.holds(example):
+        if not self.holds(self.unweighted(example)):
             looks = [kind.description for kind in EXAMPLE_TYPES.values() if kind.holds(example)]
             received = ": ".join([*looks[:1], shortened(repr(example), 60)])
             return f"expected {self.description}, as in {self.files}. Received: {received}"
+        if not 0 <= self.weight(example) < math.inf:
+            return f"expected a weight of 0 or more. Received: {self.weight(example)!r}"
         for name in self.labels(example):
             if torn := TORN.search(name):
                 return f"expected no U+{ord(torn[0]):04X} in a label, which would tear it in two. Received: {name!r}"
         return None
 
+    def unweighted(self, example: Any) -> Any:
+        """An example without its weight."""
+        return example[:-1] if self._has_weight(example) else example
+
+    def weight(self, example: Any) -> float:
+        """The weight of an example in the loss."""
+        return example[-1] if self._has_weight(example) else 1.0
+
+    def _has_weight(self, example):
+        many = isinstance(example, tuple) and len(example) == len(self.fields) + 1
+        return many and isinstance(example[-1], int | float)
+
     def from_fields(self, values: Mapping[str, Any]) -> Example:
-        """The example with these values of its fields; others are left out."""
-        return tuple(values[name] for name in self.fields)
+        """The example with these values of its fields, and of `weight` if it is there; others are left out."""
+        return tuple(values[name] for name in (*self.fields, "weight") if name in self.fields or name in values)
 
     def texts(self, example: Any) -> tuple[Text, ...]:
         """The texts of an example, one or two."""
-        return example
+        return example[:2]
 
     def labels(self, example: Any) -> tuple[str, ...]:
         """The labels of an example."""
@@ -76,14 +93,17 @@ class Sentence(ExampleType):
     def holds(self, example: Any) -> bool:
         return isinstance(example, str)
 
-    def from_fields(self, values: Mapping[str, Any]) -> str:
-        return values["text"]
+    def unweighted(self, example: Any) -> Any:
+        return example[0] if self._has_weight(example) else example
 
-    def texts(self, example: str) -> tuple[Text, ...]:
-        return (example,)
+    def from_fields(self, values: Mapping[str, Any]) -> Example:
+        return (values["text"], values["weight"]) if "weight" in values else values["text"]
 
-    def question(self, example: str) -> str:
-        return example
+    def texts(self, example: Any) -> tuple[Text, ...]:
+        return (self.unweighted(example),)
+
+    def question(self, example: Any) -> str:
+        return self.unweighted(example)
 
 
 class LabeledText(ExampleType):
@@ -97,7 +117,7 @@ class LabeledText(ExampleType):
         return example[:1]
 
     def labels(self, example: tuple[str, str]) -> tuple[str, ...]:
-        return example[1:]
+        return example[1:2]
 
 
 class LabeledTokens(ExampleType):

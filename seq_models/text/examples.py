@@ -144,6 +144,8 @@ def read_examples(
     A path may be a pattern, as "news-*.txt.gz" (`*`, `?`, `[…]`, and `**` for any folders): all files that match,
     sorted by name. Two patterns of parallel text, as "news-*.en" and "news-*.de", pair up their sorted files.
 
+    A column or key `weight` is the weight of its example in the loss, a third value of the example.
+
     A `.tsv` or `.csv` whose first line has the names text and label, or source and target, has a header: its columns
     come in any order and further ones are ignored. Names that published corpora use instead (review, sentence, …,
     sentiment, class, …) are taken, and said; any other names are for `columns`. Without a header there must be exactly

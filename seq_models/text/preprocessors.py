@@ -1,6 +1,6 @@
 """From an example of a task to what its model takes: (inputs, targets, weights).
 
-Weights are 1 on what counts for the loss and 0 elsewhere, padding included.
+Weights are those of the examples on what counts for the loss and 0 elsewhere, padding included.
 """
 
 import functools
@@ -68,10 +68,11 @@ class Preprocessor:
 
     def problem(self, example: Any) -> str | None:
         """What is wrong with an example, as a sentence goes on after its place, or None."""
-        problem = self.example_type.problem(example)
-        if problem or self.labels is None:
-            return problem
-        return self.labels.problem(self.example_type.labels(example))
+        return self.example_type.problem(example)
+
+    def unseen_labels(self, example: Any) -> list[str]:
+        """The labels of an example that are none of those seen in training."""
+        return [] if self.labels is None else self.labels.unseen(self.example_type.labels(example))
 
     def codecs(self) -> list[Codec]:
         """All of its codecs, in the order of the arrays of inputs that hold their ids."""
@@ -107,7 +108,9 @@ class Preprocessor:
         """The encodings of examples, a row each."""
         columns = zip(*map(self.strings, examples), strict=True)
         encoded = self._encode(*(tf.constant(column, tf.string) for column in columns))
-        return list(zip(*map(unstacked, tf.nest.flatten(encoded)), strict=True))
+        *rest, weights = map(unstacked, tf.nest.flatten(encoded))
+        given = np.array(list(map(self.example_type.weight, examples)), np.float32)
+        return list(zip(*rest, [row * weight for row, weight in zip(weights, given, strict=True)], strict=True))
 
     def stack(self, rows: Sequence[Row]) -> Batch:
         """Rows -> a batch of padded arrays."""
@@ -156,7 +159,7 @@ class LanguageModelPreprocessor(Preprocessor):
 
     @classmethod
     def from_examples(cls, examples: Iterable[str], options: TextOptions) -> Self:
-        return cls(Codec.train(examples, options))
+        return cls(Codec.train(map(cls.example_type.question, examples), options))
 
     def encode(self, text: tf.Tensor) -> Batch:
         targets = self.codec.encode(text)
@@ -178,7 +181,7 @@ class SequenceClassifierPreprocessor(Preprocessor):
 
     @classmethod
     def from_examples(cls, examples: Iterable[tuple[str, str]], options: TextOptions) -> Self:
-        labels = sorted({label for _, label in examples})
+        labels = sorted({example[1] for example in examples})
         return cls(Codec.train((example[0] for example in examples), options), labels)
 
     def encode(self, text: tf.Tensor, label: tf.Tensor) -> Batch:
@@ -228,13 +231,12 @@ class SequenceLabelerPreprocessor(Preprocessor):
         return [len(example[0]) + 1 for example in examples]
 
     def strings(self, example: Any) -> tuple[str, ...]:
-        return tuple(SEPARATOR.join(part) for part in example)
+        return tuple(SEPARATOR.join(part) for part in example[:2])
 
     def encode(self, tokens: tf.Tensor, labels: tf.Tensor) -> Batch:
-        names = append(self.codec.cut(tf.strings.split(labels, SEPARATOR)), "")
-        targets = self.labels.ids(names)  # -1 at the end token
-        weights = tf.cast(targets >= 0, tf.float32)
-        return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), tf.maximum(targets, 0), weights
+        targets = self.labels.ids(self.codec.cut(tf.strings.split(labels, SEPARATOR)))
+        weights = append(tf.ones_like(targets, tf.float32), 0)  # 0 at the end token
+        return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), append(targets, 0), weights
 
     def encode_tokens(self, tokens: tf.RaggedTensor) -> Any:
         """Tokens, ragged (B, None) -> ids, and with characters a pair of them and character ids, ragged."""

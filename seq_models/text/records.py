@@ -7,6 +7,8 @@ from seq_models.text.columns import Columns, at_position, missing
 from seq_models.text.example_types import TORN, Example, Text
 from seq_models.text.lines import Line, Lines, unexpected
 
+WEIGHT = "weight"  # the column, or the key, of an example's weight in the loss
+
 
 class Record(NamedTuple):
     """The values of one example, by column.
@@ -60,14 +62,15 @@ class Format:
             yield self.example(record, columns), record.line
 
     def example(self, record: Record, columns: Columns) -> Example:
-        """The two columns of a record: two strings, or tokens with their tags."""
+        """The two columns of a record: two strings, or tokens with their tags; and its weight, if it has one."""
         first, second = (self.value(record, column) for column in columns)
+        weights = [weight(record)] if WEIGHT in record.values and WEIGHT not in columns else []
         if not isinstance(first, list):
             second = string(record.line, columns[1], second)
-            return filled(record.line, columns[0], first), filled(record.line, columns[1], second)
+            return filled(record.line, columns[0], first), filled(record.line, columns[1], second), *weights
         if not isinstance(second, list) or len(first) != len(second):
             raise unexpected(record.line.place, f"a list of {len(first)} in {columns[1]!r}", second)
-        return first, second
+        return first, second, *weights
 
     def questions(self, lines: Lines, columns: Columns | None, field: str) -> Iterator[tuple[Record, Text]]:
         """The records of a file, each with the text that a model is asked about, which may be empty."""
@@ -86,6 +89,14 @@ class Format:
             lines = record.lines if len(record.lines) == len(value) else [record.line] * len(value)
             return [whole(line, name, string(line, name, part)) for line, part in zip(lines, value, strict=True)]
         return string(record.line, name, value)
+
+
+def weight(record: Record) -> float:
+    """The weight of an example; that it is 0 or more, the task checks."""
+    try:
+        return float(record.values[WEIGHT])
+    except (TypeError, ValueError) as error:
+        raise unexpected(record.line.place, f"a number in {WEIGHT!r}", record.values[WEIGHT]) from error
 
 
 def string(line: Line, name: str, value: Any) -> str:

@@ -18,8 +18,8 @@ from seq_models.training.variables import steps_of, value_of
 
 # What the callbacks of a training remember from one epoch to the next.
 REMEMBERED = {
-    "EarlyStopping": ("best", "wait", "best_epoch"),
-    "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
+    "EarlyStopping": ("best", "wait"),
+    "ReduceOnPlateau": ("best", "wait"),
     "BestModel": ("best",),
 }
 

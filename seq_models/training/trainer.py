@@ -23,9 +23,11 @@ from seq_models.text.overlap import count_shared
 from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.bar import Bar
 from seq_models.training.beginning import model_of_run, options_of_run
+from seq_models.training.best import EarlyStopping, Monitor, check_monitor
 from seq_models.training.callbacks import BestModel, MetricsFile
 from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
+from seq_models.training.class_weights import class_weights
 from seq_models.training.cluster import Cluster
 from seq_models.training.identity import Identity
 from seq_models.training.lock import locked
@@ -88,13 +90,16 @@ def train(
         cluster.wait(options.worker_seconds)
         strategy = make_strategy(options.strategy)
         built = _build(strategy, task, model_options, inputs, beginning)
-        _train(run, task, config, inputs, identity, strategy, *built)
+        _train(run, config, inputs, identity, strategy, *built)
     return run
 
 
-def _train(run, task, config, inputs, identity, strategy, model, train_set, valid_set):
+def _train(run, config, inputs, identity, strategy, model, train_set, valid_set):
     options, cluster = inputs.options, inputs.cluster
-    callbacks = _callbacks(run, task, options, cluster.chief)
+    monitor = Monitor(options.monitor or model.monitor)
+    check_monitor(monitor.score, model.monitors())
+    weights = class_weights(options.class_weights, model.preprocessor, inputs.train_data)
+    callbacks = _callbacks(run, monitor, options, cluster.chief)
     with Termination() as termination:
         every = options.checkpoint_seconds
         resume = Resume(Checkpoints(run.checkpoints), inputs.position, callbacks, termination, every, cluster)
@@ -110,10 +115,11 @@ def _train(run, task, config, inputs, identity, strategy, model, train_set, vali
             validation_data=distribute(strategy, valid_set),
             epochs=options.epochs,
             initial_epoch=first_epoch,
+            class_weight=weights,
             callbacks=[Bar(train_set.batches_in_epoch, resume), identity, finite, *callbacks, *watching, resume],
             verbose=_verbosity(cluster.chief),
         )
-        _end(run, task, options, strategy, cluster)
+        _end(run, monitor, options, strategy, cluster)
 
 
 class _Inputs(NamedTuple):
@@ -195,7 +201,7 @@ def _begin(run, config, model, inputs):
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
 
-def _end(run, task, options, strategy, cluster):
+def _end(run, monitor, options, strategy, cluster):
     if cluster.chief:
         metrics = run.read_metrics()
         run.write_metrics({**metrics, "finished": True})
@@ -203,20 +209,19 @@ def _end(run, task, options, strategy, cluster):
         if done < options.epochs:
             say(
                 f"The training has ended after {done} of {options.epochs} epochs: none of the last {options.patience} "
-                f"was better than epoch {best['epoch']}, with {task.monitor} {best[task.monitor]:.4f}."
+                f"was better than epoch {best['epoch']}, with {monitor.score} {best[monitor.score]:.4f}."
             )
     if cluster.several:
         of_every_replica(strategy, 0)  # the others leave when the chief has written all
 
 
-def _callbacks(run, task, options, chief):
+def _callbacks(run, monitor, options, chief):
     """What a training does at the end of an epoch; only the chief writes."""
-    score = {"monitor": task.monitor, "mode": task.mode}
     callbacks = [AverageBetweenEpochs()] if options.average else []
-    callbacks += [BestModel(run.model, writes=chief, **score), *plateau_callbacks(options, **score)]
-    callbacks += [keras.callbacks.EarlyStopping(patience=options.patience, **score)]
+    callbacks += [BestModel(run.model, monitor, writes=chief), *plateau_callbacks(options, monitor)]
+    callbacks += [EarlyStopping(monitor, options.patience)]
     if chief:
-        callbacks += [MetricsFile(run, **score)]
+        callbacks += [MetricsFile(run, monitor)]
     if chief and options.profile_steps:
         callbacks += [Profile(run.logs, *step_range(options.profile_steps))]
     return callbacks

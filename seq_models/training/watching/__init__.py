@@ -50,7 +50,11 @@ def watchers(
         raise ValueError(f"share must be in [0, 1]. Received: share={share!r}")
     log = TrainingLog(directory)
     looks = _looks(log, model, valid_examples, every, share / LOOKS) if share else []
-    return [Scalars(log, every), *looks, Hyperparameters(log, options, model.monitor, directory)]
+    return [
+        Scalars(log, every),
+        *looks,
+        Hyperparameters(log, options, options.get("monitor") or model.monitor, directory),
+    ]
 
 
 def _looks(log, model, valid_examples, every, each):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from sklearn.metrics import confusion_matrix
 
 from seq_models.plots import plot_confusion
+from seq_models.training.metrics import mean_of_rows
 from seq_models.training.token_training import TokenTraining
 from seq_models.training.watching.forward import examine
 from seq_models.training.watching.log import TrainingLog
@@ -47,7 +48,8 @@ class ErrorAnalysis(Watcher):
         rows = [{"loss": f"{losses[k]:.3f}", **answer} for k, answer in zip(worst, answers, strict=True)]
         self.log.table("worst", step, rows)
         if self.labels:
-            counts = confusion_matrix(targets, predicted, labels=range(len(self.labels)))
+            seen = targets < len(self.labels)
+            counts = confusion_matrix(targets[seen], predicted[seen], labels=range(len(self.labels)))
             self.log.picture("confusion", step, plot_confusion(counts, self.labels), self.labels)
 
 
@@ -61,7 +63,5 @@ def errors_of(
         weight, its target and its prediction, integers (N,).
     """
     losses, predicted = examine(model, inputs, targets)
-    B = tf.shape(weights)[0]
-    by_row, tokens = (tf.reduce_sum(tf.reshape(t, [B, -1]), axis=1) for t in (losses * weights, weights))
     real = weights > 0
-    return tf.math.divide_no_nan(by_row, tokens), targets[real], predicted[real]
+    return mean_of_rows(losses, model.loss_weights(targets, weights)), targets[real], predicted[real]
