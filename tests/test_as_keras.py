@@ -187,7 +187,11 @@ def test_a_wrong_argument_of_generate_is_one_sentence(options, message):
         small("language-model").generate(["a"], **options)
 
 
-@pytest.mark.parametrize("texts", ["a b", None, 3, {"a": 1}, {"a", "b"}, Table(), [b"a"], ["a", None]], ids=repr)
+@pytest.mark.parametrize(
+    "texts",
+    ["a b", None, 3, {"a": 1}, {"a", "b"}, Table(), [b"a"], ["a", None]],
+    ids=lambda texts: type(texts).__name__,
+)
 def test_texts_that_are_no_list_of_strings_are_one_sentence(texts):
     with pytest.raises(ValueError, match="texts must be a list of strings. Received: "):
         small("classifier").predict_text(texts)
