@@ -49,7 +49,7 @@ def test_answers_are_without_dropout(task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_an_unknown_option_is_refused_with_the_known_ones(task):
-    with pytest.raises(ValueError, match="units.*Received: unit$"):
+    with pytest.raises(ValueError, match="units.*Received: unit=3$"):
         TASKS[task].from_examples(EXAMPLES[task], unit=3)
 
 

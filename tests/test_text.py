@@ -152,7 +152,7 @@ def test_a_vocabulary_without_its_special_tokens_or_with_one_token_twice_is_refu
         ({"max_length": 1}, "max_length must be an integer at least 2. Received: max_length=1"),
         ({"vocabulary_size": 3}, "vocabulary_size must be an integer at least 4, or None. Received: vocabulary_size=3"),
         ({"min_count": 0}, "min_count must be a positive integer. Received: min_count=0"),
-        ({"lowercase": 1}, "lowercase must be True or False. Received: lowercase=1"),
+        ({"lowercase": 1}, "lowercase must be true or false. Received: lowercase=1"),
     ],
 )
 def test_an_option_out_of_its_bounds_is_refused(options, message):

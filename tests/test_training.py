@@ -264,10 +264,10 @@ def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(
 @pytest.mark.parametrize("other", [{"seed": 1, "units": 2}, {}, {"seed": 2}])
 def test_an_option_that_only_one_of_two_configurations_has_differs(tmp_path, other):
     found = RunDirectory(tmp_path / "run")
-    found.start({"training": {"seed": 1}})
-    found.check({"training": {"seed": 1}})
+    found.start({"data": {}, "training": {"seed": 1}})
+    found.check({"data": {}, "training": {"seed": 1}})
     with pytest.raises(sm.InputError, match="holds a run of another configuration.*(units = 2|seed = (2|None)) where"):
-        found.check({"training": other})
+        found.check({"data": {}, "training": other})
 
 
 def test_options_reach_the_step_and_the_batches():
