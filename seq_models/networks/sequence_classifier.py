@@ -19,6 +19,8 @@ POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}
 class SequenceClassifierOptions(NetworkOptions):
     """The options of a `SequenceClassifier`. Raises: see `Options`."""
 
+    # A text has one label: there is little to learn from, and a network without dropout learns it by heart.
+    dropout: float = option(0.5, "share of what layers hand on that training drops", at_least=0, below=1)
     bidirectional: bool = option(True, "read both ways")
     pooling: str = option("max", "over the real tokens: the final states, the mean or the maximum", choices=POOLINGS)
 
