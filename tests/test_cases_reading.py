@@ -441,3 +441,21 @@ def test_an_encoder_decoder_answers_for_sources(runs, write, capsys):
     assert [question.text for question in questions(path, "source")] == ["a c", ""]
     assert run("predict", runs / "encoder-decoder", "--input", path) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_words_alone_above_sentences_are_no_pair(write):
+    pairs = "".join(f"the dog number {n}\t第{n}只狗\n" for n in range(6))
+    path = write("pairs.tsv", "english\tchinese\n" + pairs)
+    assert "pairs.tsv:1: expected an example, but no other row is like it" in problem_of(path)
+    assert len(list(read_examples(path, columns=("1", "2")))) == 7
+    assert len(list(read_examples(path, columns=("english", "chinese")))) == 6
+    assert len(list(read_examples(write("words.tsv", "dog\t狗\n" + pairs)))) == 7  # no name of a column
+    assert len(list(read_examples(write("moods.tsv", "great\tgood\n" + "a long text\tgood\n" * 9)))) == 10
+
+
+def test_tokens_that_the_tokenizer_would_tear_are_said(capsys):
+    examples = [(["U.S.", "New York", "dog"], ["A", "B", "C"])]
+    TASKS["labeler"].from_examples(examples, units=3)
+    assert "2 of 3 tokens are cut otherwise where a text is labeled, by tokenizer=words" in capsys.readouterr().err
+    TASKS["labeler"].from_examples([(["dog", "猫"], ["A", "B"])], units=3)
+    assert capsys.readouterr().err == ""

@@ -31,7 +31,7 @@ def examples(paths: Sequence[str], columns: tuple[str, ...] | None) -> Any:
 
 
 def columns_of_run(directory: str, paths: Sequence[str], columns: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The columns to read of files: those that are named, else those that the run was trained on.
+    """The columns to read of files: those that are named, else those that the run was trained on in such files.
 
     Args:
         paths: Files; of those without columns there are none.
@@ -41,7 +41,9 @@ def columns_of_run(directory: str, paths: Sequence[str], columns: Sequence[str] 
     from seq_models.training.run_directory import RunDirectory
 
     if columns is None and ending_of(Path(paths[0])) in FORMATS:
-        columns = RunDirectory(directory).read_config()["data"].get("columns")
+        data = RunDirectory(directory).read_config()["data"]
+        if ending_of(Path(paths[0])) in map(ending_of, map(Path, data.get("train", ()))):
+            columns = data.get("columns")
     return tuple(columns) if columns else None
 
 

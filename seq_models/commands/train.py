@@ -8,7 +8,7 @@ from typing import Any
 from seq_models.commands.data import add_data, examples, scores_line
 from seq_models.errors import InputError, options_from_outside
 
-HELP = "train a model; with the directory of a run, go on with it"
+HELP = "train a model; the same command again goes on with its run"
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
 
 

@@ -22,6 +22,7 @@ from seq_models.text.examples import located
 from seq_models.text.labels import twins
 from seq_models.text.options import TEXT_OPTIONS, TextOptions
 
+FEW = 10  # examples that say nothing about how many labels there should be
 RARE_LABEL = 5  # a label with fewer examples is rare
 DOMINANT_SHARE = 0.95
 LONG_RATIO, LONG_LENGTH = 10, 200
@@ -247,7 +248,7 @@ def _twin_labels(items: list[_Item]) -> Iterator[str]:
 
 def _too_many_labels(items: list[_Item]) -> Iterator[str]:
     labels = len(_label_counts(items))
-    if labels * 2 > len(items):
+    if labels * 2 > len(items) >= FEW:
         places = _places(items)
         yield f"{labels:,} distinct labels in {len(items):,} examples: probably the columns are swapped {places}."
 
@@ -310,10 +311,11 @@ def _has_orphan(tags: tuple[str, ...]) -> bool:
 
 
 def _no_whitespace(items: list[_Item]) -> Iterator[str]:
-    for name, texts, _ in _sides(items):
-        if _is_unsegmented(texts):
-            places = _places([item for item, text in zip(items, texts, strict=True) if _is_unparted(text)])
-            yield f'Most {name}s have no whitespace inside: use the tokenizer "words" or "chars" {places}.'
+    for name, texts, tokens in _sides(items):
+        whole = [len(found) < 2 and _is_unparted(text) for text, found in zip(texts, tokens, strict=True)]
+        if sum(whole) * 2 > len(texts):
+            places = _places([item for item, is_whole in zip(items, whole, strict=True) if is_whole])
+            yield f'Most {name}s are one token each: use the tokenizer "words" or "chars" {places}.'
 
 
 _TEXT_CHECKS: tuple[Check, ...] = (_duplicates, _long_examples, _control_characters, _replacement_characters)

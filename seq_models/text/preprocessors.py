@@ -22,9 +22,10 @@ from seq_models.text.given import Given
 from seq_models.text.labels import Labels, twins
 from seq_models.text.options import ClassifierTextOptions, LabelerTextOptions, TextOptions
 from seq_models.text.progress import watched
-from seq_models.text.vocabulary import Vocabulary
+from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
+SHOWN = 5  # tokens that a sentence names
 WORD_LENGTH = 24  # characters of a word that are read, the end included
 
 Batch = tuple[Any, Any, Any]  # inputs, targets, weights: arrays or tensors, of a pair of inputs a tuple
@@ -64,7 +65,12 @@ class Preprocessor:
         config = remembered(examples, question, lambda: cls.from_examples(given, options).get_config())
         for names in twins(config.get("labels") or ()):
             say(f"the labels {', '.join(map(ascii, names))} differ by white space or invisible characters only")
-        return cls.from_config(config)
+        preprocessor = cls.from_config(config)
+        preprocessor.say_remarks()
+        return preprocessor
+
+    def say_remarks(self) -> None:
+        """Says what about the text will surprise."""
 
     def problem(self, example: Any) -> str | None:
         """What is wrong with an example, as a sentence goes on after its place, or None."""
@@ -222,6 +228,17 @@ class SequenceLabelerPreprocessor(Preprocessor):
         codec = Codec.of(options, Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count))
         characters = Codec.of(spelling, Vocabulary.from_counts(letters)) if options.characters else None
         return cls(codec, sorted(labels), characters)
+
+    def say_remarks(self) -> None:
+        tokens = self.codec.vocabulary.tokens[len(SPECIAL_TOKENS) :]
+        found = self.codec.tokenizer.tokenize(tf.constant(tokens, tf.string)).row_lengths().numpy()
+        torn = [token for token, count in zip(tokens, found, strict=True) if count != 1]
+        if torn:
+            shown = ", ".join(torn[:SHOWN])
+            say(
+                f"{len(torn):,} of {len(tokens):,} tokens are cut otherwise where a text is labeled, by tokenizer="
+                f"{self.codec.name}, as {shown}; texts that are cut into tokens already are labeled as they are."
+            )
 
     def problem(self, example: Any) -> str | None:
         problem = super().problem(example)

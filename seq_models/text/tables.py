@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,8 @@ from seq_models.text.records import Format, Record, Records
 
 csv.field_size_limit(sys.maxsize)  # one number for the process; 131,072 characters are a long letter
 
-WINDOW, FEWEST = 1000, 20  # rows that are looked at to tell a header, and at least
+_NAME = re.compile("[A-Za-z_][A-Za-z_0-9]*")
+WINDOW, FEWEST, FEW = 1000, 20, 5  # rows that are looked at to tell a header; at least by its label, by its words
 _NUMBERS = ("the first column", "the second column")
 
 Row = tuple[Line, list[str]]
@@ -106,16 +108,21 @@ def _check_once(line: Line, names: list[str], columns: Columns) -> None:
 def _like_each_other(rows: Rows) -> Rows:
     """The rows; an error if the first of them looks like a header with unknown names.
 
-    It does if its label comes only there, and every other label of the next rows comes twice or more.
+    It does if its label comes only there, and every other label of the next rows comes twice or more; or if its fields
+    are words alone, as no others are, and the second one comes only there.
     """
     line, fields = first = next(rows)
     labels: Counter[str] = Counter()
+    words = 0  # rows of words alone
     for row in itertools.chain([first], itertools.islice(rows, WINDOW)):
         yield row
         labels[row[1][-1]] += 1
-    if labels.total() > FEWEST and [label for label, count in labels.items() if count == 1] == fields[-1:]:
+        words += all(map(_NAME.fullmatch, row[1]))
+    alone = [label for label, count in labels.items() if count == 1] == fields[-1:]
+    named = words == 1 and all(map(_NAME.fullmatch, fields)) and labels[fields[-1]] == 1
+    if alone and labels.total() > FEWEST or named and labels.total() > FEW:
         expected = (
-            "an example, but no other row has its label: if it is a header, --columns names two of its columns; "
+            "an example, but no other row is like it: if it is a header, --columns names two of its columns; "
             "if it is an example, --columns 1 2 says so"
         )
         raise unexpected(line.place, expected, line.text)

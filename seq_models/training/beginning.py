@@ -1,8 +1,11 @@
 """A run that begins where another one has come to: with its text, its network, its vocabulary and its best weights."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from seq_models.errors import InputError
+from seq_models.text.datasets import SHOWN, count_labels
+from seq_models.text.example_types import Example
 from seq_models.training.run_directory import RunDirectory
 
 
@@ -29,9 +32,18 @@ def options_of_run(run: RunDirectory, task: Any, given: dict[str, Any]) -> dict[
     return options
 
 
-def model_of_run(run: RunDirectory, task: Any) -> Any:
-    """A new model of a task, with vocabulary and weights of the best one of a run."""
+def model_of_run(run: RunDirectory, task: Any, examples: Iterable[Example]) -> Any:
+    """A new model of a task, with vocabulary and weights of the best one of a run.
+
+    Raises:
+        InputError: If the examples that it is to be trained on have labels that the run has not.
+    """
     best = run.load_model()
+    labels = best.preprocessor.labels
+    unseen = [] if labels is None else labels.unseen(count_labels(best.preprocessor, examples))
+    if unseen:
+        known = ", ".join(labels.names[:SHOWN])
+        raise InputError(f"Labels must be those of {run.path}, {known}. Received: {', '.join(unseen[:SHOWN])}")
     network = task.network_class.from_config(best.network.get_config())  # whose dropout has the seed of this training
     network.set_weights(best.network.get_weights())
     return task(network, best.preprocessor)

@@ -160,7 +160,7 @@ def _build(strategy, task, model_options, inputs, beginning=None):
         if beginning is None:
             model = task.from_examples(inputs.train_data, **model_options)
         else:
-            model = model_of_run(beginning, task)
+            model = model_of_run(beginning, task, inputs.train_data)
         train_set, valid_set = inputs.training_set(model, inputs.position), inputs.validation_set(model)
         optimizer = make_optimizer(options, steps=options.epochs * train_set.batches_in_epoch)
         model.compile(optimizer, **options.compile_options())
