@@ -2,9 +2,9 @@
 
     python checks/fused_tanh.py [--write]
 
-tanh x ≈ x P(x²) / Q(x²) on [0, LARGEST], the best rational function by relative error, found by linear least squares with
-weights that follow the error (Lawson's way), in float64; then all is calculated in float32 as the kernel does, and held
-against tanh in float64. --write puts the coefficients where the kernel includes them.
+tanh x ≈ x P(x²) / Q(x²) on [0, LARGEST], the best rational function by relative error, found by linear least squares
+with weights that follow the error (Lawson's way), in float64; then all is calculated in float32 as the kernel does, and
+held against tanh in float64. --write puts the coefficients where the kernel includes them.
 """
 
 import argparse

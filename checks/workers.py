@@ -31,7 +31,7 @@ from local_cluster import LocalCluster  # noqa: E402  it is the tests' own
 
 RESULTS = Path(__file__).resolve().parent / "results" / "workers.json"
 OPTIONS = {"epochs": 3, "batch_size": 32, "units": 24, "embedding_units": 16, "patience": 1, "tokenizer": "whitespace"}
-OPTIONS |= {"checkpoint_seconds": 1.0}
+OPTIONS |= {"checkpoint_seconds": 1.0, "dropout": 0.0}
 SMOOTH = {"classifier": {"pooling": "mean"}}
 TRAIN_SIZE, VALID_SIZE = 2000, 203
 LIMIT = 1800  # seconds for one training

@@ -2,6 +2,8 @@
 
 import importlib
 
+__version__ = "0.2.0"
+
 # Imported when first used: `layers`, `networks` and `decoding` run where there is no TensorFlow.
 _PLACES = {
     "decoding": "seq_models.decoding",

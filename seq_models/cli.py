@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
+from seq_models import __version__
 from seq_models.commands import demo, evaluate, export, gate, generate, inspect, predict, serve, train
-from seq_models.errors import InputError, WorkerLost
+from seq_models.errors import WorkerLost, sentence_of
 from seq_models.messages import say
 
 COMMANDS = {
@@ -29,26 +31,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SIGINT: these three mean that the same command goes on where the training was.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the start-up chatter of TensorFlow's C++ side
-    options = make_parser().parse_args(arguments)
     try:
-        options.run(options)
-    except InputError as error:
-        say(str(error))
-        return 2
+        try:
+            options = make_parser().parse_args(arguments)
+            options.run(options)
+        finally:
+            sys.stdout.flush()  # here, where what is wrong with it can be said
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        _drop_output()
+        return 0
     except WorkerLost as error:
         say(str(error))
         return WORKER_LOST
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        return 128 + signal.SIGINT
+    except (OSError, ValueError) as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        _drop_output()
+        say(sentence)
+        return 2
     return 0
+
+
+def _drop_output():
+    """Lets what could not be printed go, or Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; what it returns has a `run`."""
     parser = argparse.ArgumentParser("seq-models", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        own = commands.add_parser(name, help=command.HELP, description=command.HELP, allow_abbrev=False)
+        words = {"help": command.HELP, "description": command.HELP, "allow_abbrev": False}
+        own = commands.add_parser(name, conflict_handler="resolve", **words)  # a command may have a help of its own
         own.set_defaults(run=command.run)
         command.add(own)
     # No word starts with \0, so none of the flags of the server is taken for a flag here.

@@ -19,7 +19,7 @@ from seq_models.training.trainer import SAMPLE_TEXTS
 RECIPES: dict[str, dict[str, Any]] = {
     "language-model": {"size": 60_000, "epochs": 3, "model": {"units": 128, "embedding_units": 64}},
     "labeler": {"size": 6_000, "epochs": 2, "model": {"units": 32, "characters": False}},
-    "classifier": {"size": 30_000, "epochs": 4, "model": {"units": 48, "pooling": "last"}},
+    "classifier": {"size": 30_000, "epochs": 4, "model": {"units": 48, "pooling": "last", "dropout": 0.0}},
     "encoder-decoder": {"size": 15_000, "epochs": 5, "model": {"units": 96, "cell": "gru"}},
 }
 QUESTIONS = {

@@ -21,6 +21,22 @@ class WorkerLost(RuntimeError):
     """Another worker of a training has not come, or has gone: all started again go on from the last checkpoint."""
 
 
+def sentence_of(error: OSError | ValueError) -> str | None:
+    """What a user is told of an exception that comes from what was handed in, or from a disk; None for another one."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError):
+        place = error.filename or "Every file and the output"
+        return f"{place} must be there, be of the right kind and have room. Received: {error.strerror or error}"
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"Names of files and the output must be such as {error.encoding} can hold. Received: {error.object!r:.60}"
+        )
+    if "embedded null" in str(error):
+        return "The name of a file must be without NUL characters. Received: one with it"
+    return None
+
+
 def positive(**numbers: Any) -> None:
     """Raises a ValueError for the first of the numbers that is no positive integer."""
     for name, number in numbers.items():
@@ -34,11 +50,15 @@ def shortened(text: str, longest: int) -> str:
 
 
 @contextmanager
-def options_from_outside() -> Iterator[None]:
-    """Within it, a ValueError about an argument is an InputError: the argument came from the command line."""
+def options_from_outside(place: str = "") -> Iterator[None]:
+    """Within it, a ValueError about an argument is an InputError: the argument came from the command line.
+
+    Args:
+        place: Where else it came from: what the message starts with.
+    """
     try:
         yield
     except InputError:
         raise
     except (ValueError, TypeError) as error:
-        raise InputError(str(error)) from error
+        raise InputError(f"{place}: {error}" if place else str(error)) from error

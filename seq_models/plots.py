@@ -1,15 +1,16 @@
 """Pictures of what a layer does and of what a model says, for a notebook or a file: by NumPy and matplotlib alone."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+
+from seq_models.errors import shortened
+from seq_models.fonts import families, numbered
 
 FLOOR, CEILING = 1e-12, 1e12  # of the vertical axis: beyond them a gradient has vanished or exploded
 H_BY_H = r"$\Vert\partial h_T/\partial h_t\Vert$"
@@ -18,9 +19,6 @@ C_BY_C = r"$\Vert\partial c_T/\partial c_t\Vert$"
 LONGEST_LABEL = 16  # characters
 MOST_TOKENS, MOST_LABELS = 40, 40  # along an axis
 CELL = 0.28  # inches of a row or a column
-# Fonts for what the default one lacks, Chinese above all; those that are installed are used.
-FALLBACKS = ["Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei"]
-FALLBACKS += ["PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"]
 
 
 def plot_gradient_flow(flows: dict[str, Any], path: str | Path | None = None, axes: Axes | None = None) -> Figure:
@@ -63,7 +61,8 @@ def plot_attention(
 
     Args:
         weights: α, floats (T, S) in [0, 1].
-        source, target: The tokens, lists of S and T strings. Of each the first 40 are drawn.
+        source, target: The tokens, lists of S and T strings. Of each the first 40 are drawn; those with a character
+            that no font of this machine has are drawn as #1, #2, … (`seq_models.fonts.numbered([*source, *target])`).
         path, axes: As in `plot_gradient_flow`.
     Raises:
         ValueError: If `weights` has another shape.
@@ -72,8 +71,9 @@ def plot_attention(
     if weights.shape != (len(target), len(source)) or weights.size == 0:
         expected = f"weights must have shape ({len(target)}, {len(source)}), that of target and source, not empty."
         raise ValueError(f"{expected} Received: weights.shape={weights.shape}")
+    numbers = numbered([*source, *target])
     weights, source, target = weights[:MOST_TOKENS, :MOST_TOKENS], source[:MOST_TOKENS], target[:MOST_TOKENS]
-    axes = _grid(weights, target, source, axes)
+    axes = _grid(weights, target, source, numbers, axes)
     axes.set_xlabel("source")
     axes.set_ylabel("target")
     return _saved(axes, path)
@@ -86,7 +86,7 @@ def plot_confusion(counts: ArrayLike, labels: Sequence[str], path: Any = None, a
 
     Args:
         counts: Integers (L, L).
-        labels: L strings.
+        labels: L strings. Those that no font draws are #1, #2, … (`seq_models.fonts.numbered(labels)`).
         path, axes: As in `plot_gradient_flow`.
     Raises:
         ValueError: If `counts` has another shape.
@@ -99,7 +99,7 @@ def plot_confusion(counts: ArrayLike, labels: Sequence[str], path: Any = None, a
     shares = counts / np.maximum(totals, 1)[:, None]
     frequent = np.sort(np.argsort(-totals, kind="stable")[:MOST_LABELS])
     names = [labels[k] for k in frequent]
-    axes = _grid(shares[np.ix_(frequent, frequent)], names, names, axes)
+    axes = _grid(shares[np.ix_(frequent, frequent)], names, names, numbered(labels), axes)
     if len(frequent) <= 12:
         for row, column in np.argwhere(counts[np.ix_(frequent, frequent)]):
             k, j = frequent[row], frequent[column]
@@ -112,15 +112,15 @@ def plot_confusion(counts: ArrayLike, labels: Sequence[str], path: Any = None, a
     return _saved(axes, path)
 
 
-def _grid(values, rows, columns, axes):
-    """Values in [0, 1] as a grid of squares with names on both sides; returns the Axes."""
+def _grid(values, rows, columns, numbers, axes):
+    """Values in [0, 1] as a grid of squares with names on both sides, some of them as numbers; returns the Axes."""
     if axes is None:
         size = 1.6 + CELL * max(len(columns), 4), 1.4 + CELL * max(len(rows), 4)
         axes = Figure(figsize=size, dpi=100, layout="constrained").subplots()
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
-    text = {"fontfamily": list(_fonts()), "fontsize": 8, "parse_math": False}
-    axes.set_xticks(range(len(columns)), [_label(name) for name in columns], rotation=90, **text)
-    axes.set_yticks(range(len(rows)), [_label(name) for name in rows], **text)
+    text = {"fontfamily": families([*columns, *rows]), "fontsize": 8, "parse_math": False}
+    axes.set_xticks(range(len(columns)), list(_labels(columns, numbers)), rotation=90, **text)
+    axes.set_yticks(range(len(rows)), list(_labels(rows, numbers)), **text)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return axes
@@ -132,22 +132,11 @@ def _saved(axes, path):
     return axes.figure
 
 
-def _label(name):
-    """A name as it can be drawn: cut, and a character that no font has as its number, U+4E2D."""
-    shown = name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
-    return "".join(c if c.isprintable() and any(ord(c) in f for f in _fonts().values()) else _code(c) for c in shown)
-
-
-def _code(character):
-    return f"U+{ord(character):04X}"
-
-
-@functools.cache
-def _fonts():
-    """The fonts to draw text with, in order: name -> the numbers of the characters that it has."""
-    installed = set(font_manager.get_font_names())
-    names = ["DejaVu Sans", *(name for name in FALLBACKS if name in installed)]
-    return {name: font_manager.get_font(font_manager.findfont(name)).get_charmap().keys() for name in names}
+def _labels(names, numbers):
+    """Names as they can be drawn: cut, one that no font has as its number, an invisible character as its code."""
+    for name in names:
+        shown = f"#{numbers[name]}" if name in numbers else shortened(name, LONGEST_LABEL)
+        yield "".join(c if c.isprintable() else f"U+{ord(c):04X}" for c in shown)
 
 
 def _draw(axes, name, flow, color):

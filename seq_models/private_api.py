@@ -7,9 +7,11 @@ Checked on Keras 3.15 with TensorFlow 2.20 and 2.21.
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import keras
+from keras.src.trainers.compile_utils import MetricsList
 
 
 class DistributedFit(keras.Model):
@@ -25,8 +27,8 @@ class DistributedFit(keras.Model):
             if not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
             if self._compile_metrics is not None and not self._compile_metrics.built:
-                logits = self.output
-                self._compile_metrics.build(keras.KerasTensor(logits.shape[:-1], "int32"), logits)
+                flat = keras.KerasTensor((None, self.output.shape[-1]), self.output.dtype)
+                self._compile_metrics.build(keras.KerasTensor((None,), "int32"), flat)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Stock Keras calls the model on the sum of the replicas' batches, which fails where their shapes differ."""
@@ -55,6 +57,25 @@ class DistributedFit(keras.Model):
     def _get_metrics_result_or_logs(self, logs):
         """Stock Keras reports the logs of the last step: nothing of an epoch whose steps were made before a resume."""
         return self.get_metrics_result()
+
+
+class Directions(MetricsList):
+    """Tells Keras's callbacks whether more of a score is better, which those ask the model's metrics in mode "auto".
+
+    It has no state and no result of its own. Public way tried: `mode`, which a user has to give to every callback.
+
+    Args:
+        directions: "up" or "down" by the name of the score.
+    """
+
+    def __init__(self, directions: dict[str, str]):
+        super().__init__([SimpleNamespace(name=name, _direction=way) for name, way in directions.items()], "directions")
+
+    def reset_state(self):
+        pass
+
+    def result(self):
+        return {}
 
 
 @functools.cache
@@ -115,12 +136,15 @@ def callable_of_session(session: Any, options: Any) -> Callable[..., list]:
     return session._make_callable_from_options(options)
 
 
-def names_of_all_operations() -> list[str]:
-    """The names of the operations that this TensorFlow has, sorted. There is no public way."""
+def all_operations() -> dict[str, bool]:
+    """The operations that this TensorFlow has, by name: whether each depends on, or acts on, more than its inputs.
+
+    There is no public way.
+    """
     from tensorflow.core.framework.op_def_pb2 import OpList
     from tensorflow.python.client.pywrap_tf_session import TF_GetAllOpList, TF_GetBuffer
 
-    return sorted(op.name for op in OpList.FromString(TF_GetBuffer(TF_GetAllOpList())).op)
+    return {op.name: op.is_stateful for op in OpList.FromString(TF_GetBuffer(TF_GetAllOpList())).op}
 
 
 def compiled_by_xla() -> bool:

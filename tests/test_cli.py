@@ -152,11 +152,11 @@ def test_unequal_parallel_files_are_refused(files, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unknown_label_at_evaluation_is_refused_with_file_and_line(runs, tmp_path, capsys):
-    (tmp_path / "test.tsv").write_text("a\tlong\nb\tmiddling\n", "utf-8")
-    error = refused(capsys, "evaluate", runs / "classifier", "--data", tmp_path / "test.tsv")
-    assert "test.tsv:2" in error
-    assert "middling" in error
+def test_an_unknown_label_at_evaluation_counts_as_wrong_and_is_named(runs, tmp_path, capsys):
+    (tmp_path / "test.tsv").write_text("a\tmiddling\nb\tmiddling\n", "utf-8")
+    assert run("evaluate", runs / "classifier", "--data", tmp_path / "test.tsv") == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("accuracy 0.0000") and "2 in all, middling (2)" in captured.err
 
 
 @pytest.mark.parametrize(

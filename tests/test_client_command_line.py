@@ -5,11 +5,13 @@ import subprocess
 import sys
 
 import command_line
+import load
 import pytest
 from deployment_fixtures import SERVING, TWO, client_of, grpc_stub, rest_stub
 from grpc_client import GrpcClient
 from rest_client import RestClient
 from retrying import ServingError, Unavailable, retried
+from texts import read_texts
 
 ROWS = [{"label": "positive", "score": 0.75}, {"label": "negative", "score": 0.5}]
 
@@ -91,6 +93,7 @@ def test_a_server_that_is_not_there_is_one_sentence_and_exit_code_2(script):
         ["--inputs", "[1]"],
         ["--inputs", "{"],
         ["a", "--inputs", '{"text": ["a"]}'],
+        ["a", "--texts", "texts.txt"],
         ["a", "--version", "1", "--label", "b"],
     ],
 )
@@ -98,3 +101,39 @@ def test_what_the_command_line_cannot_take_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         command_line.run(RestClient, ["--model", "x", *arguments])
     assert ended.value.code == 2 and "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        (b"one\ntwo\n", ["one", "two"]),
+        (b"one\r\ntwo", ["one", "two"]),
+        (b"\xef\xbb\xbfone\n\n two \n", ["one", "", " two "]),
+        ("\u6211\u2028\x85\x0c\r x\r\n".encode(), ["\u6211\u2028\x85\x0c\r x"]),
+        (b"", []),
+    ],
+)
+def test_a_text_is_a_line_of_a_file(tmp_path, content, texts):
+    (tmp_path / "texts").write_bytes(content)
+    assert read_texts(tmp_path / "texts") == texts
+
+
+@pytest.mark.parametrize("text", ["na\u00efve".encode("latin-1"), "\u6211\u559c".encode("gb18030"), b"\xff\xfea\x00"])
+def test_a_file_in_another_encoding_is_refused_with_its_line(rest, tmp_path, capsys, text):
+    (tmp_path / "texts").write_bytes(b"one\ntwo\n" + text + b"\n")
+    arguments = ["--model", "classifier", "--address", rest.address]
+    assert command_line.run(RestClient, [*arguments, "--texts", str(tmp_path / "texts")]) == 2
+    assert load.main([*arguments, "--texts", str(tmp_path / "texts")]) == 2
+    for line in capsys.readouterr().err.splitlines():
+        assert line.startswith(f"error: {tmp_path / 'texts'}:3: a text must be UTF-8. Received: b'")
+    assert not rest.requests
+
+
+def test_the_lines_of_a_file_are_answered(rest, tmp_path, capsys):
+    (tmp_path / "texts").write_bytes("\r\n".join(TWO).encode())
+    arguments = ["--model", "classifier", "--address", rest.address]
+    assert command_line.run(RestClient, [*arguments, "--texts", str(tmp_path / "texts")]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ROWS
+    assert rest.requests[0][1]["inputs"] == {"text": TWO}
+    assert command_line.run(RestClient, [*arguments, "--texts", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path, PurePosixPath
 
 import jsonschema
@@ -13,10 +12,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import seq_models
 from seq_models.cli import make_parser
-from seq_models.commands.train import setting
+from seq_models.commands.configuration import settings
+from seq_models.options import grouped
+from seq_models.tasks import TASKS
 from seq_models.training.cluster import Cluster
-from seq_models.training.options import TrainingOptions
 
 ROOT = Path(__file__).parents[1]
 OLDEST, NEWEST = "1.31", "1.37"  # a pod failure policy is stable from 1.31 on
@@ -139,7 +140,7 @@ def test_the_schemas_refuse_a_mistake(name, right, wrong):
 
 @every_template
 def test_the_image_is_pinned_to_the_version_of_the_project(template):
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    version = seq_models.__version__
     image = container(template)["image"]
     assert image.endswith(f"/seq-models:{version}")
     assert image in (ROOT / "cluster" / "Dockerfile").read_text("utf-8")
@@ -149,7 +150,9 @@ def test_the_image_is_pinned_to_the_version_of_the_project(template):
 def test_the_command_line_is_one_that_the_package_takes(template):
     options = make_parser().parse_args(command_line(template))
     assert options.run.__module__ == "seq_models.commands.train" and options.strategy == "multi-worker"
-    TrainingOptions.split({**dict(map(setting, options.set)), "strategy": options.strategy})
+    groups = TASKS[options.task].option_groups()
+    for name, values in grouped(settings(options.set, groups), groups).items():
+        groups[name](**values)
 
 
 @every_template

@@ -181,7 +181,9 @@ def test_an_engine_is_kept_with_the_options():
 
 
 def test_an_engine_that_is_none_is_refused_when_the_layer_is_made():
-    with pytest.raises(ValueError, match="engine must be one of auto, fused, halves, loop, steps. Received: engine='cudnn'"):
+    with pytest.raises(
+        ValueError, match="engine must be one of auto, fused, halves, loop, steps. Received: engine='cudnn'"
+    ):
         LSTM(H, engine="cudnn")
 
 

@@ -20,7 +20,7 @@ from seq_models.tasks import TASKS
 
 QUESTIONS = ["a b c", "", "e", "unseen words here", "   ", "b\x00c", "我 a", "a " * 50]
 SIGNATURES = {
-    "classifier": {"serving_default": (["text"], ["label", "probabilities", "score"])},
+    "classifier": {"serving_default": (["text"], ["classes", "label", "probabilities", "score"])},
     "labeler": {
         "serving_default": (["text"], ["lengths", "scores", "tags", "tokens"]),
         "tokens": (["tokens"], ["lengths", "scores", "tags", "tokens"]),

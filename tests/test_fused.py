@@ -13,6 +13,7 @@ from parity import KINDS
 from seq_models.layers import GRU, LSTM, GRUCell, LSTMCell, engines
 from seq_models.layers.engines.fused import build
 
+pytestmark = pytest.mark.skipif(build.problem() is not None, reason=f"the kernels need {build.problem()}")
 every_kind = pytest.mark.parametrize("kind", KINDS)
 SHAPES = [(1, 3, 2, 1), (5, 7, 3, 17), (13, 4, 9, 64), (30, 2, 5, 33), (3, 1, 1, 130)]
 OPTIONS = [{}, {"go_backwards": True}, {"recurrent_dropout": 0.3}, {"use_bias": False}, {"zero_output_for_mask": True}]

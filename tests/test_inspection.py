@@ -3,12 +3,13 @@ import pytest
 from seq_models.errors import InputError
 from seq_models.text.examples import read_examples
 from seq_models.text.inspection import format_report, inspect_examples
+from seq_models.text.options import TextOptions
 
 TASKS = ("language-model", "labeler", "classifier", "encoder-decoder")
 
 
-def warnings_of(examples, task, part):
-    return [warning for warning in inspect_examples(examples, task).warnings if part in warning]
+def warnings_of(examples, task, part, options=None):
+    return [warning for warning in inspect_examples(examples, task, options).warnings if part in warning]
 
 
 def reviews(number=10):
@@ -166,13 +167,13 @@ def test_tags_that_are_not_bio_are_not_checked_as_bio():
     assert not warnings_of([(["a", "b"], ["S-PER", "E-PER"])], "labeler", "BIO")
 
 
-def test_text_without_whitespace_suggests_a_tokenizer():
-    (warning,) = warnings_of(["今天天气很好", "我们在看书", "a b"], "language-model", "whitespace")
-    assert warning == (
-        'Most texts have no whitespace inside: use the tokenizer "words" or "chars" (example 1, example 2).'
-    )
-    assert warnings_of([("we are reading", "我们在看书")], "encoder-decoder", "Most targets")
-    assert not warnings_of([(["好"], ["ADJ"])], "labeler", "whitespace")
+def test_texts_that_the_tokenizer_leaves_whole_suggest_another_one():
+    whitespace = TextOptions(tokenizer="whitespace")
+    (warning,) = warnings_of(["今天天气很好", "我们在看书", "a b"], "language-model", "one token each", whitespace)
+    assert warning == 'Most texts are one token each: use the tokenizer "words" or "chars" (example 1, example 2).'
+    assert warnings_of([("we are reading", "我们在看书")], "encoder-decoder", "Most targets are", whitespace)
+    assert not warnings_of([("we are reading", "我们在看书")], "encoder-decoder", "one token each")
+    assert not warnings_of([(["好"], ["ADJ"])], "labeler", "one token each")
 
 
 def test_every_warning_is_one_line_that_ends_with_a_full_stop():

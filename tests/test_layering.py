@@ -19,13 +19,14 @@ MAY_IMPORT = {
     "messages": set(),
     "files": {"errors"},
     "private_api": set(),
-    "plots": set(),
+    "fonts": {"messages"},
+    "plots": {"errors", "fonts"},
     "layers": {"errors", "private_api"},
     "networks": {"errors", "options", "layers"},
     "decoding": {"layers", "networks"},
     "text": SMALL,
-    "training": {*SMALL, "private_api", "plots", "layers", "networks", "text"},
-    "tasks": {*SMALL, "networks", "decoding", "text", "training"},
+    "training": {*SMALL, "private_api", "fonts", "plots", "layers", "networks", "text"},
+    "tasks": {*SMALL, "plots", "networks", "decoding", "text", "training"},
     "exports": {*SMALL, "private_api", "layers", "text", "tasks"},
     "server": {"errors", "private_api", "exports"},
     "demo": {"errors", "text", "training", "tasks", "exports"},
@@ -70,7 +71,8 @@ def public_places():
 
 def folders_imported(file):
     """The folders of the package that a file imports."""
-    inside = [name.split(".") for name in imported(file) if name.split(".")[0] == "seq_models"]
+    names = imported(file) - {"seq_models.__version__"}
+    inside = [name.split(".") for name in names if name.split(".")[0] == "seq_models"]
     return {public_places().get(parts[1], f"seq_models.{parts[1]}").split(".")[1] for parts in inside}
 
 

@@ -12,6 +12,7 @@ from toy import EXAMPLES, TEXTS, dataset_of, small
 import seq_models as sm
 from seq_models.tasks import TASKS
 from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.best import Monitor
 from seq_models.training.callbacks import BestModel
 from seq_models.training.optimizers import make_optimizer
 from seq_models.training.options import TrainingOptions
@@ -220,16 +221,18 @@ def test_a_profile_of_steps_that_never_come_is_missed(tmp_path):
         assert profiled(tmp_path, 9, 10) == []
 
 
-@pytest.mark.parametrize("mode, scores, kept", [("min", [3, 2, 2, 4, 1], [0, 1, 4]), ("max", [1, 3, 3, 2], [0, 1])])
+@pytest.mark.parametrize(
+    "score, scores, kept", [("val_loss", [3, 2, 2, 4, 1], [0, 1, 4]), ("val_accuracy", [1, 3, 3, 2], [0, 1])]
+)
 @pytest.mark.parametrize("chief", [True, False])
-def test_the_chief_keeps_the_first_of_the_best_models_and_no_other_worker_writes(tmp_path, mode, scores, kept, chief):
-    best = BestModel(tmp_path / "model.keras", "val_loss", mode, writes=chief)
+def test_the_chief_keeps_the_first_of_the_best_models_and_no_other_worker_writes(tmp_path, score, scores, kept, chief):
+    best = BestModel(tmp_path / "model.keras", Monitor(score), writes=chief)
     best.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)]))
-    for epoch, score in enumerate(scores):
+    for epoch, value in enumerate(scores):
         best.model.set_weights([np.full((1, 1), epoch)])
-        best.on_epoch_end(epoch, {"val_loss": score})
+        best.on_epoch_end(epoch, {"val_loss": 1, score: value})
         if chief:
             last = max(one for one in kept if one <= epoch)
             assert keras.saving.load_model(best.path).get_weights()[0].item() == last
-    assert best.best == scores[kept[-1]]
+    assert abs(best.best[0]) == scores[kept[-1]]
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"] * chief

@@ -33,6 +33,7 @@ def arguments(data, out, *settings):
         "epochs=3",
         "batch_size=16",
         "units=5",
+        "dropout=0.0",
         "tokenizer=whitespace",
         "patience=1",
         "checkpoint_seconds=0",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from toy import TEXTS, small
 
+from seq_models.training.best import Monitor
 from seq_models.training.optimizers import make_optimizer, plateau_callbacks
 from seq_models.training.options import TrainingOptions
 
@@ -76,9 +77,9 @@ def test_on_a_plateau_the_learning_rate_is_multiplied_and_it_warms_up_before(cal
     model, rates = small("language-model"), Rates()
     model.compile(make_optimizer(options, steps=N), steps_per_execution=calls)
     data = model.dataset(TEXTS, batch_size=2)
-    never_better = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(val_score=1.0))
+    never_better = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(val_score=1.0, val_loss=1.0))
     model.fit(
-        data, epochs=4, callbacks=[never_better, *plateau_callbacks(options, "val_score", "max"), rates], verbose=0
+        data, epochs=4, callbacks=[never_better, *plateau_callbacks(options, Monitor("val_score")), rates], verbose=0
     )
     assert np.allclose(rates.of_calls[: len(expected)], expected)
     assert np.allclose(rates.of_epochs, [PEAK, PEAK, PEAK * 0.1, PEAK * 0.1])
@@ -88,7 +89,7 @@ def test_a_small_improvement_is_one_to_a_plateau():
     options = TrainingOptions(learning_rate=PEAK, schedule="plateau", plateau_factor=0.1, plateau_patience=2)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(PEAK))
-    reduce, _ = plateau_callbacks(options, "val_loss", "min")
+    reduce, _ = plateau_callbacks(options, Monitor("val_loss"))
     reduce.set_model(model)
     reduce.on_train_begin()
     rates = []
@@ -99,7 +100,7 @@ def test_a_small_improvement_is_one_to_a_plateau():
 
 
 def test_only_a_plateau_has_callbacks():
-    assert plateau_callbacks(TrainingOptions(schedule="cosine"), "val_loss", "min") == []
+    assert plateau_callbacks(TrainingOptions(schedule="cosine"), Monitor("val_loss")) == []
 
 
 def test_a_warm_up_longer_than_the_training_is_refused():

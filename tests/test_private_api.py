@@ -129,5 +129,13 @@ def test_a_callable_runs_from_feeds_to_fetches():
 
 
 def test_the_operations_are_those_of_tensorflow():
-    names = private_api.names_of_all_operations()
-    assert names == sorted(names) and {"MatMul", "BlockLSTMV2", "StatelessRandomUniform"} <= set(names)
+    operations = private_api.all_operations()
+    assert {"MatMul", "BlockLSTMV2", "StatelessRandomUniform"} <= operations.keys()
+    assert (operations["MatMul"], operations["Timestamp"]) == (False, True)
+
+
+def test_a_graph_for_xla_is_seen_while_it_is_traced():
+    seen = []
+    for compiled in (False, True):
+        tf.function(lambda x: seen.append(private_api.compiled_by_xla()) or x, jit_compile=compiled)(tf.constant(1.0))
+    assert seen == [False, True] and not private_api.compiled_by_xla()

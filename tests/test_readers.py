@@ -176,7 +176,8 @@ def test_conllu_and_bio_may_end_lines_with_carriage_return_and_line_feed(write):
 
 
 def test_of_two_carriage_returns_one_is_text(write):
-    assert list(read_examples(write("a.bio", "a O\r\r\n"))) == [(["a"], ["O\r"])]
+    assert list(read_examples(write("a.tsv", "a\rb\t1\r\r\n"))) == [("a\rb", "1")]
+    assert "no U+000D in a token" in message_of(write("a.bio", "a O\r\r\n"))
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])

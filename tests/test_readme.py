@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_the_commands_run_one_after_the_other(in_folder_with_files, capsys):
 def test_the_export_is_served_as_the_readme_says(in_folder_with_files, capsys):
     """The commands one after the other, on free ports; the answer is read by a client as by curl."""
     assert cli.main(shlex.split(block("commands").splitlines()[1])[1:]) == 0
-    export, gate, serve, curl = map(shlex.split, block("serving").splitlines())
+    export, gate, serve, status, curl, _ = map(shlex.split, block("serving").splitlines())
     assert cli.main(export[1:]) == 0
     assert cli.main(gate[1:]) == 0
     assert serve[-1] == "&"
@@ -68,12 +69,23 @@ def test_the_export_is_served_as_the_readme_says(in_folder_with_files, capsys):
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             address = process.stdout.readline().split("REST at ")[1].strip()
+            assert requests.get(address + status[-1].split("/v1/models")[1], timeout=60).json()
             path = curl[-1].split("/v1/models")[1]
             answer = requests.post(address + path, data=curl[curl.index("-d") + 1], timeout=60).json()
         finally:
             process.terminate()
             assert process.wait(60) == 0
-    assert [row.keys() for row in answer["predictions"]] == [{"label", "score", "probabilities"}] * 2
+    assert [row.keys() for row in answer["predictions"]] == [{"label", "score", "probabilities", "classes"}] * 2
+
+
+def test_what_is_installed_has_the_extras_and_constraints_that_the_readme_names():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    make, activate, pip, version = map(shlex.split, block("install").splitlines())
+    assert make[-1] == ".venv" and activate[-1] == ".venv/bin/activate"
+    assert (ROOT / pip[pip.index("--constraint") + 1]).is_file()
+    assert set(re.search(r"\[(.*)\]", pip[-1])[1].split(",")) <= settings["optional-dependencies"].keys()
+    with pytest.raises(SystemExit, match="^0$"):
+        cli.main(version[1:])
 
 
 def test_the_two_commands_are_targets_of_the_makefile():

@@ -82,10 +82,27 @@ def test_a_full_batch_does_not_wait_and_another_one_does():
     assert "larger than maximum input batch size 2" in reply
 
 
-def test_an_error_of_a_batch_is_that_of_each_of_its_requests():
+def test_a_request_that_fails_takes_none_of_its_batch_with_it():
     servable = CountingServable()
     servable.may_run.set()
-    assert ask_together(servable, [[1], [-2]], num_batch_threads=1) == ["negative", "negative"]
+    arrays = [[1], [2], [3, -4], [5], [6], [7, 8], [9], [10]]
+    replies = ask_together(servable, arrays, num_batch_threads=1)
+    right = [[[2 * x for x in array], [-x for x in array]] for array in arrays]
+    assert replies == [*right[:2], "negative", *right[3:]]
+    assert len(servable.sizes) == 7  # all, two times four, two times two, two times one
+    assert ask_together(servable, [[-1], [-2]], num_batch_threads=1) == ["negative", "negative"]
+
+
+def test_a_batch_that_took_too_long_is_not_run_again():
+    servable = CountingServable()
+
+    def run(signature, inputs, outputs, timeout_in_ms=0):
+        servable.sizes.append(len(inputs["x"]))
+        raise RequestError(StatusCode.DEADLINE_EXCEEDED, "late")
+
+    servable.run = run
+    assert ask_together(servable, [[1], [2], [3]], num_batch_threads=1) == ["late"] * 3
+    assert servable.sizes == [3]
 
 
 def test_a_request_that_waits_too_long_is_given_up_and_the_others_are_not():

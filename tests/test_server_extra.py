@@ -35,4 +35,4 @@ def test_only_the_command_line_imports_the_server():
     users = {
         folder_of(file) for file in FILES if any(f"{name}.".startswith("seq_models.server.") for name in imported(file))
     }
-    assert users == {"server", "cli"}
+    assert users == {"server", "commands"}

@@ -75,7 +75,7 @@ def checks(*rows):
          {"outputs": [4]}),
         (36, "txt:predict", {"inputs": []}, {"outputs": {"label": [], "probs": []}}),
         (38, "hpt:predict", '{"more": {}, "instances": [1]} zz', {"predictions": [2.5]}),
-        (38, "hpt:predict", '{"instances": [2], "instances": [1]}', {"predictions": [2.5]}),
+        (38, "hpt:predict", '{"instances": [2], "instances": [1], "instances": [7]}', {"predictions": [3.0]}),
         (38, "hpt:predict", '\ufeff {"instances": [1]}', {"predictions": [2.5]}),
         (41, "kinds:predict", {"signature_name": "bytes", "instances": ["a b", {"b64": "/w=="}]},
          {"predictions": [{"b64": "YSBi"}, {"b64": "/w=="}]}),

@@ -60,7 +60,9 @@ def check_curl(words):
 def test_the_replies_of_the_page_are_written_as_the_server_writes_them():
     good, bad = re.findall(r"```json\n(.*?)```", README, re.S)
     [answer] = json.loads(good)["predictions"]
-    assert list(answer) == ["label", "score", "probabilities"] and answer["score"] == max(answer["probabilities"])
+    assert list(answer) == ["label", "score", "probabilities", "classes"] and answer["score"] == max(
+        answer["probabilities"]
+    )
     for written in re.findall(r"\d\.\d+", good):
         assert written == f"{np.float32(written):.9g}"
     assert list(json.loads(bad)) == ["error"]

@@ -14,6 +14,7 @@ from seq_models.tasks import TASKS
 from seq_models.text.datasets import Position
 from seq_models.training import trainer
 from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.best import Monitor
 from seq_models.training.callbacks import BestModel, MetricsFile
 from seq_models.training.cluster import Cluster
 from seq_models.training.metrics import TokenAccuracy
@@ -206,10 +207,10 @@ def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
 ])  # fmt: skip
 def test_the_best_epoch_has_the_lowest_perplexity_or_the_highest_accuracy(tmp_path, task, score, best):
     found = RunDirectory(tmp_path)
-    callbacks = trainer._callbacks(found, TASKS[task], TrainingOptions(), chief=True)
+    callbacks = trainer._callbacks(found, Monitor(small(task).monitor), TrainingOptions(), chief=True)
     [metrics] = [callback for callback in callbacks if isinstance(callback, MetricsFile)]
     for epoch, value in enumerate((0.5, 0.2, 0.9)):
-        metrics.on_epoch_end(epoch, {score: value, "loss": 1.0})
+        metrics.on_epoch_end(epoch, {score: value, "loss": 1.0, "val_loss": 1.0})
     assert found.read_metrics()["best"]["epoch"] == best
 
 
@@ -263,10 +264,10 @@ def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(
 @pytest.mark.parametrize("other", [{"seed": 1, "units": 2}, {}, {"seed": 2}])
 def test_an_option_that_only_one_of_two_configurations_has_differs(tmp_path, other):
     found = RunDirectory(tmp_path / "run")
-    found.start({"training": {"seed": 1}})
-    found.check({"training": {"seed": 1}})
+    found.start({"data": {}, "training": {"seed": 1}})
+    found.check({"data": {}, "training": {"seed": 1}})
     with pytest.raises(sm.InputError, match="holds a run of another configuration.*(units = 2|seed = (2|None)) where"):
-        found.check({"training": other})
+        found.check({"data": {}, "training": other})
 
 
 def test_options_reach_the_step_and_the_batches():
@@ -302,7 +303,7 @@ def test_the_texts_of_any_batch_of_a_training_are_found_again():
 
 def test_the_best_model_is_saved_with_the_average_of_its_weights(tmp_path):
     options = TrainingOptions(average=0.9)
-    callbacks = trainer._callbacks(RunDirectory(tmp_path), TASKS["classifier"], options, chief=True)
+    callbacks = trainer._callbacks(RunDirectory(tmp_path), Monitor("val_accuracy"), options, chief=True)
     kinds = [type(callback) for callback in callbacks]
     assert kinds.index(AverageBetweenEpochs) < kinds.index(BestModel)
 

@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "seq_models"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Methods of Keras that its classes override with Keras's own signature.
 OF_KERAS = {
-    "build", "call", "compile_from_config", "compute_mask", "compute_output_shape", "compute_output_spec", "fit",
-    "from_config", "get_compile_config", "get_config", "get_initial_state", "get_metrics_result", "inner_loop",
-    "metrics", "summary", "test_step", "train_step", "update_state",
+    "build", "call", "compile_from_config", "compute_mask", "compute_output_shape", "compute_output_spec", "evaluate",
+    "fit", "from_config", "get_compile_config", "get_config", "get_initial_state", "get_metrics_result", "inner_loop",
+    "metrics", "predict", "reset_state", "result", "summary", "test_step", "train_step", "update_state",
 }  # fmt: skip
 OF_CALLBACKS = {
     f"on_{part}_{end}" for part in ("train", "epoch", "test", "train_batch", "test_batch") for end in ("begin", "end")

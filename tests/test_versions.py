@@ -108,7 +108,21 @@ def test_the_versions_of_a_directory(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "77").write_text("no directory")
     assert versions_in(tmp_path) == {1: tmp_path / "1", 2: tmp_path / "0002", 20: tmp_path / "20"}
-    assert versions_in(tmp_path / "nowhere") == {}
+    for name in ("nowhere", "77"):
+        with pytest.raises(ValueError, match=f"{name} must be a directory that can be listed. Received: No"):
+            versions_in(tmp_path / name)
+
+
+def test_one_version_is_left_for_the_next(tmp_path):
+    last = 2**63 - 2
+    with pytest.raises(
+        ValueError, match="must be at most 2.63-2, 9223372036854775806. Received: version=92233720368547758"
+    ):
+        check_new(tmp_path, last + 1)
+    check_new(tmp_path / "new", last)
+    assert publish(make(tmp_path, "a"), tmp_path, "{}", last).name == str(last)
+    with pytest.raises(ValueError, match="must be at most 2.63-2"):
+        publish(make(tmp_path, "b"), tmp_path, "{}")
 
 
 def test_the_next_version_is_above_all_numbers_and_above_nothing_else(tmp_path):

@@ -8,15 +8,24 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import json_format
 from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 from toy import EXAMPLES, TEXTS, dataset_of, small
 
 from seq_models.layers import GRU, LSTM, Bidirectional
 from seq_models.layers.losses import cross_entropy
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
+from seq_models.training.options import TrainingOptions
+from seq_models.training.run_directory import RunDirectory
 from seq_models.training.strategy import make_strategy
+from seq_models.training.trainer import train
 from seq_models.training.watching import draw, one_text, projector, watcher, watchers
 from seq_models.training.watching.error_analysis import errors_of
 from seq_models.training.watching.gradients import gradient_norms
@@ -80,10 +89,9 @@ def test_a_training_with_all_watchers_and_one_without_give_the_same_weights_bit_
 
 def test_the_scalars_of_epochs_are_what_keras_returned(trained):
     _, _, history, directory = trained
-    runs = {"": events(directory / "logs" / "train"), "val_": events(directory / "logs" / "validation")}
+    run = events(directory / "logs")
     for name, values in history.items():
-        start = "val_" if name.startswith("val_") else ""
-        found = runs[start][f"epochs/{name.removeprefix('val_')}"]
+        found = run[f"epochs/{name}"]
         assert [step for step, _ in found] == [4, 8]
         np.testing.assert_allclose([value for _, value in found], values, rtol=1e-6)
     of_epochs = [line for line in lines(directory) if "epochs/loss" in line]
@@ -98,12 +106,10 @@ def test_metrics_jsonl_holds_every_scalar_of_the_event_files(trained):
     for line in lines(directory):
         assert math.isclose(line["time"], time.time(), abs_tol=600)
         for name in line.keys() - {"step", "epoch", "time"}:
-            run = "validation" if "/val_" in name else "train"
-            ours.setdefault((run, name.replace("/val_", "/")), []).append((line["step"], line[name]))
-    for run in ("train", "validation"):
-        for tag, values in events(directory / "logs" / run).items():
-            if values[0][1].shape == () and values[0][1].dtype.kind == "f":
-                np.testing.assert_allclose(values, ours.pop((run, tag)), rtol=1e-6)
+            ours.setdefault(name, []).append((line["step"], line[name]))
+    for tag, values in events(directory / "logs").items():
+        if values[0][1].shape == () and values[0][1].dtype.kind == "f" and not tag.startswith("best/"):
+            np.testing.assert_allclose(values, ours.pop(tag), rtol=1e-6)
     assert ours == {}
 
 
@@ -118,7 +124,7 @@ def test_the_learning_rate_is_that_of_the_schedule_at_the_step(trained):
 
 def test_every_picture_and_text_that_a_task_has_is_there(trained):
     task, model, _, directory = trained
-    found = events(directory / "logs" / "train")
+    found = events(directory / "logs")
     assert found["samples"][-1][0] == found["worst"][-1][0] == 8  # the last step
     assert ("confusion" in found) == (task in ("labeler", "classifier"))
     assert [tag for tag in found if tag.startswith("attention/")] == (
@@ -134,7 +140,7 @@ def test_every_picture_and_text_that_a_task_has_is_there(trained):
 
 def test_the_histograms_hold_all_values_of_each_weight(trained):
     _, model, _, directory = trained
-    found = events(directory / "logs" / "train")
+    found = events(directory / "logs")
     for name, weight in named_weights(model.network).items():
         step, buckets = found[f"weights/{name}"][-1]
         assert buckets[:, 2].sum() == array(weight).size
@@ -155,7 +161,7 @@ def test_the_projector_reads_the_embeddings_that_the_model_ended_with(trained):
 
 def test_the_projector_has_the_most_frequent_tokens_of_a_large_vocabulary(tmp_path, monkeypatch):
     monkeypatch.setattr(projector, "ROWS", 3)
-    watching, model = projector.Projector(TrainingLog(tmp_path), share=1), small("classifier")
+    watching, model = projector.Projector(TrainingLog(tmp_path)), small("classifier")
     watching.set_model(model)
     watching.on_train_begin()
     watching.look(step=1, epoch=1)
@@ -242,7 +248,7 @@ def test_the_loss_of_an_example_is_the_mean_over_its_tokens_and_the_worst_come_f
     expected = picked if task == "classifier" else picked.sum(axis=1) / weights.numpy().sum(axis=1)
     losses, _, _ = errors_of(model, inputs, targets, weights)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
-    [text] = np.ravel(events(directory / "logs" / "train")["worst"][-1][1])
+    [text] = np.ravel(events(directory / "logs")["worst"][-1][1])
     shown = [float(line.split("|")[1]) for line in text.decode().splitlines()[2:]]
     np.testing.assert_allclose(shown, sorted(expected, reverse=True)[:5], atol=2e-3)
 
@@ -283,7 +289,7 @@ def test_watchers_work_under_two_replicas_and_count_the_tokens_of_both(task, tmp
     with make_strategy("mirrored").scope():
         model, callbacks = watched(tmp_path, task)
         fit(model, task, callbacks)
-    found = events(tmp_path / "logs" / "train")
+    found = events(tmp_path / "logs")
     assert {"samples", "epochs/tokens_a_second", "gradient_norm/logits"} <= found.keys()
     tokens = sum(float(tf.reduce_sum(weights)) for _, _, weights in model.dataset(EXAMPLES[task]))
     assert callbacks[0].last[1] == tokens
@@ -316,7 +322,7 @@ def test_a_histogram_of_many_values_takes_some_of_them_and_none_that_is_not_fini
     values[::2] = np.nan
     log.histogram("many", 1, values)
     log.flush()
-    [(_, buckets)] = events(tmp_path / "logs" / "train")["many"]
+    [(_, buckets)] = events(tmp_path / "logs")["many"]
     assert 1_000 < buckets[:, 2].sum() <= 10_100
 
 
@@ -423,14 +429,14 @@ def test_empty_one_token_very_long_and_chinese_texts_do_not_end_a_training(task,
     callbacks = watchers(tmp_path, model, examples, OPTIONS, every=1, share=1)
     data = model.dataset(examples, 6)
     model.fit(data, validation_data=data, epochs=1, callbacks=callbacks, verbose=0)
-    assert "worst" in events(tmp_path / "logs" / "train")
+    assert "worst" in events(tmp_path / "logs")
 
 
-def test_chinese_is_drawn_or_written_as_numbers_and_a_formula_is_none(tmp_path):
+def test_chinese_is_drawn_or_numbered_and_a_formula_is_none(tmp_path):
     figure = plot_attention(np.full((2, 3), 0.3), ["我", "$x^$", "\n"], ["a" * 50, "</s>"], tmp_path / "attention.png")
     [axes] = figure.axes
     names = [label.get_text() for label in axes.get_xticklabels()]
-    assert names[0] in ("我", "U+6211") and names[1:] == ["$x^$", "U+000A"]
+    assert names[0] in ("我", "#1") and names[1:] == ["$x^$", "U+000A"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a" * 15 + "…", "</s>"]
     assert (tmp_path / "attention.png").stat().st_size > 1000
 
@@ -463,21 +469,75 @@ def test_a_wrong_argument_is_one_sentence(draw_it, message):
         draw_it()
 
 
-def test_hyperparameters_hold_the_options_and_name_the_scores(tmp_path):
-    from tensorboard.plugins.hparams import plugin_data_pb2
+class MetricsWithBest(keras.callbacks.Callback):
+    """Writes metrics.json as a training does, with an epoch of our choice as the best one."""
 
+    def __init__(self, directory, best):
+        super().__init__()
+        self.run, self.best = RunDirectory(directory), best
+
+    def on_epoch_end(self, epoch, logs=None):
+        metrics = self.run.read_metrics()
+        if epoch < self.best:
+            metrics["best"] = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        self.run.write_metrics(metrics)
+
+
+def shown_by_tensorboard(logdir):
+    """What TensorBoard serves of a directory: its runs, the hyper-parameters and the scores in their table."""
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(logdir)).Reload()
+    provider = MultiplexerDataProvider(multiplexer, str(logdir))
+    plugin = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    statuses = [api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING]
+    request = api_pb2.ListSessionGroupsRequest(slice_size=10, allowed_statuses=statuses)
+    found = list_session_groups.Handler(RequestContext(), plugin, "", request).run()
+    return {run.run_name for run in provider.list_runs(RequestContext(), experiment_id="")}, found.session_groups
+
+
+@pytest.mark.parametrize("best", [1, 2])
+def test_tensorboard_shows_one_run_with_all_options_and_the_scores_of_the_kept_epoch(tmp_path, best):
     model, callbacks = watched(tmp_path, "classifier")
-    fit(model, "classifier", callbacks, epochs=1)
-    accumulator = event_accumulator.EventAccumulator(str(tmp_path / "logs"))
-    accumulator.Reload()
-    read = plugin_data_pb2.HParamsPluginData.FromString
-    found = {tag: read(content) for tag, content in accumulator.PluginTagToContent("hparams").items()}
-    start = found["_hparams_/session_start_info"].session_start_info.hparams
-    assert start["units"].number_value == 5 and start["cell"].string_value == "lstm"
-    assert start["bidirectional"].bool_value and start["vocabulary_size"].string_value == "None"
-    metrics = found["_hparams_/experiment"].experiment.metric_infos
-    assert [(m.name.group, m.name.tag) for m in metrics] == [
-        ("validation", "epochs/loss"),
-        ("validation", "epochs/accuracy"),
-    ]
-    assert "_hparams_/session_end_info" in found
+    history = fit(model, "classifier", [MetricsWithBest(tmp_path, best), *callbacks], epochs=3)
+    for logdir, name in ((tmp_path / "logs", "."), (tmp_path, "logs")):
+        runs, [group] = shown_by_tensorboard(logdir)
+        assert runs == {name}
+        hparams = {key: json_format.MessageToDict(value) for key, value in group.hparams.items()}
+        assert hparams == {"units": 5, "cell": "lstm", "vocabulary_size": "None", "bidirectional": True}
+        scores = {metric.name.tag: metric.value for metric in group.metric_values}
+        assert scores == pytest.approx(
+            {f"best/{score}": history[f"val_{score}"][best - 1] for score in ("loss", "accuracy")}, rel=1e-6
+        )
+
+
+@pytest.mark.parametrize("share", [1e-9, 0.02])
+def test_everything_is_looked_at_at_the_end_of_each_epoch_however_little_time_there_is(tmp_path, share):
+    model = small("encoder-decoder")
+    model.compile()
+    callbacks = watchers(tmp_path, model, EXAMPLES["encoder-decoder"], OPTIONS, every=100, share=share)
+    fit(model, "encoder-decoder", callbacks, epochs=3)
+    found = events(tmp_path / "logs")
+    kinds = ("samples", "worst", "attention", "weights", "gates", "gradient_norm", "gradient_by_distance")
+    looks = {tag for tag in found if tag.split("/")[0] in kinds}
+    assert {tag.split("/")[0] for tag in looks} == set(kinds)
+    assert {tag: [step for step, _ in found[tag]] for tag in looks} == dict.fromkeys(looks, [4, 8, 12])
+
+
+def test_without_a_share_there_are_numbers_only(tmp_path):
+    model = small("classifier")
+    model.compile()
+    fit(model, "classifier", watchers(tmp_path, model, EXAMPLES["classifier"], OPTIONS, share=0))
+    assert {tag.split("/")[0] for tag in events(tmp_path / "logs")} == {"epochs", "best", "_hparams_"}
+
+
+def test_the_table_of_a_training_has_every_option_and_the_score_of_its_metrics_json(tmp_path):
+    options, examples = TrainingOptions(epochs=2, watch_share=0, learning_rate=0.0), EXAMPLES["classifier"]
+    network = {"units": 3, "tokenizer": "whitespace"}
+    run = train(TASKS["classifier"], examples, examples, tmp_path / "run", options, network, {})
+    _, [group] = shown_by_tensorboard(run.logs)
+    preprocessor, network = TASKS["classifier"].preprocessor_class, TASKS["classifier"].network_class
+    every = {*preprocessor.options_class.names(), *network.options_class.names(), *TrainingOptions.names()}
+    assert group.hparams.keys() == every
+    assert group.hparams["units"].number_value == 3 and group.hparams["plateau_factor"].string_value == "None"
+    best = run.read_metrics()["best"]
+    scores = {metric.name.tag: metric.value for metric in group.metric_values}
+    assert scores == pytest.approx({f"best/{name}": best[f"val_{name}"] for name in ("loss", "accuracy")}, rel=1e-6)

@@ -9,14 +9,19 @@ from typing import Any
 FILES = "a file, or two parallel files: .txt .tsv .csv .jsonl .conllu .conll .bio, each also .gz"
 
 
-def add_data(parser: ArgumentParser, *flags: str) -> None:
-    """Adds flags that each take the files of one corpus, and `--columns` for all of them."""
+def add_data(parser: ArgumentParser, *flags: str, required: bool = True) -> None:
+    """Adds flags that each take the files of one corpus, as often as one likes, and `--columns` for all of them."""
     for flag in flags:
-        parser.add_argument(flag, nargs="+", metavar="FILE", help=FILES, required=True)
-    parser.add_argument("--columns", nargs=2, metavar="NAME", help="the two columns or fields to read")
+        parser.add_argument(flag, nargs="+", action="extend", metavar="FILE", help=FILES, required=required)
+    parser.add_argument(
+        "--columns",
+        nargs=2,
+        metavar="NAME",
+        help="the two columns to read, by name or by number (1, 2, … or -1 for the last)",
+    )
 
 
-def examples(paths: Sequence[str], columns: tuple[str, str] | None) -> Any:
+def examples(paths: Sequence[str], columns: tuple[str, ...] | None) -> Any:
     """The examples of files; see `read_examples`."""
     from seq_models.text.examples import read_examples
 
@@ -25,6 +30,23 @@ def examples(paths: Sequence[str], columns: tuple[str, str] | None) -> Any:
     return read_examples(*paths, columns=columns, cache=cache)
 
 
-def scores_line(scores: dict[str, float]) -> str:
+def columns_of_run(directory: str, paths: Sequence[str], columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The columns to read of files: those that are named, else those that the run was trained on in such files.
+
+    Args:
+        paths: Files; of those without columns there are none.
+    """
+    from seq_models.text.examples import ending_of
+    from seq_models.text.formats import FORMATS
+    from seq_models.training.run_directory import RunDirectory
+
+    if columns is None and ending_of(Path(paths[0])) in FORMATS:
+        data = RunDirectory(directory).read_config()["data"]
+        if ending_of(Path(paths[0])) in map(ending_of, map(Path, data.get("train", ()))):
+            columns = data.get("columns")
+    return tuple(columns) if columns else None
+
+
+def scores_line(scores: dict[str, float | str]) -> str:
     """Scores as a line of text."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    return ", ".join(f"{k} {v}" if isinstance(v, str) else f"{k} {v:.4f}" for k, v in scores.items())

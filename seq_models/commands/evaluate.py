@@ -3,7 +3,7 @@
 import json
 from argparse import ArgumentParser, Namespace
 
-from seq_models.commands.data import add_data, examples, scores_line
+from seq_models.commands.data import add_data, columns_of_run, examples, scores_line
 
 HELP = "the scores of a run on data"
 
@@ -12,11 +12,27 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR")
     add_data(parser, "--data")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        help="write tables by label and by length, the confusion matrix and the worst examples there: "
+        "report.txt, confusion.png, errors.tsv",
+    )
 
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
+    from seq_models.tasks.report import report
+    from seq_models.text.datasets import say_cut_examples
 
     model = load_run(options.directory)
-    scores = model.score(examples(options.data, options.columns))
+    columns = columns_of_run(options.directory, options.data, options.columns)
+    data = examples(options.data, columns)
+    scores = model.score(data)
+    say_cut_examples(model.preprocessor, data, "examples")
     print(json.dumps(scores) if options.json else scores_line(scores))
+    if options.report is not None:
+        found = report(model, data)
+        found.write(options.report)
+        if not options.json:
+            print(f"\n{found.text()}")

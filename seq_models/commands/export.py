@@ -17,8 +17,10 @@ def run(options: Namespace) -> None:
     from seq_models.exports import export
     from seq_models.exports.server_config import check_name, write_server_config
     from seq_models.tasks import load_run
+    from seq_models.text.progress import working
 
     check_name(options.name)
-    path = export(load_run(options.directory), Path(options.to) / options.name, options.version)
+    with working("exporting and checking"):
+        path = export(load_run(options.directory), Path(options.to) / options.name, options.version)
     write_server_config(options.to, options.name)
     print(path)

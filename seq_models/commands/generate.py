@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from seq_models.errors import InputError, options_from_outside
+from seq_models.errors import InputError, options_from_outside, positive
 
 HELP = "texts of a language model"
 
@@ -20,6 +20,8 @@ def add(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
 
+    with options_from_outside():
+        positive(count=options.count)
     model: Any = load_run(options.directory)
     if model.task_name != "language-model":
         raise InputError(f"{options.directory} must be the run of a language model. Received: {model.task_name}")

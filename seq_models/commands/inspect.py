@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from seq_models.commands.data import add_data, examples
 from seq_models.commands.train import TASK_NAMES
+from seq_models.errors import options_from_outside
 
 HELP = "what is wrong with data, before training on it"
 
@@ -11,9 +12,18 @@ HELP = "what is wrong with data, before training on it"
 def add(parser: ArgumentParser) -> None:
     parser.add_argument("task", choices=TASK_NAMES)
     add_data(parser, "--data")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="options of the text, as of `train`"
+    )
 
 
 def run(options: Namespace) -> None:
+    from seq_models.commands.configuration import settings
+    from seq_models.options import grouped
+    from seq_models.tasks import TASKS
     from seq_models.text.inspection import format_report, inspect_examples
 
-    print(format_report(inspect_examples(examples(options.data, options.columns), options.task)))
+    groups = {"text": TASKS[options.task].option_groups()["text"]}
+    with options_from_outside():
+        text = groups["text"](**grouped(settings(options.set, groups), groups)["text"])
+    print(format_report(inspect_examples(examples(options.data, options.columns), options.task, text)))

@@ -1,35 +1,72 @@
 """Answers of a run to texts."""
 
-import json
+import itertools
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import TextIO
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
 
-from seq_models.errors import InputError
+from seq_models.commands.answers import OUTPUTS, Print, opened
+from seq_models.commands.data import columns_of_run
 
-HELP = "one line in, one line out"
+HELP = "one line in, one line out; or the answers to a column of a table"
+CHUNK = 64  # texts that are answered at once, if as many have come
 
 
 def add(parser: ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR")
-    parser.add_argument("--input", metavar="FILE", help="a text a line (default: standard input)")
+    parser.add_argument(
+        "--input",
+        metavar="FILE",
+        help="a text a line, or a table: .tsv .csv .jsonl .conllu .conll .bio; also .gz (default: standard input)",
+    )
+    parser.add_argument(
+        "--columns", nargs="+", metavar="NAME", help="the column of the text in a table (default: that of the training)"
+    )
     parser.add_argument("--json", action="store_true", help="print whole answers, a JSON object a line")
+    parser.add_argument(
+        "--output", metavar="FILE", help=f"write answers to a new file, beside their input: {' '.join(OUTPUTS)}"
+    )
 
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
+    from seq_models.text.cutting import say_cut
+    from seq_models.text.example_types import EXAMPLE_TYPES
+    from seq_models.text.progress import watched
+    from seq_models.text.questions import read_questions
 
-    model = load_run(options.directory)
-    with _lines(options.input) as lines:
-        while chunk := [line for _, line in zip(range(64), lines, strict=False)]:
-            for answer in model.predict_text([line.rstrip("\r\n") for line in chunk]):
-                print(json.dumps(answer, ensure_ascii=False) if options.json else model.line(answer), flush=True)
+    lengths: Counter[int] = Counter()
+    with opened(options.output) if options.output else Print(options.json) as output:
+        model: Any = load_run(options.directory)
+        codec = model.preprocessor.codec
+        columns = columns_of_run(options.directory, [options.input or ""], options.columns)
+        field = EXAMPLE_TYPES[model.task_name].fields[0]
+        for questions in _prompted(read_questions(options.input, columns, field), options.input is None):
+            if options.input and (options.output or not sys.stdout.isatty()):  # else the answers show how far it is
+                questions = watched(questions, "answering")
+            while chunk := list(itertools.islice(questions, CHUNK)):
+                texts = [each.text if isinstance(each.text, str) else " ".join(each.text) for each in chunk]
+                lengths.update(codec.lengths(texts).numpy().tolist())
+                for question, answer in zip(chunk, _answers(model, [each.text for each in chunk]), strict=True):
+                    output.write(question, answer, model.line(answer))
+    say_cut(lengths, codec.max_length)
 
 
-def _lines(path: str | None) -> TextIO:
-    if path is None:
-        return open(sys.stdin.fileno(), encoding="utf-8", errors="replace", closefd=False)
-    try:
-        return open(path, encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"{path} must be a file of a text a line. Received: {error.strerror}") from error
+def _answers(model: Any, texts: list) -> list[dict[str, Any]]:
+    if hasattr(model, "predict_tokens") and not any(isinstance(text, str) for text in texts):
+        return model.predict_tokens(texts)
+    return model.predict_text([text if isinstance(text, str) else " ".join(text) for text in texts])
+
+
+def _prompted(questions: Iterator, from_stdin: bool) -> Iterator:
+    """The questions, with a prompt before each if someone types them."""
+    prompts = from_stdin and sys.stdin is not None and sys.stdin.isatty()
+    while True:
+        if prompts:
+            print("> ", end="", file=sys.stderr, flush=True)
+        found = next(questions, None)
+        if found is None:
+            return
+        yield found

@@ -1,73 +1,100 @@
 """Train a model into a run directory."""
 
+import argparse
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from seq_models.commands.data import add_data, examples, scores_line
 from seq_models.errors import InputError, options_from_outside
 
-HELP = "train a model; with the directory of a run, go on with it"
-TABLES = ("text", "network", "training")  # of options in a configuration file
+HELP = "train a model; the same command again goes on with its run"
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
 
 
 def add(parser: ArgumentParser) -> None:
-    parser.add_argument("task", choices=TASK_NAMES)
-    add_data(parser, "--train", "--valid")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the run directory")
-    parser.add_argument("--config", metavar="FILE", help="a TOML file with tables [text], [network] and [training]")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="options, over those of the file")
+    parser.add_argument("-h", "--help", action=Help, help="show this, and the options of TASK if it stands before")
+    parser.add_argument("task", metavar="TASK", choices=TASK_NAMES, help=", ".join(TASK_NAMES))
+    add_data(parser, "--train", "--valid", required=False)
+    parser.add_argument("--out", metavar="DIR", help="the run directory")
+    parser.add_argument(
+        "--from", dest="from_run", metavar="RUN", help="begin with the vocabulary and the best weights of a run"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="a TOML file: that of --print-config, or the config.toml of a run"
+    )
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="options, over those of the file"
+    )
+    parser.add_argument("--print-config", action="store_true", help="print a file for --config with every option")
     parser.add_argument(
         "--strategy", choices=("one", "mirrored", "multi-worker"), help="where to train: TF_CONFIG has the workers"
     )
 
 
-def run(options: Namespace) -> None:
+class Help(argparse.Action):
+    """Shows the flags and, where a task stands before it, every option of the task."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        parser.print_help()
+        if namespace.task is not None:
+            from seq_models.commands.configuration import options_help
+            from seq_models.tasks import TASKS
+
+            print("\n" + options_help(TASKS[namespace.task].option_groups()), end="")
+        parser.exit()
+
+
+def run(flags: Namespace) -> None:
+    from seq_models.commands.configuration import template
     from seq_models.tasks import TASKS
-    from seq_models.training.options import TrainingOptions
     from seq_models.training.trainer import train
 
-    overrides = {**_config_file(options.config), **dict(map(setting, options.set))}
-    if options.strategy:
-        overrides["strategy"] = options.strategy
+    task = TASKS[flags.task]
+    data, values = _told(flags, task.option_groups())
     with options_from_outside():
-        training, model_options = TrainingOptions.split(overrides)
+        options: dict[str, Any] = {name: group(**values[name]) for name, group in task.option_groups().items()}
+    if flags.print_config:
+        print(template(flags.task, data, options), end="")
+        return
+    _refuse_missing({**data, "out": flags.out})
+    columns = data.get("columns")
     run = train(
-        TASKS[options.task],
-        examples(options.train, options.columns),
-        examples(options.valid, options.columns),
-        options.out,
-        training,
-        model_options,
-        {"train": options.train, "valid": options.valid, "columns": options.columns or []},
+        task,
+        examples(data["train"], columns),
+        examples(data["valid"], columns),
+        flags.out,
+        options["training"],
+        {**values["text"], **values["network"]},
+        {"train": data["train"], "valid": data["valid"], "columns": columns or []},
+        data.get("from"),
     )
     best = run.read_metrics()["best"]
     print(f"{run.path}: best epoch {best['epoch']}, " + scores_line({k: v for k, v in best.items() if k != "epoch"}))
 
 
-def _config_file(path: str | None) -> dict[str, Any]:
-    import tomlkit
+def _told(flags: Namespace, groups: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What flags say, or else the configuration file: the data, and of each group the options that are given."""
+    from seq_models.commands.configuration import read_tables, settings
+    from seq_models.options import grouped
 
-    if path is None:
-        return {}
-    try:
-        tables = tomlkit.parse(Path(path).read_text("utf-8")).unwrap()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} must be a TOML file. Received: {error}") from error
-    for unknown in [name for name in tables if name not in TABLES]:
-        raise InputError(f"{path} must hold the tables [text], [network] and [training] only. Received: {unknown}")
-    return {key: value for name in TABLES for key, value in tables.get(name, {}).items()}
+    tables = {} if flags.config is None else read_tables(flags.config, flags.task, groups)
+    given = {"train": flags.train, "valid": flags.valid, "columns": flags.columns, "from": flags.from_run}
+    data = tables.pop("data", {}) | {name: value for name, value in given.items() if value}
+    strategy = [f"strategy={flags.strategy}"] if flags.strategy else []
+    over = settings([*flags.set, *strategy], groups)
+    with options_from_outside():
+        values = grouped({name: value for table in tables.values() for name, value in table.items()} | over, groups)
+    return {name: value for name, value in data.items() if value}, values
 
 
-def setting(text: str) -> tuple[str, Any]:
-    """KEY=VALUE -> (key, value): a TOML value, or else a string."""
-    import tomlkit
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set takes KEY=VALUE. Received: {text}")
-    try:
-        return key, tomlkit.parse(f"value = {value}").unwrap()["value"]
-    except tomlkit.exceptions.TOMLKitError:
-        return key, value
+def _refuse_missing(data: dict[str, Any]) -> None:
+    missing = [f"--{name}" for name in ("train", "valid", "out") if not data.get(name)]
+    if missing:
+        raise InputError(
+            "A training needs --train and --valid, or a configuration file that names the data, and --out. "
+            f"Received: no {' and no '.join(missing)}"
+        )

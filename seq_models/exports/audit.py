@@ -4,19 +4,15 @@ Each check takes an `Artifact` and yields a sentence for everything that it find
 what they look at; together they are `CHECKS`.
 """
 
-import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow.core.framework.function_pb2 import FunctionDef
-from tensorflow.core.framework.node_def_pb2 import NodeDef
 from tensorflow.core.framework.types_pb2 import DataType
-from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef, SignatureDef, TensorInfo
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from seq_models.exports.operations import FORBIDDEN, allowed
+from seq_models.exports.graphs import Artifact
+from seq_models.exports.operations import LOADING, forbidden, known
 
 LARGEST = 2**31 - 1  # bytes of a protocol buffer
 CONSTANT = 2**20  # bytes; larger ones belong in a variable or an asset
@@ -24,53 +20,6 @@ NEWEST_CONSUMER = 12  # the version of graphs that a server must know
 # What JSON can carry.
 TYPES = {"BOOL", "STRING", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT32", "UINT64", "FLOAT", "DOUBLE"}
 TAKEN = {"b64", "instances", "inputs", "signature_name"}  # names that a request of REST uses itself
-INIT = "__saved_model_init_op"
-CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-
-
-class Artifact:
-    """A directory of a SavedModel.
-
-    Args:
-        path: Its path.
-    Raises:
-        FileNotFoundError: If there is no saved_model.pb.
-        google.protobuf.message.DecodeError: If it cannot be read.
-    """
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self.file = self.path / "saved_model.pb"
-        self.graphs = SavedModel.FromString(self.file.read_bytes()).meta_graphs
-
-    @functools.cached_property
-    def graph(self) -> MetaGraphDef:
-        return self.graphs[0]
-
-    @property
-    def nodes(self) -> Iterator[NodeDef]:
-        """All nodes, also those inside of functions."""
-        yield from self.graph.graph_def.node
-        for function in self.functions.values():
-            yield from function.node_def
-
-    @functools.cached_property
-    def functions(self) -> dict[str, FunctionDef]:
-        """By name."""
-        return {function.signature.name: function for function in self.graph.graph_def.library.function}
-
-    @property
-    def signatures(self) -> dict[str, SignatureDef]:
-        """Without that which initializes."""
-        return {name: signature for name, signature in self.graph.signature_def.items() if name != INIT}
-
-    @property
-    def tensors(self) -> Iterator[tuple[str, str, str, TensorInfo]]:
-        """(signature, "input" or "output", name, its `TensorInfo`)."""
-        for key, signature in self.signatures.items():
-            for kind, infos in (("input", signature.inputs), ("output", signature.outputs)):
-                for name, info in infos.items():
-                    yield key, kind, name, info
 
 
 def tags(artifact: Artifact) -> Iterator[str]:
@@ -81,12 +30,14 @@ def tags(artifact: Artifact) -> Iterator[str]:
 
 
 def default_signature(artifact: Artifact) -> Iterator[str]:
-    """A signature serving_default, and all of them to predict."""
+    """A signature serving_default, and all of them to predict from something."""
     if "serving_default" not in artifact.signatures:
         yield f"There must be a signature serving_default. Received: {sorted(artifact.signatures)}"
     for name, signature in artifact.signatures.items():
         if signature.method_name != "tensorflow/serving/predict":
             yield f"{name} must have the method tensorflow/serving/predict. Received: {signature.method_name!r}"
+        if not signature.inputs:
+            yield f"{name} must have an input. Received: none"
 
 
 def names(artifact: Artifact) -> Iterator[str]:
@@ -124,34 +75,18 @@ def checked_first(artifact: Artifact) -> Iterator[str]:
     """The first operation on every input checks its rank: a server does not, and some operations crash."""
     for key, kind, name, info in artifact.tensors:
         if kind == "input":
-            first = set(_users(artifact.graph.graph_def.node, info.name.split(":")[0], artifact.functions))
+            first = artifact.users(info.name)
             if not first <= {"EnsureShape"}:
                 yield f"{key}: the first operation on the input {name} must be EnsureShape. Received: {sorted(first)}"
 
 
-def _users(nodes, tensor, functions):
-    """The operations on a tensor, also where it is handed on to a function."""
-    for node in nodes:
-        for place, name in enumerate(name.split(":")[0] for name in node.input):
-            if name != tensor:
-                continue
-            if node.op in CALLS:
-                called = functions[node.attr["f"].func.name]
-                yield from _users(called.node_def, called.signature.input_arg[place].name, functions)
-            elif node.op == "Identity":
-                yield from _users(nodes, node.name, functions)
-            else:
-                yield node.op
-
-
 def operations(artifact: Artifact) -> Iterator[str]:
-    """Operations that a server has, and none that fail in it or tie the export to one machine."""
+    """Operations that a server has, none of which acts on more than the model, fails, or is tied to one machine."""
     used = {node.op for node in artifact.nodes} - artifact.functions.keys()
     for op in sorted(used):
-        if what := next((what for part, what in FORBIDDEN if part in op), None):
+        if what := forbidden(op):
             yield f"An export must not hold {what}. Received: {op}"
-    known = allowed()
-    for op in sorted(used - known):
+    for op in sorted(used - known().keys()):
         yield f"Every operation must be one of TensorFlow Serving 2.20. Received: {op}"
     compiled = [node.name for node in artifact.nodes if "_XlaMustCompile" in node.attr]
     compiled += [name for name, function in artifact.functions.items() if "_XlaMustCompile" in function.attr]
@@ -159,18 +94,31 @@ def operations(artifact: Artifact) -> Iterator[str]:
         yield f"An export must not hold a part that must be compiled by XLA. Received: {name}"
 
 
+def answers(artifact: Artifact) -> Iterator[str]:
+    """Signatures that neither load nor change anything."""
+    for key, signature in artifact.signatures.items():
+        for op in sorted(artifact.reached(info.name for info in signature.outputs.values()) & LOADING):
+            yield f"{key}: an answer must not read or write a file, or change the model. Received: {op}"
+
+
+def assets(artifact: Artifact) -> Iterator[str]:
+    """Files for tables, all of them in the directory of assets."""
+    directory = (artifact.path / "assets").resolve()
+    for name in sorted({asset.filename for asset in artifact.graph.asset_file_def}):
+        if "\0" in name or not (directory / name).resolve().is_relative_to(directory):
+            yield f"An asset must be a file in {directory}. Received: {name!r}, which leaves it"
+        elif not (directory / name).is_file():
+            yield f"An asset must be a file in {directory}. Received: {name!r}, which is not there"
+    named = {asset.tensor_info.name.split(":")[0] for asset in artifact.graph.asset_file_def}
+    for origin in sorted(artifact.origins("InitializeTableFromTextFileV2", 1) - named):
+        yield f"A table must be read from an asset. Received: the name of a file from {origin}"
+
+
 def devices(artifact: Artifact) -> Iterator[str]:
     """No operation tied to an accelerator."""
     for device in sorted({node.device for node in artifact.nodes}):
         if "GPU" in device.upper() or "TPU" in device.upper():
             yield f"No operation may be tied to an accelerator. Received: {device}"
-
-
-def randomness(artifact: Artifact) -> Iterator[str]:
-    """Random numbers from seeds of the request only."""
-    drawn = {node.op for node in artifact.nodes if node.op.startswith(("Random", "Multinomial", "TruncatedNormal"))}
-    for op in sorted(drawn):
-        yield f"Random numbers must follow from a seed in the request. Received: {op}"
 
 
 def versions(artifact: Artifact) -> Iterator[str]:
@@ -204,8 +152,8 @@ def slots(artifact: Artifact) -> Iterator[str]:
 
 
 CHECKS = (
-    tags, default_signature, names, dense, batches, types, checked_first, operations, devices, randomness, versions,
-    sizes, slots,
+    tags, default_signature, names, dense, batches, types, checked_first, operations, answers, assets, devices,
+    versions, sizes, slots,
 )  # fmt: skip
 
 
@@ -216,7 +164,11 @@ def audit(path: str | Path) -> list[str]:
         FileNotFoundError: If there is no saved_model.pb.
         google.protobuf.message.DecodeError: If it cannot be read.
     """
-    artifact = Artifact(path)
+    return problems_of(Artifact(path))
+
+
+def problems_of(artifact: Artifact) -> list[str]:
+    """What is wrong with an artifact, a list of sentences; none of it is loaded for that."""
     if len(artifact.graphs) != 1:
         return list(tags(artifact))
     return [problem for check in CHECKS for problem in check(artifact)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from seq_models.errors import InputError
 from seq_models.exports import warmup
 from seq_models.exports.assets import vocabularies_in
 from seq_models.exports.engines import SERVING
@@ -34,7 +35,7 @@ def export(model: TextModel, base: str | Path, version: int | None = None) -> Pa
         base: The directory of all versions of the model; made if it does not exist.
         version: A positive integer that no version there has; by default the one above the highest.
     Raises:
-        InputError: If `base` is a file, or the version is there already.
+        InputError: If `base` is a file, the version is there already, or the disk is full.
         ExportRefused: If the export does not pass the gate; says what is wrong.
     """
     base = Path(base)
@@ -48,6 +49,12 @@ def export(model: TextModel, base: str | Path, version: int | None = None) -> Pa
             warmup.write(model, aside)
             check(aside, probes, process)
         return publish(aside, base, manifest_of(model, aside, probes), version)
+    except (OSError, tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message
+        raise InputError(
+            f"{base} must be on a disk that can be written to and has room; the versions there stay as they are. "
+            f"Received: {reason or error}"
+        ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -4,18 +4,24 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
 from seq_models.errors import ExportRefused
 from seq_models.exports import warmup
-from seq_models.exports.audit import audit
+from seq_models.exports.audit import problems_of
+from seq_models.exports.graphs import Artifact
+from seq_models.exports.manifest import check_files
 from seq_models.exports.probes import Probe
-from seq_models.exports.records import Arrays, predict_request, read_answers, write_records
+from seq_models.exports.records import DEFAULT_SIGNATURE, Arrays, predict_request, read_answers, write_records
+from seq_models.exports.tensors import array_of
+from seq_models.exports.versions import LARGEST
 
 REPLAY = Path(__file__).with_name("replay.py")  # importing it would forbid Keras
 LIMIT = 600  # seconds of the process that answers
@@ -25,9 +31,10 @@ ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the mode
 def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | None" = None) -> None:
     """Lets a SavedModel pass, or says why not.
 
-    Its files are audited. Then a new process, without this package and without a GPU, loads it by the v1
-    loader, as TensorFlow Serving does, and answers the warm-up requests and the probes; the answers to the probes must
-    be those of the model, and a row alone must be answered as it is among others.
+    Its files are audited, and held against its manifest if there is one; nothing of it has been loaded then. A new
+    process, without this package and without a GPU, loads it by the v1 loader, as TensorFlow Serving does, and answers
+    requests of one row and of three, the warm-up requests and the probes. An answer must have a row for each of the
+    request, those to the probes must be those of the model, and a row alone must be answered as it is among others.
 
     Args:
         path: The directory of the SavedModel.
@@ -37,17 +44,27 @@ def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | No
     Raises:
         ExportRefused: At the first of these that fails.
     """
+    path = Path(path)
+    number = path.resolve().name
+    if number.isascii() and number.isdecimal() and int(number) > LARGEST:
+        raise ExportRefused(f"The number of a version must be at most 2^63-2. Received: {number}")
     try:
-        problems = audit(path)
-    except (OSError, DecodeError) as error:
+        artifact = Artifact(path)
+        problems = problems_of(artifact)
+    except (OSError, DecodeError, LookupError) as error:  # the last where a name stands for nothing in the graph
         raise ExportRefused(f"{path} must be a SavedModel. Received: {error}") from error
     if problems:
         raise ExportRefused(problems[0])
-    requests = [*warmup.read(path), *(predict_request(probe.signature, probe.inputs) for probe in probes)]
+    check_files(path)
+    recorded = warmup.read(path)
+    warmup.check_requests(recorded, artifact.signatures)
+    requests = [*trials(artifact.signatures, recorded), *recorded]
+    requests += [predict_request(probe.signature, probe.inputs) for probe in probes]
     with process or Process() as process:
         answers = process.answers(path, requests)
     for message, answer in zip(requests, answers, strict=True):
         check_text(message.model_spec.signature_name, answer)
+        check_count(message, answer)
     by_signature: dict[str, list[Arrays]] = {}
     for probe, answer in zip(probes, answers[len(answers) - len(probes) :], strict=True):
         compare(f"{probe.signature} to {_shown(probe.inputs)}", answer, probe.answer)
@@ -92,6 +109,45 @@ class Process:
                 last = (errors.strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
                 raise ExportRefused(f"{path} must answer in a process of its own. Received: {last}")
             return read_answers(answers)
+
+
+def trials(signatures: Mapping[str, SignatureDef], recorded: Sequence[PredictRequest]) -> list[PredictRequest]:
+    """Requests of one row and of three to each signature, of a row that was recorded for it or is made up."""
+    requests = []
+    for name, signature in signatures.items():
+        of_it = (each for each in recorded if (each.model_spec.signature_name or DEFAULT_SIGNATURE) == name)
+        request = next((each for each in of_it if _count(each)), None)
+        if request:
+            inputs = {alias: array_of(tensor) for alias, tensor in request.inputs.items()}
+        else:
+            inputs = {alias: _made_up(info) for alias, info in signature.inputs.items()}
+        for count in (1, 3):
+            rows = {alias: np.resize(array[:1], (count, *array.shape[1:])) for alias, array in inputs.items()}
+            requests.append(predict_request(name, rows))
+            requests[-1].model_spec.name = "model" if request else "trial"
+    return requests
+
+
+def _made_up(info):
+    dtype = tf.as_dtype(info.dtype).as_numpy_dtype
+    shape = [max(dim.size, 1) for dim in info.tensor_shape.dim]
+    return np.full(shape, b"a b" if dtype is object else 1, dtype)
+
+
+def _count(request):
+    """The rows of a request."""
+    return min(tensor.tensor_shape.dim[0].size for tensor in request.inputs.values())
+
+
+def check_count(request: PredictRequest, answer: Arrays) -> None:
+    """Raises ExportRefused if an output of an answer has not a row for each of the request."""
+    count = _count(request)
+    for name, array in answer.items():
+        if array.ndim == 0 or len(array) != count:
+            raise ExportRefused(
+                f"{request.model_spec.signature_name}: {name} must have a row for each of a request, {count}. "
+                f"Received: shape {array.shape}"
+            )
 
 
 def check_text(signature: str, answer: Arrays) -> None:

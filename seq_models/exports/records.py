@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
 Arrays = dict[str, np.ndarray]
+DEFAULT_SIGNATURE = "serving_default"  # of a request that names none
 
 
 def predict_request(signature: str, inputs: Arrays) -> PredictRequest:

@@ -3,7 +3,8 @@
     echo '["MODEL", "REQUESTS", "ANSWERS"]' | python replay.py
 
 The v1 loader and `Session` are what TensorFlow Serving runs. REQUESTS holds `PredictRequest` records, ANSWERS gets a
-`PredictResponse` record for each of them. A request that fails ends the process with 1 and a line that says which.
+`PredictResponse` record for each of them. A request that fails ends the process with 1 and a line that says which; but
+one to the model "trial" is made up, and has an empty answer then.
 """
 
 import json
@@ -33,12 +34,15 @@ def main(model: str, requests: str, answers: str) -> None:
             try:
                 writer.write(answer(session, signatures, request).SerializeToString())
             except tf.errors.OpError as error:
+                if request.model_spec.name == "trial":
+                    writer.write(b"")
+                    continue
                 sys.exit(f"request {number} to {request.model_spec.signature_name}: {error.message.splitlines()[0]}")
 
 
 def answer(session: tf.compat.v1.Session, signatures: Mapping, request: PredictRequest) -> PredictResponse:
     """Runs the signature that a request names."""
-    signature = signatures[request.model_spec.signature_name]
+    signature = signatures[request.model_spec.signature_name or "serving_default"]
     feed = {signature.inputs[name].name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
     fetched = session.run({name: info.name for name, info in signature.outputs.items()}, feed)
     response = PredictResponse()

@@ -7,39 +7,51 @@ from seq_models.errors import InputError
 from seq_models.files import flush
 
 MANIFESTS = "manifests"
-LARGEST = 2**63 - 1  # TensorFlow Serving reads 64 bits
+INT64 = 2**63 - 1  # what TensorFlow Serving reads
+LARGEST = INT64 - 1  # one more must be left, for the version after it
 
 
 def is_number(name: str) -> bool:
     """True for the name of a version: digits of ASCII, within 64 bits."""
-    return name.isascii() and name.isdecimal() and int(name) <= LARGEST
+    return name.isascii() and name.isdecimal() and int(name) <= INT64
 
 
 def versions_in(base: str | Path) -> dict[int, Path]:
     """The versions of a model.
 
     Args:
-        base: The directory of all its versions; it need not exist.
+        base: The directory of all its versions.
     Returns:
         {number: path}, the numbers rising. A name that is no number is none, such as that of an export still being
         written.
+    Raises:
+        InputError: If the directory cannot be listed: that it has no versions is not known then.
     """
-    try:
-        children = sorted(Path(base).iterdir())
-    except OSError:
-        return {}
     numbers: dict[int, Path] = {}
-    for child in children:
-        if is_number(child.name) and child.is_dir():
+    for child in directories_in(base):
+        if is_number(child.name):
             numbers.setdefault(int(child.name), child)
     return dict(sorted(numbers.items()))
+
+
+def directories_in(base: str | Path) -> list[Path]:
+    """The directories in a directory, by name.
+
+    Raises:
+        InputError: If it cannot be listed.
+    """
+    try:
+        return [child for child in sorted(Path(base).iterdir()) if child.is_dir()]
+    except OSError as error:
+        raise InputError(f"{base} must be a directory that can be listed. Received: {error.strerror}") from error
 
 
 def check_new(base: str | Path, version: int | None = None) -> None:
     """Refuses a place or a number where no version can be made.
 
     Raises:
-        InputError: If `base` is a file, or `version` is no positive integer or there already.
+        InputError: If `base` is a file or cannot be listed, or `version` is no positive integer, above 2^63-2 or there
+            already.
     """
     base = Path(base)
     if base.exists() and not base.is_dir():
@@ -48,7 +60,8 @@ def check_new(base: str | Path, version: int | None = None) -> None:
         return
     if not isinstance(version, int) or version < 1:
         raise InputError(f"version must be a positive integer. Received: version={version!r}")
-    if version in versions_in(base) or (base / str(version)).exists():
+    _check_bound(version)
+    if base.exists() and (version in versions_in(base) or (base / str(version)).exists()):
         raise InputError(f"A version must be new, {base / str(version)} is there. Received: version={version}")
 
 
@@ -71,16 +84,27 @@ def publish(aside: Path, base: Path, manifest: str, version: int | None = None) 
         if version:
             raise InputError(f"A version must be new, its manifest is there. Received: version={version}")
         number = _next(base)
-    for path in aside.rglob("*"):
-        flush(path)
-    os.rename(aside, base / str(number))
+    try:
+        for path in aside.rglob("*"):
+            flush(path)
+        os.rename(aside, base / str(number))
+    except OSError:  # the number is free again
+        (base / MANIFESTS / f"{number}.json").unlink()
+        raise
     flush(base)
     return base / str(number)
 
 
 def _next(base):
     names = [path.name for path in base.iterdir()] + [path.stem for path in (base / MANIFESTS).glob("*.json")]
-    return max((int(name) for name in names if is_number(name)), default=0) + 1
+    number = max((int(name) for name in names if is_number(name)), default=0) + 1
+    _check_bound(number)
+    return number
+
+
+def _check_bound(version):
+    if version > LARGEST:
+        raise InputError(f"A version must be at most 2^63-2, {LARGEST}. Received: version={version}")
 
 
 def _taken(base, number, manifest):
@@ -88,11 +112,16 @@ def _taken(base, number, manifest):
     path = base / MANIFESTS / f"{number}.json"
     path.parent.mkdir(exist_ok=True)
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(manifest)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         return False
-    flush(path)
+    try:
+        with file:
+            file.write(manifest)
+        flush(path)
+    except OSError:
+        path.unlink()
+        raise
     if (base / str(number)).exists():
         path.unlink()
         return False

@@ -3,16 +3,20 @@
 TensorFlow Serving reads them from `assets.extra/tf_serving_warmup_requests`, a file of `PredictionLog` records.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework.types_pb2 import DataType
+from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
 
 from seq_models.errors import ExportRefused
-from seq_models.exports.records import predict_request, read_records, write_records
+from seq_models.exports.records import DEFAULT_SIGNATURE, predict_request, read_records, write_records
+from seq_models.exports.tensors import array_of
 from seq_models.tasks.text_model import TextModel
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -61,6 +65,41 @@ def read(path: str | Path) -> list[PredictRequest]:
             kind = log.WhichOneof("log_type")
             raise ExportRefused(f"{file} must hold requests to predict only. Received: a {kind}")
     return [log.predict_log.request for log in logs]
+
+
+def check_requests(requests: Sequence[PredictRequest], signatures: Mapping[str, SignatureDef]) -> None:
+    """Refuses requests that a model has no answer to.
+
+    Args:
+        requests: Of `read`.
+        signatures: Those of the model, by name.
+    Raises:
+        ExportRefused: If a request names a signature that is none, has other inputs than it, or a tensor whose values
+            are not those of its shape.
+    """
+    for number, request in enumerate(requests):
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        if name not in signatures:
+            known = sorted(signatures)
+            raise ExportRefused(f"{FILE}: request {number} must be to one of {known}. Received: {name!r}")
+        inputs, optional = signatures[name].inputs, signatures[name].defaults.keys()
+        types = {alias: inputs[alias].dtype for alias in inputs if alias in request.inputs or alias not in optional}
+        sent = {alias: tensor.dtype for alias, tensor in request.inputs.items()}
+        if sent != types:
+            raise ExportRefused(
+                f"{FILE}: request {number} to {name} must have {_shown(types)}. Received: {_shown(sent)}"
+            )
+        for alias, tensor in request.inputs.items():
+            try:
+                rank, expected = array_of(tensor).ndim, len(inputs[alias].tensor_shape.dim)
+                if rank != expected:
+                    raise ValueError(f"the rank must be {expected}. Received: {rank}")
+            except (TypeError, ValueError, OverflowError) as error:
+                raise ExportRefused(f"{FILE}: request {number} to {name}, {alias}: {error}") from error
+
+
+def _shown(types):
+    return ", ".join(f"{alias} of {DataType.Name(dtype)}" for alias, dtype in sorted(types.items())) or "nothing"
 
 
 def _log(message):

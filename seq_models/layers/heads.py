@@ -103,3 +103,9 @@ class TiedSoftmaxHead(SoftmaxHead):
 
     def call(self, hidden):
         return self._tied(hidden)
+
+    def get_config(self):
+        raise ValueError(
+            "The config of a tied head is that of its network: copy the whole one by "
+            "network.from_config(network.get_config()). Received: get_config of the head alone"
+        )

@@ -28,9 +28,9 @@ class Recurrent(keras.layers.RNN):
         activity_regularizer: Penalty on the output.
         use_cudnn: "auto" or False; both mean no. True is an error, because this recurrence is plain operations.
         engine: What runs the cell over time: "auto", which takes what is fastest of those that need no compiler, or
-            "fused" (one compiled operation on CPU cores; a saved graph then needs it, too), "loop" (a loop with its own gradient), "halves" (two such loops, for half of the rows each,
-            beside each other), "steps" (the cell step by step, as `unroll` and activations without a known derivative
-            need it). The result is the same.
+            "fused" (one compiled operation on CPU cores; a saved graph then needs it, too), "loop" (a loop with its
+            own gradient), "halves" (two such loops, for half of the rows each, beside each other), "steps" (the cell
+            step by step, as `unroll` and activations without a known derivative need it). The result is the same.
         dtype, name, trainable: As in every Keras layer.
         cell_options: Every other argument of the cell.
     Call arguments:

@@ -8,6 +8,7 @@ from keras import ops
 
 from seq_models.errors import positive
 from seq_models.layers import AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
+from seq_models.layers.dropout import dropouts
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import cell_stack, recurrent_stack
@@ -58,7 +59,7 @@ class EncoderDecoder(Network):
         # Layers
         source_embedding = keras.layers.Embedding(source_vocabulary_size, embedding_units, name="source_embedding")
         target_embedding = keras.layers.Embedding(target_vocabulary_size, embedding_units, name="target_embedding")
-        drop = keras.layers.Dropout(options.dropout)
+        drop_embedded, *drops, drop_readout = dropouts(options.dropout, 2 + options.layers)
         encoder = recurrent_stack(options.cell, units, options.layers, bidirectional=True, return_state=True)
         project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
         score = ATTENTIONS[options.attention](*([units] if options.attention == "additive" else []))
@@ -71,27 +72,29 @@ class EncoderDecoder(Network):
         source = keras.Input((None,), dtype="int32", name="source")
         target = keras.Input((None,), dtype="int32", name="target")
 
-        def encode(source):
-            """Source ids (B, S) -> memory (B, S, 2H or H), first decoder states, mask (B, S)."""
-            mask = ops.not_equal(source, 0)
-            h, states = drop(source_embedding(source)), []
-            for layer in encoder:
+        def encode(h, mask):
+            """Embedded source (B, S, E), mask (B, S) -> memory (B, S, 2H or H), first decoder states."""
+            states = []
+            for layer, drop in zip(encoder, drops, strict=True):
                 h, *finals = layer(h, mask=mask)
                 h = drop(h)
                 half = len(finals) // 2
                 states += [ops.concatenate(pair, axis=-1) for pair in zip(finals[:half], finals[half:], strict=True)]
             states = [bridge(state) for bridge, state in zip(bridges, states, strict=True)]
-            return (h if project is None else project(h)), states, mask
+            return (h if project is None else project(h)), states
 
-        memory, states, mask = encode(source)
-        outputs, _ = decoder(drop(target_embedding(target)), memory, states, mask)  # (B, T, H + M)
-        super().__init__((source, target), drop(readout(outputs)), head, sizes, options, name)  # (B, T, V)
-        self.encode = encode
-        self.target_embedding, self.decoder, self.readout = target_embedding, decoder, readout
+        y, e = drop_embedded([target_embedding(target), source_embedding(source)])  # (B, T, E), (B, S, E)
+        mask = ops.not_equal(source, 0)
+        memory, states = encode(e, mask)
+        outputs, _ = decoder(y, memory, states, mask)  # (B, T, H + M)
+        super().__init__((source, target), drop_readout(readout(outputs)), head, sizes, options, name)  # (B, T, V)
+        self.encode, self.decoder, self.readout = encode, decoder, readout
+        self.source_embedding, self.target_embedding = source_embedding, target_embedding
 
     def start(self, source: Tensor) -> dict[str, Any]:
         """The states before the first target token, of source ids (B, S)."""
-        memory, recurrent, mask = self.encode(source)
+        mask = ops.not_equal(source, 0)
+        memory, recurrent = self.encode(self.source_embedding(source), mask)
         attention, keys = ops.zeros(ops.shape(source), memory.dtype), self.decoder.prepare(memory)
         return {"recurrent": recurrent, "attention": attention, "memory": memory, "keys": keys, "mask": mask}
 

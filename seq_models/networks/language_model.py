@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from seq_models.errors import positive
+from seq_models.layers.dropout import dropouts
 from seq_models.layers.heads import SoftmaxHead, TiedSoftmaxHead
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions
@@ -59,7 +60,7 @@ class LanguageModel(Network):
         # Layers
         embedding_class = keras.layers.ReversibleEmbedding if options.tie_weights else keras.layers.Embedding
         embedding = embedding_class(vocabulary_size, options.embedding_size, name="embedding")
-        drop = keras.layers.Dropout(options.dropout)
+        drop, *drops = dropouts(options.dropout, 1 + options.layers)
         stack = recurrent_stack(options.cell, options.units, options.layers)
         if options.tie_weights:
             if self.head_class is not SoftmaxHead:
@@ -73,7 +74,7 @@ class LanguageModel(Network):
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         h = drop(embedding(tokens))  # (B, T, E)
-        for layer in stack:
+        for layer, drop in zip(stack, drops, strict=True):
             h = drop(layer(h))  # (B, T, H)
         super().__init__(tokens, h, head, {"vocabulary_size": vocabulary_size}, options, name)  # (B, T, V)
         self.embedding, self.stack = embedding, stack

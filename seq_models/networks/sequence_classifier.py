@@ -7,6 +7,7 @@ import keras
 
 from seq_models.errors import positive
 from seq_models.layers import LastPooling, MaxPooling, MeanPooling
+from seq_models.layers.dropout import dropouts
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import recurrent_stack
 from seq_models.options import option
@@ -18,6 +19,8 @@ POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}
 class SequenceClassifierOptions(NetworkOptions):
     """The options of a `SequenceClassifier`. Raises: see `Options`."""
 
+    # A text has one label: there is little to learn from, and a network without dropout learns it by heart.
+    dropout: float = option(0.5, "share of what layers hand on that training drops", at_least=0, below=1)
     bidirectional: bool = option(True, "read both ways")
     pooling: str = option("max", "over the real tokens: the final states, the mean or the maximum", choices=POOLINGS)
 
@@ -48,7 +51,7 @@ class SequenceClassifier(Network):
         positive(**sizes)
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
-        drop = keras.layers.Dropout(options.dropout)
+        drop, *drops, drop_pooled = dropouts(options.dropout, 2 + options.layers)
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
         head = self.head_class(labels, name="logits")
@@ -56,6 +59,6 @@ class SequenceClassifier(Network):
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         h = drop(embedding(tokens))  # (B, T, E)
-        for layer in stack:
+        for layer, drop in zip(stack, drops, strict=True):
             h = drop(layer(h))  # (B, T, H or 2H)
-        super().__init__(tokens, drop(pool(h)), head, sizes, options, name)  # (B, L)
+        super().__init__(tokens, drop_pooled(pool(h)), head, sizes, options, name)  # (B, L)

@@ -7,6 +7,7 @@ import keras
 
 from seq_models.errors import positive
 from seq_models.layers import CharacterEncoder
+from seq_models.layers.dropout import dropouts
 from seq_models.networks.network import Network, NetworkOptions
 from seq_models.networks.stack import recurrent_stack
 from seq_models.options import option
@@ -56,7 +57,7 @@ class SequenceLabeler(Network):
         positive(**sizes)
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
-        drop = keras.layers.Dropout(options.dropout)
+        drop, *drops = dropouts(options.dropout, 1 + options.layers)
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         head = self.head_class(labels, name="logits")
 
@@ -71,6 +72,6 @@ class SequenceLabeler(Network):
             )
             e = keras.layers.Concatenate()([e, spelled(characters)])
         h = drop(e)
-        for layer in stack:
+        for layer, drop in zip(stack, drops, strict=True):
             h = drop(layer(h, mask=mask))  # (B, T, H or 2H)
         super().__init__(inputs, h, head, sizes, options, name)  # (B, T, L)

@@ -67,8 +67,8 @@ class Batcher:
         Returns:
             An array for each of `outputs`: the rows of this request.
         Raises:
-            RequestError: As `Servable.run`, also for the error of a request in the same batch; UNAVAILABLE if too
-                many wait.
+            RequestError: As `Servable.run`: of a batch that fails, the halves run again, down to the requests that fail
+                alone, unless it took too long. UNAVAILABLE if too many wait.
         """
         size = _rows_of(inputs)
         if size > self._largest:
@@ -125,15 +125,15 @@ class Batcher:
         return len(queue) > 1 or queue[0].size >= self._largest
 
     def _end(self, batch, done):
-        """Hands each request its rows, or the error of all."""
+        """Hands each request its rows or its error."""
         self._free += 1
-        error = done.exception()
-        replies = itertools.repeat(None) if error else done.result()
-        for (_, future), reply in zip(batch.tasks, replies, strict=not error):
+        error = done.exception()  # of the batcher itself; those of the graph are replies
+        replies = [error] * len(batch.tasks) if error else done.result()
+        for (_, future), reply in zip(batch.tasks, replies, strict=True):
             if future.done():  # nobody waits for it any more
                 continue
-            if error:
-                future.set_exception(error)
+            if isinstance(reply, BaseException):
+                future.set_exception(reply)
             else:
                 future.set_result(reply)
         self._start()
@@ -151,11 +151,22 @@ def _rows_of(inputs):
 
 
 def _run(batch):
-    """Runs a batch; gives each of its requests a list of arrays."""
-    ends = [0, *itertools.accumulate(_rows_of(inputs) for inputs, _ in batch.tasks)]
-    joined = {alias: np.concatenate([inputs[alias] for inputs, _ in batch.tasks]) for alias in batch.tasks[0][0]}
-    arrays = batch.run(joined)
+    """Runs a batch; gives each of its requests a list of arrays, or its error."""
+    return _replies(batch.run, [inputs for inputs, _ in batch.tasks])
+
+
+def _replies(run, requests):
+    """A batch that fails runs again in halves: what is wrong with one request is not the others' fault."""
+    joined = {alias: np.concatenate([inputs[alias] for inputs in requests]) for alias in requests[0]}
+    try:
+        arrays = run(joined)
+    except RequestError as error:
+        if len(requests) == 1 or error.code is StatusCode.DEADLINE_EXCEEDED:
+            return [error] * len(requests)
+        half = len(requests) // 2
+        return _replies(run, requests[:half]) + _replies(run, requests[half:])
+    ends = [0, *itertools.accumulate(map(_rows_of, requests))]
     if any(array.ndim == 0 or len(array) != ends[-1] for array in arrays):
         message = "Batched output tensor's 0th dimension does not equal the sum of those of the input tensors"
-        raise RequestError(StatusCode.FAILED_PRECONDITION, message)
+        return [RequestError(StatusCode.FAILED_PRECONDITION, message)] * len(requests)
     return [[array[start:end] for array in arrays] for start, end in itertools.pairwise(ends)]

@@ -1,5 +1,6 @@
 """The configuration of a server: models from flags, a file or a directory; parameters of batching and monitoring."""
 
+import os
 import re
 from argparse import Namespace
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
 from seq_models.errors import InputError
 from seq_models.exports.server_config import read_message, read_models
-from seq_models.exports.versions import versions_in
+from seq_models.exports.versions import directories_in, versions_in
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _TYPES = {"bool": _FIELD.TYPE_BOOL, "string": _FIELD.TYPE_STRING}
@@ -41,7 +42,7 @@ def configured_models(options: Namespace) -> list[ModelConfig]:
         configs = [_config(options.model_name, options.model_base_path)]
     for config in configs:
         # TensorFlow Serving would wait for a version to come; who starts a server by hand has mistyped.
-        if not Path(config.base_path).is_dir():
+        if not os.path.isdir(config.base_path):
             raise InputError(f"The base path of {config.name} must be a directory. Received: {config.base_path}")
         if not versions_in(config.base_path):
             problem = "must hold versions, directories with a number for a name"
@@ -51,9 +52,9 @@ def configured_models(options: Namespace) -> list[ModelConfig]:
 
 def _configs_in(base):
     """The models of a directory: each sub-directory that has versions."""
-    if not Path(base).is_dir():
+    if not os.path.isdir(base):
         raise InputError(f"--model_base must be a directory of models. Received: {base}, which is not there")
-    found = [_config(path.name, path) for path in sorted(Path(base).iterdir()) if versions_in(path)]
+    found = [_config(path.name, path) for path in directories_in(base) if versions_in(path)]
     if not found:
         raise InputError(f"--model_base must be a directory with NAME/1 in it. Received: {base}, which has no model")
     return found

@@ -17,6 +17,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 
 from seq_models.errors import InputError
+from seq_models.exports.tensors import size_of
 from seq_models.server.config import check_models
 from seq_models.server.models import Models
 from seq_models.server.proto_tensors import inputs_from_protos, proto_from_array
@@ -89,6 +90,7 @@ def question_of(request: PredictRequest) -> Question:
         lambda signature: inputs_from_protos(request.inputs, signature),
         _unknown_signature,
         request.output_filter,
+        sum(map(size_of, request.inputs.values())),
     )
 
 

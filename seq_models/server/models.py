@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +12,15 @@ from grpc import StatusCode
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusResponse, ModelVersionStatus
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
 
+from seq_models.errors import InputError
 from seq_models.exports.versions import versions_in
+from seq_models.server.polling import Report, every
 from seq_models.server.servable import Servable
 from seq_models.server.status import RequestError, invalid
 
 State = ModelVersionStatus.State
+ATTEMPTS = 6  # to load a version whose files stay the same: one, and five more as TensorFlow Serving makes
+PAUSE = 60  # seconds between two of them
 LOG = logging.getLogger(__name__)
 
 
@@ -31,18 +36,26 @@ class Version:
     error: RequestError | None = None  # why it could not be loaded
     servable: Servable | None = None
     users: int = 0  # requests that run in it
+    attempts: int = 1  # to load these files
+    tried: float = field(default_factory=time.monotonic)  # when the last of them was made
 
 
 @dataclass(eq=False)
 class Model:
     """A model, with every version that it has had."""
 
+    report: Report
     config: ModelConfig | None = None  # None once the server is to have it no more
     versions: dict[int, Version] = field(default_factory=dict)
+    place: tuple = ()  # the directory on the disk that had versions at the last look
 
     def available(self) -> list[int]:
         """The numbers of the versions that answer."""
         return [number for number, version in self.versions.items() if version.state == State.AVAILABLE]
+
+    def is_at(self, base: str) -> bool:
+        """Whether a version of this base path answers; another one may, while this cannot be listed."""
+        return any(self.versions[number].path.parent == Path(base) for number in self.available())
 
 
 class Models:
@@ -76,14 +89,14 @@ class Models:
                 for model in self._models.values():
                     model.config = None
                 for config in configs:
-                    self._models.setdefault(config.name, Model()).config = config
+                    self._models.setdefault(config.name, _new_model(config.name)).config = config
             self._update()
-            missing = [config.name for config in configs if not self._models[config.name].available()]
+            missing = [config.name for config in configs if not self._models[config.name].is_at(config.base_path)]
             if missing:
                 raise RequestError(StatusCode.UNKNOWN, self._failure(missing[0]))
 
     def _check_labels(self, config):
-        model = self._models.get(config.name) or Model()
+        model = self._models.get(config.name) or _new_model(config.name)
         known = model.config.version_labels if model.config else {}
         for label, number in config.version_labels.items():
             early = self._labels_may_be_early and label not in known
@@ -96,36 +109,50 @@ class Models:
     def _failure(self, name):
         model = self._models[name]
         errors = [f"version {version.number}: {version.error}" for version in model.versions.values() if version.error]
-        reason = "; ".join(errors) or f"No versions of servable {name} found under base path {model.config.base_path}"
+        reason = (
+            "; ".join(errors)
+            or model.report.problem
+            or f"No versions of servable {name} found under base path {model.config.base_path}"
+        )
         return f"servable(s) did not become available: {name}: {reason}"
 
     def watch(self, seconds: float) -> None:
         """Looks for new and removed versions in the background, until `stop`.
 
+        A model whose base path is away, or cannot be listed, keeps what is loaded.
+
         Args:
             seconds: The time between two looks.
         """
-        threading.Thread(target=self._watch, args=(seconds,), name="versions", daemon=True).start()
+        every(seconds, self._stopped, self._look, "versions")
 
-    def _watch(self, seconds):
-        while not self._stopped.wait(seconds):
-            with self._updating:
-                self._update()
+    def _look(self):
+        with self._updating:
+            self._update()
 
     def _update(self):
         for model in self._models.values():
-            asked = _asked(model.config) if model.config else {}
-            for number, path in asked.items():
-                if _needs_loading(model.versions.get(number), path):
-                    self._load(model, number, path)
-            available = set(model.available())
-            if not asked or available & asked.keys():
-                for number in available - asked.keys():
-                    self._unload(model.versions[number])
+            try:
+                self._update_model(model)
+                model.report.right()
+            except Exception as error:  # whatever is wrong with one model, the others go on, and it as it is
+                model.report.wrong(error)
+
+    def _update_model(self, model):
+        asked = _asked(model) if model.config else {}
+        for number, path in asked.items():
+            if _needs_loading(model.versions.get(number), path):
+                self._load(model, number, path)
+        available = set(model.available())
+        if not asked or available & asked.keys():
+            for number in available - asked.keys():
+                self._unload(model.versions[number])
 
     def _load(self, model, number, path):
         version = Version(model.config.name, number, path, _fingerprint(path))
         old = model.versions.get(number)
+        if old and old.error and old.fingerprint == version.fingerprint:
+            version.attempts = old.attempts + 1
         replaces = old is not None and old.state == State.AVAILABLE  # the same number, at another base path
         with self._changed:
             if not replaces:
@@ -151,7 +178,10 @@ class Models:
     def _close(self, version):
         with self._changed:
             self._changed.wait_for(lambda: version.users == 0)
-        version.servable.close()
+        try:
+            version.servable.close()
+        except Exception:
+            LOG.exception("%s %d could not be closed", version.model, version.number)
         version.servable = None
         self._set_state(version, State.END)
 
@@ -182,7 +212,7 @@ class Models:
 
     def _acquire(self, name, number, label):
         with self._changed:
-            model = self._models.get(name) or Model()
+            model = self._models.get(name) or _new_model(name)
             if label is not None:
                 number = _labelled(model, label)
             wanted = max(model.available(), default=None) if number is None else number
@@ -206,7 +236,7 @@ class Models:
             RequestError: If the model or version is not known.
         """
         with self._changed:
-            versions = (self._models.get(name) or Model()).versions
+            versions = (self._models.get(name) or _new_model(name)).versions
             if number is not None and number not in versions:
                 raise RequestError(StatusCode.NOT_FOUND, f"Could not find version {number} of model {name}")
             if not versions:
@@ -233,10 +263,23 @@ class Models:
             self._changed.wait_for(lambda: not any(version.servable for version in versions), timeout=30)
 
 
-def _asked(config):
-    """The versions, {number: path}, that a model should have: by its policy the latest, all or specific ones."""
-    found = versions_in(config.base_path)
-    policy = config.model_version_policy
+def _new_model(name):
+    return Model(Report(f"model {name}"))
+
+
+def _asked(model):
+    """The versions, {number: path}, that a model should have: by its policy the latest, all or specific ones.
+
+    Raises:
+        InputError: If that cannot be seen: the base path cannot be listed, or is the place where a disk was mounted.
+    """
+    base = model.config.base_path
+    found = versions_in(base)
+    place = _place(base)
+    if not found and model.place != place and model.available():
+        raise InputError(f"{base} must be the directory whose versions are loaded. Received: another one, an empty one")
+    model.place = place
+    policy = model.config.model_version_policy
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":
         return found
@@ -244,6 +287,11 @@ def _asked(config):
         return {number: path for number, path in found.items() if number in policy.specific.versions}
     count = max(policy.latest.num_versions, 1)
     return dict(list(found.items())[-count:])
+
+
+def _place(path):
+    stat = Path(path).stat()
+    return stat.st_dev, stat.st_ino
 
 
 def _fingerprint(path):
@@ -263,8 +311,11 @@ def _needs_loading(version, path):
         return True
     if version.state == State.AVAILABLE:
         return version.path != path
-    # A version that failed may have been found while it was still being copied.
-    return version.error is None or version.fingerprint != _fingerprint(path)
+    if version.error is None:
+        return True
+    # It may have been found while it was still being copied, or while something else was missing, such as memory.
+    again = version.attempts < ATTEMPTS and time.monotonic() - version.tried >= PAUSE
+    return again or version.fingerprint != _fingerprint(path)
 
 
 def _labelled(model, label):

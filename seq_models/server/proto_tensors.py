@@ -1,6 +1,5 @@
 """Tensors of the gRPC API: protos <-> arrays."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,26 +7,9 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
+from seq_models.exports.tensors import FIELDS, array_of
 from seq_models.server.servable import Signature
 from seq_models.server.status import invalid
-
-MOST_ELEMENTS = 2**28  # a few bytes of a proto can ask for any number of equal values
-FIELDS = {
-    types_pb2.DT_FLOAT: "float_val",
-    types_pb2.DT_DOUBLE: "double_val",
-    types_pb2.DT_INT8: "int_val",
-    types_pb2.DT_INT16: "int_val",
-    types_pb2.DT_INT32: "int_val",
-    types_pb2.DT_UINT8: "int_val",
-    types_pb2.DT_UINT16: "int_val",
-    types_pb2.DT_UINT32: "uint32_val",
-    types_pb2.DT_UINT64: "uint64_val",
-    types_pb2.DT_INT64: "int64_val",
-    types_pb2.DT_BOOL: "bool_val",
-    types_pb2.DT_STRING: "string_val",
-    types_pb2.DT_HALF: "half_val",
-    types_pb2.DT_BFLOAT16: "half_val",
-}
 
 
 def inputs_from_protos(protos: Mapping[str, TensorProto], signature: Signature) -> dict[str, np.ndarray]:
@@ -66,35 +48,9 @@ def array_from_proto(alias: str, proto: TensorProto) -> np.ndarray:
         RequestError: If its values do not fit its type and shape.
     """
     try:
-        return _array(proto)
+        return array_of(proto)
     except (TypeError, ValueError, OverflowError) as error:
-        raise invalid(f"tensor parsing error: {alias}") from error
-
-
-def _array(proto):
-    shape = [dim.size for dim in proto.tensor_shape.dim]
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
-        raise ValueError("the shape must be known")
-    count = math.prod(shape)
-    if count > MOST_ELEMENTS:
-        raise ValueError("too many elements")
-    if proto.dtype == types_pb2.DT_STRING:
-        return _strings(proto, count).reshape(shape)
-    if proto.dtype not in FIELDS:
-        raise TypeError("a type without a field")
-    if not proto.tensor_content and len(getattr(proto, FIELDS[proto.dtype])) > count:
-        raise ValueError("more values than the shape has")
-    return tf.make_ndarray(proto)
-
-
-def _strings(proto, count):
-    values = list(proto.string_val)
-    if len(values) > count or proto.tensor_content:
-        raise ValueError("string_val must have the values of the shape")
-    values += [values[-1] if values else b""] * (count - len(values))  # as with numbers, the last one is repeated
-    array = np.empty(count, object)
-    array[:] = values
-    return array
+        raise invalid(f"tensor parsing error: {alias}: {error}") from error
 
 
 def proto_from_array(array: np.ndarray) -> TensorProto:

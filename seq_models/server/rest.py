@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from seq_models.exports.versions import LARGEST
+from seq_models.exports.versions import INT64
 from seq_models.server.json_tensors import inputs_from_json, json_from_outputs
 from seq_models.server.json_text import parse_object, shown
 from seq_models.server.service import Entrypoint, Question, Service
@@ -42,7 +42,7 @@ class _Version(Convertor[int]):
 
     def convert(self, value: str) -> int:
         digits = value.lstrip("0") or "0"
-        if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
+        if len(digits) > len(str(INT64)) or int(digits) > INT64:
             raise RequestError(StatusCode.INVALID_ARGUMENT, "")  # the one error that has no body
         return int(digits)
 
@@ -110,10 +110,12 @@ class RestApi:
         return application
 
     async def _predict(self, request):
-        body = self._unpacked(request, await self._body(request))
+        body = await self._body(request)
+        if request.headers.get("content-encoding", "").lower() == "gzip":
+            body = await self._service.aside(self._largest, self._unpacked, body)  # it may be of any size then
         which = request.path_params
         with self._service.counted(which["model"], self._entrypoint):
-            members = parse_object(body)
+            members = await self._service.aside(len(body), parse_object, body)
             question = Question(
                 which["model"],
                 which.get("version"),
@@ -121,9 +123,12 @@ class RestApi:
                 _signature_name(members),
                 lambda signature: inputs_from_json(members, signature.inputs),
                 _unknown_signature,
+                size=len(body),
             )
             answer = await self._service.predict(question, self._entrypoint)
-            return self._reply(json_from_outputs(answer.outputs, by_row="instances" in members))
+            size = sum(array.nbytes for array in answer.outputs.values())
+            text = await self._service.aside(size, json_from_outputs, answer.outputs, "instances" in members)
+            return self._reply(text)
 
     async def _body(self, request):
         chunks, size = [], 0
@@ -138,10 +143,8 @@ class RestApi:
             raise RequestError(StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for the request") from error
         return b"".join(chunks)
 
-    def _unpacked(self, request, body):
+    def _unpacked(self, body):
         """The body as it was before its encoding."""
-        if request.headers.get("content-encoding", "").lower() != "gzip":
-            return body
         try:
             unpacked = gzip.GzipFile(fileobj=io.BytesIO(body)).read(self._largest + 1)
         except (OSError, EOFError, zlib.error) as error:

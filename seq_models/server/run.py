@@ -17,20 +17,23 @@ import tensorflow as tf
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from seq_models.errors import InputError
 from seq_models.server.batching import Batcher
 from seq_models.server.config import configured_models, read_batching, read_configs, read_monitoring
 from seq_models.server.grpc_service import Messages, ModelService, PredictionService
+from seq_models.server.http import HEADER_SECONDS, BoundedHttp
 from seq_models.server.loading import loader
 from seq_models.server.metrics import Metrics
 from seq_models.server.models import Models
+from seq_models.server.polling import every
 from seq_models.server.rest import RestApi
 from seq_models.server.service import Entrypoint, Service
 from seq_models.server.status import RequestError
 
 GRACE = 5  # seconds that requests have to end when the server does
+SILENCE = 60  # seconds after a complaint about the network
+BACKLOG = 128  # connections that wait; asyncio tries so often to take one, also when it has no file handle left
 LOG = logging.getLogger(__name__)
 
 
@@ -74,7 +77,9 @@ class Server:
         if options.port:  # to know now: to load models takes long
             self._claim("--port", options.port).close()
         models = self._load(configs)
-        self._open(Service(models, Metrics(), self._batcher()), rest_socket, metrics_path)
+        aside = ThreadPoolExecutor(1, "aside")  # one: of more, each would only be slower
+        self._ends.append(aside.shutdown)
+        self._open(Service(models, Metrics(), aside, self._batcher()), rest_socket, metrics_path)
 
     def _load(self, configs):
         options = self._options
@@ -94,17 +99,20 @@ class Server:
         stopped = threading.Event()
         self._ends.append(stopped.set)
 
-        def watch(text):
-            while not stopped.wait(seconds):
-                try:
-                    new = Path(path).read_text("utf-8")
-                    if new != text:
-                        text = new
-                        models.set(read_configs(path))
-                except (OSError, UnicodeDecodeError, InputError, RequestError) as error:
-                    LOG.warning("%s is not used: %s", path, error)
+        used = Path(path).read_text("utf-8")
 
-        threading.Thread(target=watch, args=(Path(path).read_text("utf-8"),), name="config", daemon=True).start()
+        def look():
+            nonlocal used
+            try:
+                new = Path(path).read_text("utf-8")
+                if new != used:
+                    configs = read_configs(path)
+                    used = new
+                    models.set(configs)
+            except (OSError, UnicodeDecodeError, InputError, RequestError) as error:
+                raise InputError(f"{path} is not used: {error}") from error
+
+        every(seconds, stopped, look, "config")
 
     def _batcher(self):
         options = self._options
@@ -143,6 +151,7 @@ class Server:
 
     async def _apis(self, service, rest_socket, metrics_path, opened):
         ended = asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(_Complaints())
         try:
             async with self._grpc(service), self._rest(service, rest_socket, metrics_path):
                 opened.set_result((asyncio.get_running_loop(), ended))
@@ -155,8 +164,13 @@ class Server:
     @contextlib.asynccontextmanager
     async def _grpc(self, service):
         options = self._options
-        limits = [("grpc.max_receive_message_length", options.max_request_bytes), ("grpc.so_reuseport", 0)]
-        server = grpc.aio.server(interceptors=[Messages()], options=[*limits, ("grpc.max_send_message_length", -1)])
+        limits = {
+            "grpc.max_receive_message_length": options.max_request_bytes,
+            "grpc.max_send_message_length": -1,
+            "grpc.server_handshake_timeout_ms": 1000 * HEADER_SECONDS,
+            "grpc.so_reuseport": 0,
+        }
+        server = grpc.aio.server(interceptors=[Messages()], options=list(limits.items()))
         pool = ThreadPoolExecutor(options.grpc_max_threads, "grpc")
         predictions = PredictionService(service, Entrypoint("GRPC", pool))
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(predictions, server)
@@ -184,11 +198,12 @@ class Server:
             log_config=None,
             access_log=False,
             lifespan="off",
-            http=HttpToolsProtocol,
+            http=BoundedHttp,
             ws="none",
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE,
+            backlog=BACKLOG,
         )
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve([rest_socket]))
@@ -204,6 +219,20 @@ class Server:
             server.should_exit = True
             await serving
             pool.shutdown()
+
+
+class _Complaints:
+    """What an event loop calls with an error; that a connection cannot be taken it says hundreds of times a second."""
+
+    def __init__(self):
+        self._silent_until = 0.0
+
+    def __call__(self, loop, context):
+        if not isinstance(context.get("exception"), OSError):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._silent_until:
+            self._silent_until = loop.time() + SILENCE
+            LOG.warning("REST: %s: %s", context["message"], context["exception"])
 
 
 async def _health():

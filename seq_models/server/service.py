@@ -6,20 +6,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from grpc import StatusCode
 from tensorflow_serving.apis.get_model_metadata_pb2 import SignatureDefMap
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from seq_models.exports.records import DEFAULT_SIGNATURE
 from seq_models.server.batching import Batcher
 from seq_models.server.metrics import Metrics
 from seq_models.server.models import Models
 from seq_models.server.servable import Servable, Signature
 from seq_models.server.status import RequestError, invalid
 
-DEFAULT_SIGNATURE = "serving_default"
+SMALL = 2**16  # bytes that are read or written at once: a thread would only delay them
 
 
 class Question(NamedTuple):
@@ -32,6 +33,7 @@ class Question(NamedTuple):
     arrays: Callable[[Signature], dict[str, np.ndarray]]  # of all inputs, by alias: their types are the signature's
     unknown_signature: Callable[[str], RequestError]  # each API has its own sentence for a name that is none
     output_filter: Sequence[str] = ()  # aliases; empty for all
+    size: int = 0  # bytes of the arrays, about
 
 
 class Answer(NamedTuple):
@@ -56,13 +58,26 @@ class Service:
     Args:
         models: The models.
         metrics: What counts the requests.
+        aside: A thread for what is too large to be read or written in between.
         batcher: What joins them, or None to run each alone.
     """
 
-    def __init__(self, models: Models, metrics: Metrics, batcher: Batcher | None = None):
+    def __init__(self, models: Models, metrics: Metrics, aside: Executor, batcher: Batcher | None = None):
         self.models = models
         self.metrics = metrics
+        self._aside = aside
         self._batcher = batcher
+
+    async def aside(self, size: int, function: Callable, *arguments: Any) -> Any:
+        """What a function gives; while it reads or writes many bytes, other requests are answered.
+
+        Args:
+            size: How many bytes.
+            function, arguments: What is called.
+        """
+        if size <= SMALL:
+            return function(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
 
     async def predict(self, question: Question, entrypoint: Entrypoint) -> Answer:
         """Runs a signature.
@@ -71,7 +86,7 @@ class Service:
             RequestError: If the question does not fit the model, or the graph cannot answer it.
         """
         with self.models.use(question.model, question.version, question.label) as servable:
-            signature, inputs, outputs = fitted(servable, question)
+            signature, inputs, outputs = await self.aside(question.size, fitted, servable, question)
             start = time.perf_counter()
             if self._batcher:
                 arrays = await self._batcher.run(servable, signature, inputs, outputs, entrypoint.timeout_in_ms)

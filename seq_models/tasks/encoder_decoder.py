@@ -7,13 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from sacrebleu.metrics import BLEU, CHRF
 
 from seq_models import decoding, networks
 from seq_models.tasks.signature import Signature, array, strings
 from seq_models.tasks.text_writer import TextWriter
+from seq_models.tasks.translation_scores import translation_scores
 from seq_models.text.codec import dense
 from seq_models.text.datasets import check_examples
+from seq_models.text.given import Given
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START
 
@@ -89,7 +90,7 @@ class EncoderDecoder(TextWriter):
 
     def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
-        sources, targets = zip(*examples, strict=True)
+        sources, targets = zip(*(example[:2] for example in examples), strict=True)
         answers = self.translate(tf.constant(sources), SAMPLE)["translation"].numpy()
         rows = zip(sources, targets, answers, strict=True)
         return [{"source": source, "expected": target, "predicted": a.decode()} for source, target, a in rows]
@@ -116,14 +117,17 @@ class EncoderDecoder(TextWriter):
         """The network's `attend`, traced once."""
         return tf.function(self.network.attend, input_signature=[IDS, IDS])
 
-    def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
-        """BLEU (sacrebleu's own tokenizer, cased) and chrF in [0, 100], and the share of exact answers in [0, 1]."""
+    def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float | str]:
+        """BLEU and chrF in [0, 100] with their signatures, see `translation_scores`, and the share of exact answers.
+
+        An answer is exact if it is the target cut into tokens and joined again, as answers are.
+        """
         check_examples(self.preprocessor, examples)
-        sources, targets = zip(*examples, strict=True)
+        given = Given(examples, self.preprocessor.example_type)
+        sources, targets = zip(*(example[:2] for example in given), strict=True)
         answers = [answer["translation"] for answer in self.predict_text(list(sources))]
-        exact = sum(answer == target for answer, target in zip(answers, targets, strict=True)) / len(targets)
-        bleu = BLEU().corpus_score(answers, [targets]).score
-        return {"bleu": bleu, "chrf": CHRF().corpus_score(answers, [targets]).score, "exact_match": exact}
+        exact = np.mean(self.preprocessor.target.respaced(answers) == self.preprocessor.target.respaced(targets))
+        return {**translation_scores(answers, targets), "exact_match": float(exact)}
 
     def vocabularies(self) -> dict[str, list[str]]:
         sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}

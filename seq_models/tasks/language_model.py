@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -16,9 +17,9 @@ from seq_models.tasks.text_writer import CONTROL, TextWriter
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS
-from seq_models.training.metrics import TokenMean
 
 PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
+LARGEST_SEED = 2**31 - 2**20  # so that a seed and the number of a row fit into 32 bits
 LONGEST = 512  # tokens that are added to a prompt
 NEXT = 10  # words that are offered as the next one
 GENERATION = [strings("prompt"), number("seed", tf.int32), number("temperature", tf.float32)]
@@ -44,7 +45,7 @@ class LanguageModel(TextWriter):
     def sizes(preprocessor: Any) -> dict[str, Any]:
         return {"vocabulary_size": len(preprocessor.codec.vocabulary)}
 
-    def make_metrics(self) -> list[TokenMean]:
+    def make_metrics(self) -> list[keras.Metric]:
         return []
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -69,12 +70,16 @@ class LanguageModel(TextWriter):
             seed: Of the sampling; row k draws from seed + k.
         Returns:
             A list of dictionaries: text, the prompt with what was added; score, the log probability of the latter.
+        Raises:
+            ValueError: If an argument is not of this kind.
         """
         check_texts("prompts", prompts)
-        if not 0 <= temperature < math.inf:
+        if not _is(Real, temperature) or not 0 <= temperature < math.inf:
             raise ValueError(f"temperature must be 0 or more. Received: temperature={temperature!r}")
-        if not 1 <= max_length <= LONGEST:
+        if not _is(Integral, max_length) or not 1 <= max_length <= LONGEST:
             raise ValueError(f"max_length must be 1 to {LONGEST}. Received: max_length={max_length!r}")
+        if not _is(Integral, seed) or not 0 <= seed <= LARGEST_SEED:
+            raise ValueError(f"seed must be an integer from 0 to {LARGEST_SEED}. Received: seed={seed!r}")
         rows = range(len(prompts))
         options = [seed + row for row in rows], [temperature] * len(rows), [max_length] * len(rows)
         inputs = zip((prompts, *options), GENERATION, strict=True)
@@ -148,6 +153,7 @@ class LanguageModel(TextWriter):
 
     def samples(self, examples: Sequence[str]) -> list[dict[str, str]]:
         """Texts, and how the model goes on after the first words of each: the most probable token each time."""
+        examples = list(map(self.question, examples))
         first = dense(self.preprocessor.codec.encode(tf.constant(examples))[:, :PROMPT])
         prompts = [prompt.decode() for prompt in self.preprocessor.codec.decode(first).numpy()]
         texts = [answer["text"] for answer in self.generate(prompts, CONTINUATION, temperature=0)]
@@ -165,3 +171,8 @@ class LanguageModel(TextWriter):
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return f"{answer['log_probability']:.4f}\t{answer['perplexity']:.4f}"
+
+
+def _is(kind, value):
+    """Whether a value is a number of a kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -9,7 +9,9 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
 from seq_models import networks
+from seq_models.tasks.judging import judge
 from seq_models.tasks.task import Task
+from seq_models.text.datasets import check_examples
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
 
 
@@ -23,7 +25,7 @@ class SequenceClassifier(Task):
         >>> model.compile(optimizer="adam")
         >>> history = model.fit(model.dataset(examples), verbose=0)
         >>> sorted(model.predict_text(["good food"])[0])
-        ['label', 'probabilities', 'score']
+        ['classes', 'label', 'probabilities', 'score']
     """
 
     task_name = "classifier"
@@ -36,14 +38,19 @@ class SequenceClassifier(Task):
         return {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) in the order of the labels."""
+        """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) of the classes (B, L).
+
+        The classes are the same in each row, for what is served has a row for each text in every output.
+        """
         probabilities = self.network.head.probabilities(self.hidden(self.preprocessor.inputs(text)))
         label = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
-        return {"label": label, "score": tf.reduce_max(probabilities, axis=-1), "probabilities": probabilities}
+        classes = tf.tile(tf.constant([self.preprocessor.labels.names]), [tf.shape(probabilities)[0], 1])
+        score = tf.reduce_max(probabilities, axis=-1)
+        return {"label": label, "score": score, "probabilities": probabilities, "classes": classes}
 
     def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
-        texts, labels = zip(*examples, strict=True)
+        texts, labels = zip(*(example[:2] for example in examples), strict=True)
         return [
             {"text": text, "expected": label, "predicted": f"{answer['label']} ({answer['score']:.2f})"}
             for text, label, answer in zip(texts, labels, self.predict_text(texts), strict=True)
@@ -51,10 +58,14 @@ class SequenceClassifier(Task):
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
         """Accuracy and macro-averaged F1 in [0, 1] on labeled examples."""
-        pairs = [(targets.numpy(), self.predict_targets(inputs)) for inputs, targets, _ in self.dataset(examples)]
-        expected, predicted = map(np.concatenate, zip(*pairs, strict=True))
-        f1 = f1_score(expected, predicted, average="macro", zero_division=0)
-        return {"accuracy": float(accuracy_score(expected, predicted)), "f1": float(f1)}
+        check_examples(self.preprocessor, examples)
+        rows = [(*each.expected, *each.predicted, each.weight) for each in judge(self, examples)]
+        expected, predicted, weights = zip(*rows, strict=True)
+        f1 = f1_score(expected, predicted, average="macro", zero_division=0, sample_weight=weights)
+        return {"accuracy": float(accuracy_score(expected, predicted, sample_weight=weights)), "f1": float(f1)}
+
+    def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
+        return [example[1]], [self.preprocessor.labels.names[int(predicted)]]
 
     def vocabularies(self) -> dict[str, list[str]]:
         return {**super().vocabularies(), "labels": self.preprocessor.labels.names}

@@ -1,17 +1,26 @@
 """Tokens to labels."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
-from seqeval.metrics import f1_score
 
 from seq_models import networks
+from seq_models.messages import say
+from seq_models.tasks.judging import judge
 from seq_models.tasks.signature import Signature, array
-from seq_models.tasks.task import Task
+from seq_models.tasks.task import Task, unbatch
+from seq_models.text.codec import chunked
+from seq_models.text.datasets import check_examples
+from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
+from seq_models.training.metrics import EntityF1, TokenAccuracy
+
+TOKENS = tf.TensorSpec([None, None], tf.string, name="tokens")
+MISSED = ""  # the label of a token that is not read
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -39,30 +48,61 @@ class SequenceLabeler(Task):
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
         return sizes
 
+    @classmethod
+    def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
+        model = super().from_examples(examples, **options)
+        scheme, others = scheme_of(model.preprocessor.labels.names)
+        if others:
+            received = ", ".join(map(repr, others[:5]))
+            say(f"Entities are not scored: all tags must be of one scheme, as {scheme}. Received: {received}")
+        return model
+
+    @property
+    def monitor(self) -> str:
+        """Entity F1 if the labels are tags of entities, else accuracy."""
+        return "val_entity_f1" if has_entities(self.preprocessor.labels.names) else "val_accuracy"
+
+    def make_metrics(self) -> list[keras.Metric]:
+        labels = self.preprocessor.labels.names
+        return [TokenAccuracy(), *([EntityF1(labels)] if has_entities(labels) else [])]
+
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).
 
-        Beyond a row's length there are empty strings and zeros.
+        Beyond a row's length there are empty strings and zeros. So are the tags and scores of tokens beyond
+        `max_length`, which are not read.
         """
-        return self.label(self.preprocessor.codec.tokenize(text))
+        return self.label(self.preprocessor.tokenize(text))
 
     def respond_to_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """`respond` for texts that are cut already: tokens (B, T), "" after the last one of a text."""
-        tokens = tf.RaggedTensor.from_tensor(tokens, padding="")[:, : self.preprocessor.codec.max_length - 1]
-        return self.label(tokens.with_values(self.preprocessor.codec.clean(tokens.values)))
+        tokens = tf.RaggedTensor.from_tensor(tokens, padding="")
+        return self.label(tokens.with_values(self.preprocessor.codec.normalize(tokens.values)))
+
+    def predict_tokens(self, tokens: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+        """Answers to texts that are cut already, a list of dictionaries: what `respond_to_tokens` says of each."""
+        longest = max(map(len, tokens), default=0)
+        return unbatch(self._answer_tokens(tf.constant([[*row, *[""] * (longest - len(row))] for row in tokens])))
+
+    @functools.cached_property
+    def _answer_tokens(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """`respond_to_tokens`, traced once."""
+        return tf.function(self.respond_to_tokens, input_signature=[TOKENS])
 
     def label(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """`respond` for tokens, ragged (B, None)."""
-        lengths = tf.cast(tokens.row_lengths(), tf.int32)
-        hidden = self.hidden(self.preprocessor.inputs_of_tokens(tokens))
+        read = self.preprocessor.codec.cut(tokens)
+        hidden = self.hidden(self.preprocessor.inputs_of_tokens(read))
         probabilities = self.network.head.probabilities(hidden)[:, :-1]  # but for the end token
-        real = tf.sequence_mask(lengths, tf.shape(probabilities)[1])
+        real = tf.sequence_mask(read.row_lengths(), tf.shape(probabilities)[1])
         tags = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
+        words = tokens.to_tensor()
+        unread = [[0, 0], [0, tf.shape(words)[1] - tf.shape(tags)[1]]]
         return {
-            "tokens": tokens.to_tensor(),
-            "tags": tf.where(real, tags, ""),
-            "scores": tf.where(real, tf.reduce_max(probabilities, axis=-1), 0),
-            "lengths": lengths,
+            "tokens": words,
+            "tags": tf.pad(tf.where(real, tags, MISSED), unread, constant_values=MISSED),
+            "scores": tf.pad(tf.where(real, tf.reduce_max(probabilities, axis=-1), 0), unread),
+            "lengths": tf.cast(tokens.row_lengths(), tf.int32),
         }
 
     def signatures(self) -> dict[str, Signature]:
@@ -72,38 +112,52 @@ class SequenceLabeler(Task):
             padded = [row + [b""] * (longest - len(row)) for row in rows]
             return {"tokens": np.array(padded, object).reshape(-1, longest)}
 
-        tokens = tf.TensorSpec([None, None], tf.string, name="tokens")
-        return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [tokens], cut)}
+        return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [TOKENS], cut)}
 
     def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
         inputs, _, _ = self.batch(examples)
         rows = np.array(self.preprocessor.labels.names)[self.predict_targets(inputs)]
         shown = []
-        for (tokens, labels), row in zip(examples, rows, strict=True):
+        for (tokens, labels, *_), row in zip(examples, rows, strict=True):
             read = min(len(tokens), len(row))  # a long example is read in part
             sides = {"expected": labels[:read], "predicted": row[:read].tolist()}
             shown.append({side: self.line({"tokens": tokens[:read], "tags": tags}) for side, tags in sides.items()})
         return shown
 
     def score(self, examples: Iterable[tuple[list[str], list[str]]]) -> dict[str, float]:
-        """Accuracy per token in [0, 1], and entity F1 [1] if the labels are BIO tags.
+        """Accuracy per token in [0, 1], and precision, recall and F1 of entities [1] if the labels are their tags.
+
+        A label that was not seen in training, and one of a token that is cut off, counts as missed.
 
         References:
-            [1] Tjong Kim Sang and De Meulder 2003, by seqeval: an entity counts if its span and its type are right.
+            [1] Tjong Kim Sang and De Meulder 2003, the program conlleval: an entity counts if its span and type are
+            right.
         """
-        names = np.array(self.preprocessor.labels.names)
-        expected, predicted = [], []
-        for inputs, targets, weights in self.dataset(examples):
-            rows = targets.numpy(), self.predict_targets(inputs), weights.numpy() > 0
-            for target, prediction, real in zip(*rows, strict=True):
-                expected.append(names[target[real]].tolist())
-                predicted.append(names[prediction[real]].tolist())
-        right = [a == b for pair in zip(expected, predicted, strict=True) for a, b in zip(*pair, strict=True)]
-        scores = {"accuracy": float(np.mean(right))}
-        if all(name == "O" or name[:2] in ("B-", "I-") for name in names):
-            scores["entity_f1"] = float(f1_score(expected, predicted, zero_division=0))
+        check_examples(self.preprocessor, examples)
+        right, tokens = 0.0, 0.0
+        counts: np.ndarray = np.zeros(3, int)  # of entities that are there, predicted, and both
+        with_entities = has_entities(self.preprocessor.labels.names)
+        for some in chunked(judge(self, examples)):
+            for each in some:
+                right += each.weight * sum(map(str.__eq__, each.expected, each.predicted))
+                tokens += each.weight * len(each.expected)
+            if with_entities:
+                sides = [each.expected for each in some], [each.predicted for each in some]
+                counts += counts_of_entities(*sides)
+        scores = {"accuracy": right / tokens if tokens else 0.0}
+        if with_entities:
+            there, predicted, correct = counts.tolist()
+            precision, recall = (correct / max(number, 1) for number in (predicted, there))
+            f1 = 2 * correct / max(there + predicted, 1)
+            scores |= {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
         return scores
+
+    def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
+        expected, names = list(example[1]), self.preprocessor.labels.names
+        found = [names[number] for number in predicted[: self.preprocessor.codec.max_length - 1].tolist()]
+        found = found[: len(expected)]
+        return expected, found + [MISSED] * (len(expected) - len(found))
 
     def vocabularies(self) -> dict[str, list[str]]:
         characters = self.preprocessor.characters

@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -10,14 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq_models.errors import InputError, shortened
+from seq_models.errors import InputError, positive, shortened
+from seq_models.files import written_whole
 from seq_models.networks import Network
-from seq_models.options import Options
+from seq_models.options import Options, grouped
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
-from seq_models.text.options import TextOptions
 from seq_models.text.preprocessors import Preprocessor
-from seq_models.training.metrics import TokenAccuracy, TokenMean
+from seq_models.text.progress import watched
+from seq_models.training.metrics import TokenAccuracy, mean_of_rows
+from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -31,7 +34,7 @@ class Task(TokenTraining):
 
         network_class, preprocessor_class        what `from_examples` makes
         sizes(preprocessor)                      what the network needs to know of the text
-        monitor, mode                            the validation score that decides which epoch is best
+        monitor                                  the validation score that decides which epoch is best
         make_metrics()                           its metrics of (targets, predictions, weights)
         respond(text)                            the answer to strings (B,), in the graph: what is served
         score(examples)                          the scores of the task's field
@@ -45,12 +48,12 @@ class Task(TokenTraining):
     task_name: ClassVar[str]
     network_class: ClassVar[type[Network]]
     preprocessor_class: ClassVar[type[Preprocessor]]
-    monitor, mode = "val_accuracy", "max"
     sample_texts: Sequence[str] = ()
 
     def __init__(self, network: Network, preprocessor: Preprocessor, name: str | None = None):
-        super().__init__(network, self.make_metrics(), name)
+        super().__init__(network, name=name)
         self.preprocessor = preprocessor
+        self.token_metrics = self.make_metrics()
 
     @classmethod
     def from_examples(cls, examples: Iterable[Any], **options: Any) -> Self:
@@ -61,36 +64,78 @@ class Task(TokenTraining):
             options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …)
                 and of the network (`cell`, `units`, `layers`, …).
         Raises:
-            ValueError: If there is no such option or a value is not what it should be.
+            ValueError: If there is no such option, a value is not what it should be, or there is no example.
         """
         text, network = cls.split_options(options)
         preprocessor = cls.preprocessor_class.learned(examples, text)
         return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
 
     @classmethod
-    def split_options(cls, options: dict[str, Any]) -> tuple[TextOptions, Options]:
+    def option_groups(cls) -> dict[str, Any]:
+        """The classes of all its options by what they are about: the tables of a configuration file."""
+        text, network = cls.preprocessor_class.options_class, cls.network_class.options_class
+        return {"text": text, "network": network, "training": TrainingOptions}
+
+    @classmethod
+    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Options]:
         """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
-        text, rest = cls.preprocessor_class.options_class.split(options)
-        network, unknown = cls.network_class.options_class.split(rest)
-        for name in unknown:
-            known = (*text.names(), *network.names())
-            raise ValueError(f"The options of {cls.__name__} are {', '.join(known)}. Received: {name}")
-        return text, network
+        groups = cls.option_groups()
+        values = grouped(options, groups)
+        for name, value in values["training"].items():
+            raise ValueError(f"{name} must be left to the training. Received: {name}={value!r} for a model")
+        return groups["text"](**values["text"]), groups["network"](**values["network"])
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
         """The arguments of the network that follow from the text."""
         raise NotImplementedError
 
-    def make_metrics(self) -> list[TokenMean]:
+    def make_metrics(self) -> list[keras.Metric]:
         """What validation reports beside the loss."""
         return [TokenAccuracy()]
+
+    @property
+    def monitor(self) -> str:
+        """The name of the validation score that decides which epoch is best."""
+        return "val_accuracy"
+
+    def monitors(self) -> list[str]:
+        """The names of the scores that validation reports."""
+        return ["val_loss", *(f"val_{metric.name}" for metric in self.token_metrics)]
+
+    def fit(self, x=None, *args, class_weight=None, **kwargs):
+        """As `TokenTraining.fit`; `class_weight` may have the names of labels instead of numbers.
+
+        Raises a ValueError that names the way if x holds texts.
+        """
+        check_batches("fit", x)
+        check_batches("fit", kwargs.get("validation_data"))
+        labels = self.preprocessor.labels
+        numbers = {} if labels is None else {name: number for number, name in enumerate(labels.names)}
+        named = {numbers.get(label, label): weight for label, weight in (class_weight or {}).items()}
+        return super().fit(x, *args, class_weight=named, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """As `keras.Model.evaluate`. Raises a ValueError that names the way if x holds texts."""
+        check_batches("evaluate", x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`: logits, of a `dataset` in the order of its examples, shuffled or not.
+
+        Raises a ValueError that names the way if x holds texts.
+        """
+        check_batches("predict", x)
+        return super().predict(getattr(x, "in_order", lambda: x)(), *args, **kwargs)
 
     def dataset(
         self, examples: Iterable[Any], batch_size: int | None = None, shuffle: bool = False, seed: int = 0, **more: Any
     ) -> tf.data.Dataset:
-        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`."""
-        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **more)
+        """A `tf.data.Dataset` for `fit` and `evaluate`. Arguments and errors: see `make_dataset`.
+
+        What is shuffled is to be trained on: `training` is what `shuffle` is, if it is not given.
+        """
+        return make_dataset(self.preprocessor, examples, batch_size, shuffle, seed, **{"training": shuffle, **more})
 
     def batch(self, examples: Sequence[Any]) -> tuple:
         """A list of examples, not empty, as one batch in their order: (inputs, targets, weights), padded tensors."""
@@ -113,9 +158,24 @@ class Task(TokenTraining):
         """The last hidden states, without dropout; the head says what they mean."""
         return self.network.body(inputs, training=False)
 
+    def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
+        """The labels of an example, and those that predictions (of one row of a batch) are; see `Judged`."""
+        return [], []
+
     def predict_targets(self, inputs: Any) -> np.ndarray:
         """The prediction for each row or each token of inputs: integers (B,) or (B, T)."""
         return self._predict_targets(inputs).numpy()
+
+    @functools.cached_property
+    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """A batch -> of each row (B,) the mean loss, the predictions, and how many tokens were read; traced once."""
+
+        def compare(inputs, targets, weights):
+            losses, predicted = self.compare(inputs, targets)
+            tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
+            return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
+
+        return tf.function(compare, reduce_retracing=True)
 
     @functools.cached_property
     def _predict_targets(self) -> Callable[[Any], tf.Tensor]:
@@ -131,10 +191,14 @@ class Task(TokenTraining):
         Args:
             texts: A list of strings.
             batch_size: Texts that are answered at once.
+        Raises:
+            ValueError: If an argument is not of this kind.
         """
+        positive(batch_size=batch_size)
         check_texts("texts", texts)
         rows = []
-        for start in range(0, len(texts), batch_size):
+        starts = range(0, len(texts), batch_size)
+        for start in watched(starts, "answering") if len(starts) > 1 else starts:
             rows += unbatch(self._answer(tf.constant(texts[start : start + batch_size], tf.string)))
         return rows
 
@@ -170,7 +234,8 @@ class Task(TokenTraining):
         run.start({"data": {"task": self.task_name}, "network": self.network.options.written()})
         run.write_vocabularies(self)
         run.write_sample_texts(self.sample_texts)
-        self.save(run.model)
+        with written_whole(run.model) as aside:
+            self.save(aside)
 
     def get_config(self):
         return {**super().get_config(), "preprocessor": self.preprocessor.get_config()}
@@ -188,8 +253,35 @@ class Task(TokenTraining):
 
 def check_texts(name: str, texts: Any) -> None:
     """Raises a ValueError if an argument of this name is no list of strings."""
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{name} must be a list of strings. Received: {name}={shortened(repr(texts), 60)}")
+    is_list = hasattr(texts, "__getitem__") and getattr(texts, "ndim", 1) == 1 and not isinstance(texts, str | Mapping)
+    if not is_list or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{name} must be a list of strings. Received: {name}={_brief(texts)}")
+
+
+def check_batches(verb: str, data: Any) -> None:
+    """Raises a ValueError if data for a verb of Keras hold texts, which the verbs of a task take."""
+    if _holds_texts(data):
+        raise ValueError(
+            f"{verb} takes batches of ids, those of model.dataset(examples); texts as they are go to "
+            "model.predict_text(texts), and examples to model.score(examples). "
+            f"Received: {type(data).__name__}, {_brief(data)}"
+        )
+
+
+def _brief(value):
+    """A value as Python writes it, on one line."""
+    return shortened(" ".join(reprlib.repr(value).split()), 60)
+
+
+def _holds_texts(data):
+    if hasattr(data, "element_spec"):
+        return any(getattr(spec, "dtype", None) == tf.string for spec in tf.nest.flatten(data.element_spec))
+    if isinstance(data, list | tuple | Mapping):
+        items = list(data.values() if isinstance(data, Mapping) else data)
+        return not items or any(map(_holds_texts, items[:3]))  # (inputs, targets, weights) are three
+    if data is None or isinstance(data, Iterator | keras.utils.PyDataset):
+        return False
+    return data.dtype == tf.string if tf.is_tensor(data) else np.asarray(data).dtype.kind in "OSU"
 
 
 def unbatch(answer: dict[str, tf.Tensor]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ class TextModel(Protocol):
         task_name: What the command line calls its task.
         sample_texts: Texts to try an export with.
         weights: The variables that an export takes with it; each has a `value`.
-        preprocessor: Has `vocabularies()`, which become the assets of an export.
+        preprocessor: The `Preprocessor` of its texts; its `vocabularies()` become the assets of an export.
     """
 
     task_name: str
@@ -29,8 +29,8 @@ class TextModel(Protocol):
     def line(self, answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
 
-    def score(self, examples: Iterable[Any]) -> dict[str, float]:
-        """The scores of the task's field on examples."""
+    def score(self, examples: Iterable[Any]) -> dict[str, float | str]:
+        """The scores of the task's field on examples; a string says how a score was computed."""
 
     def samples(self, examples: Sequence[Any]) -> list[dict[str, str]]:
         """Examples beside the model's answers, to show."""

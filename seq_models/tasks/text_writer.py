@@ -15,7 +15,15 @@ CONTROL = (PAD, UNKNOWN, START)  # what is no token of a text to write
 class TextWriter(Task):
     """A task whose network writes one token after the other, see `seq_models.decoding.generation`."""
 
-    monitor, mode = "val_perplexity", "min"
+    @property
+    def monitor(self) -> str:
+        return "val_perplexity"
+
+    def monitors(self) -> list[str]:
+        return [*super().monitors(), "val_perplexity"]
+
+    def directions(self) -> dict[str, str]:
+        return {**super().directions(), "perplexity": "down"}
 
     def get_metrics_result(self):
         """The logs, with perplexity = exp(loss)."""

@@ -1,12 +1,15 @@
 """Texts to ids and back: a tokenizer with its vocabulary."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Self
 
+import numpy as np
 import tensorflow as tf
 
+from seq_models.errors import InputError
+from seq_models.text.normalization import NORMALIZATIONS, fold_case, valid
 from seq_models.text.options import TextOptions
 from seq_models.text.progress import watched
 from seq_models.text.tokenizers import TOKENIZERS, train_wordpieces
@@ -24,36 +27,70 @@ class Codec:
         vocabulary: Its tokens have ids.
         lowercase: Fold the texts to lower case first.
         max_length: The largest number of ids of a text, the end token included; what comes after is cut off.
+        normalization: "nfc", "nfkc" or "none".
+        unknown_share: Of the tokens seen once, the share that `with_unknown` replaces.
     """
 
-    def __init__(self, tokenizer: str, vocabulary: Vocabulary, lowercase: bool = False, max_length: int = 512):
+    def __init__(
+        self,
+        tokenizer: str,
+        vocabulary: Vocabulary,
+        lowercase: bool = False,
+        max_length: int = 512,
+        normalization: str = "nfc",
+        unknown_share: float = 0.0,
+    ):
         self.name, self.vocabulary = tokenizer, vocabulary
         self.lowercase, self.max_length = lowercase, max_length
+        self.normalization, self.unknown_share = normalization, unknown_share
         self.tokenizer = TOKENIZERS[tokenizer](vocabulary.tokens)
+
+    @classmethod
+    def of(cls, options: TextOptions, vocabulary: Vocabulary | None = None) -> Self:
+        """The codec of options; without a vocabulary it knows no token yet."""
+        return cls(
+            options.tokenizer,
+            vocabulary or Vocabulary(SPECIAL_TOKENS),
+            options.lowercase,
+            options.max_length,
+            options.normalization,
+            options.unknown_share,
+        )
 
     @classmethod
     def train(cls, texts: Iterable[str], options: TextOptions) -> Self:
         """Builds the vocabulary from texts, which are read once."""
-        untrained = cls(options.tokenizer, Vocabulary(SPECIAL_TOKENS), options.lowercase, options.max_length)
+        untrained = cls.of(options)
         if options.tokenizer == "wordpiece":
             chunks = (untrained.clean(chunk) for chunk in watched(chunked(texts), "counting words"))
             vocabulary = Vocabulary(train_wordpieces(chunks, options.vocabulary_size or WORDPIECES, SPECIAL_TOKENS))
         else:
-            counts: Counter[bytes] = Counter()
+            counts: Counter[str] = Counter()
             for chunk in watched(chunked(texts), "counting tokens"):
-                counts.update(untrained.tokenize(chunk).flat_values.numpy().tolist())
-            decoded = {token.decode(): count for token, count in counts.items()}
-            vocabulary = Vocabulary.from_counts(decoded, options.vocabulary_size, options.min_count)
-        return cls(options.tokenizer, vocabulary, options.lowercase, options.max_length)
+                counts.update(decoded(untrained.tokenize(chunk).flat_values))
+            vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count)
+        return cls.of(options, vocabulary)
+
+    def normalize(self, texts: tf.Tensor) -> tf.Tensor:
+        """Valid UTF-8 in the codec's form of Unicode."""
+        return NORMALIZATIONS[self.normalization](valid(texts))
 
     def clean(self, texts: tf.Tensor) -> tf.Tensor:
-        """Valid UTF-8, in lower case if so asked."""
-        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
-        return tf.strings.lower(texts, encoding="utf-8") if self.lowercase else texts
+        """`normalize`, and in lower case if so asked."""
+        texts = self.normalize(texts)
+        return fold_case(texts) if self.lowercase else texts
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Texts (B,) -> tokens, ragged (B, None), cut to `max_length` - 1."""
-        return self.tokenizer.tokenize(self.clean(texts))[:, : self.max_length - 1]
+        return self.cut(self.tokenizer.tokenize(self.clean(texts)))
+
+    def cut(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Tokens, ragged (B, None) -> the first `max_length` - 1 of each row: room for the end token is left."""
+        return tokens[:, : self.max_length - 1]
+
+    def lengths(self, texts: tf.Tensor) -> tf.Tensor:
+        """Texts (B,) -> their tokens (B,), the end token and those that are cut off included."""
+        return self.tokenizer.tokenize(self.clean(texts)).row_lengths() + 1
 
     def encode(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Texts (B,) -> ids with the end token, ragged (B, None)."""
@@ -61,25 +98,53 @@ class Codec:
 
     def encode_tokens(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
         """Tokens, ragged (B, None) -> ids with the end token, ragged (B, None)."""
-        tokens = tokens.with_values(self.clean(tokens.values))
-        return append(self.vocabulary.ids(tokens[:, : self.max_length - 1]), END)
+        tokens = self.cut(tokens)
+        return append(self.vocabulary.ids(tokens.with_flat_values(self.clean(tokens.flat_values))), END)
+
+    def with_unknown(self, ids: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Ids of any shape, some of tokens that were seen once replaced by `<unk>`, so that a training learns it [1].
+
+        A training has an id for every word that it reads, and would not meet an unknown one before it is asked.
+
+        References:
+            [1] Lample et al. 2016, arXiv:1603.01360, section 4.1: singletons with probability 0.5.
+        """
+        rare = ids >= len(self.vocabulary) - self.vocabulary.seen_once
+        chosen = random.random(np.count_nonzero(rare)) < self.unknown_share
+        ids = ids.copy()
+        ids[rare] = np.where(chosen, UNKNOWN, ids[rare])
+        return ids
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
         """Ids (B, L), padding and special tokens anywhere -> texts (B,)."""
         real = tf.logical_or(ids >= len(SPECIAL_TOKENS), tf.equal(ids, UNKNOWN))
         return self.tokenizer.detokenize(self.vocabulary.lookup(tf.ragged.boolean_mask(ids, real)))
 
+    def respaced(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts cut into tokens, none too many, and joined again: strings (N,)."""
+        tokens = (self.tokenizer.tokenize(self.clean(tf.constant(chunk, tf.string))) for chunk in chunked(texts))
+        return np.concatenate([self.tokenizer.detokenize(each).numpy() for each in tokens])
+
     def get_config(self) -> dict[str, Any]:
         return {
             "tokenizer": self.name,
             "vocabulary": self.vocabulary.tokens,
+            "seen_once": self.vocabulary.seen_once,
             "lowercase": self.lowercase,
             "max_length": self.max_length,
+            "normalization": self.normalization,
+            "unknown_share": self.unknown_share,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**{**config, "vocabulary": Vocabulary(config["vocabulary"])})
+        if "normalization" not in config:
+            raise InputError(
+                "A saved model must say how its texts are normalized; train it anew with the options in its "
+                "config.toml. Received: a model from before there was `normalization`"
+            )
+        config = dict(config)
+        return cls(vocabulary=Vocabulary(config.pop("vocabulary"), config.pop("seen_once")), **config)
 
 
 def append(rows: tf.RaggedTensor, token: int | str) -> tf.RaggedTensor:
@@ -104,6 +169,11 @@ def dense(ids: tf.RaggedTensor) -> tf.Tensor:
     padded = ids.to_tensor()
     missing = tf.maximum(1 - tf.shape(padded)[1], 0)
     return tf.pad(padded, [[0, 0], [0, missing]] + [[0, 0]] * (padded.shape.rank - 2))
+
+
+def decoded(tokens: tf.Tensor) -> list[str]:
+    """A tensor of strings (N,) -> strings."""
+    return [token.decode() for token in tokens.numpy().tolist()]
 
 
 def chunked(items: Iterable, size: int = CHUNK) -> Iterator[list]:

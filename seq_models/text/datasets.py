@@ -4,26 +4,30 @@ Batches are made in Python, from arrays; only the encoding of many texts at once
 of `tf.data` are optimized anew whenever an epoch begins, and the training waits for that.
 """
 
-import itertools
+import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.text.batching import Batching, RowBatching, TokenBatching, lengths_of
+from seq_models.messages import say
+from seq_models.text.batching import Batching, RowBatching, TokenBatching
 from seq_models.text.cache import remembered
 from seq_models.text.codec import chunked
+from seq_models.text.cutting import say_cut
 from seq_models.text.example_types import Example
 from seq_models.text.examples import located
+from seq_models.text.given import Given
 from seq_models.text.preprocessors import Batch, Preprocessor
 from seq_models.text.progress import watched
 from seq_models.text.shuffling import AsGiven, Order, Parts, Shuffled
 
 BATCH_SIZE = 64  # examples, where neither they nor tokens are given
 AHEAD = 8  # batches that are made while the model trains
+SHOWN = 10  # unseen labels in a sentence
 
 
 class Position:
@@ -55,11 +59,13 @@ def make_dataset(
     batch_tokens: int | None = None,
     position: Position | None = None,
     share: tuple[int, int] = (0, 1),
+    training: bool = False,
 ) -> tf.data.Dataset:
     """A `tf.data.Dataset` of padded batches of examples of like length; each iteration over it is an epoch.
 
     An epoch is a function of the examples, the arguments and the number of the epoch. The attribute `batches_in_epoch`
-    of the dataset is the number of its batches, the same in every epoch and for every worker.
+    of the dataset is the number of its batches, the same in every epoch and for every worker; `in_order()` makes a
+    dataset of all examples in the order in which they are.
 
     Args:
         preprocessor: Encodes the examples.
@@ -72,30 +78,53 @@ def make_dataset(
         share: (index, count) of the worker that the dataset is for. If there are at least `count` files, each
             worker reads files of its own and makes batches of a count-th of the size, empty ones when its
             files have ended; else each takes every count-th row of the same batches, which may be none.
+        training: Whether tokens that were seen once are read as `<unk>` now and then, by `unknown_share` of
+            `TextOptions`: others in every epoch, which follow from the seed.
     Raises:
         InputError: If there is no example, or none for a worker, or one is not what the task needs; with file and
             line if they are known.
         ValueError: If an argument is not what it should be.
     """
     _check_arguments(batch_size, batch_tokens, share)
-    counts = check_examples(preprocessor, examples)
+    counts, parts = check_examples(preprocessor, examples), _parts(preprocessor, examples)
     if batch_tokens is None:
-        own = _share(_parts(examples), RowBatching(batch_size or BATCH_SIZE), counts, *share)
+        own = _share(parts, RowBatching(batch_size or BATCH_SIZE), counts, *share)
     else:
-        lengths = count_lengths(preprocessor, examples)
-        own = _share(_parts(examples), TokenBatching(batch_tokens, lengths.shape[1] - 1), lengths, *share)
+        lengths = _histograms(count_lengths(preprocessor, examples), preprocessor.codec.max_length)
+        own = _share(parts, TokenBatching(batch_tokens, lengths.shape[1] - 1), lengths, *share)
     begin = position or Position()
 
     def epoch() -> Iterator[Batch]:
         number, left_out = begin.next()
-        yield from _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+        batches = _epoch(preprocessor, own, Shuffled(seed, number) if shuffle else AsGiven(), left_out)
+        if not shuffle:  # a training has a bar of its own
+            batches = watched(batches, "evaluating", own.batches + own.empty)
+        for place, batch in enumerate(batches, start=left_out):
+            if training:
+                batch = preprocessor.with_unknown(batch, np.random.default_rng([seed % 2**32, number, place]))
+            yield tf.nest.map_structure(lambda array: array[own.rows], batch)
 
-    dataset = tf.data.Dataset.from_generator(epoch, output_signature=preprocessor.spec)
-    dataset = dataset.prefetch(AHEAD).with_options(_pipeline_options())
+    dataset = _dataset(epoch, preprocessor)
     if position is None:  # an epoch that begins at a position may be shorter
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(own.batches + own.empty))
     dataset.batches_in_epoch = own.batches + own.empty
+    dataset.in_order = functools.partial(_in_order, preprocessor, examples, batch_size or BATCH_SIZE, sum(counts))
     return dataset
+
+
+def _in_order(preprocessor: Preprocessor, examples: Iterable[Example], size: int, count: int) -> tf.data.Dataset:
+    """A dataset of so many examples in the order in which they are."""
+
+    def batches() -> Iterator[Batch]:
+        for chunk in chunked(examples, size):
+            yield preprocessor.stack(preprocessor.rows(chunk))
+
+    return _dataset(batches, preprocessor).apply(tf.data.experimental.assert_cardinality(-(-count // size)))
+
+
+def _dataset(batches: Callable[[], Iterator[Batch]], preprocessor: Preprocessor) -> tf.data.Dataset:
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=preprocessor.spec)
+    return dataset.prefetch(AHEAD).with_options(_pipeline_options())
 
 
 def _pipeline_options():
@@ -134,9 +163,9 @@ def _share(parts: Parts, batching: Batching, measures: Any, index: int, workers:
 
 
 def _epoch(preprocessor: Preprocessor, own: _Share, order: Order, left_out: int) -> Iterator[Batch]:
-    """The batches of an epoch, without the first `left_out`."""
+    """The batches of an epoch, those of all workers that share them, without the first `left_out`."""
     for rows in own.batching.batches(order.examples(own.parts), preprocessor.rows, order, left_out):
-        yield tf.nest.map_structure(lambda array: array[own.rows], preprocessor.stack(rows))
+        yield preprocessor.stack(rows)
     nothing = tf.nest.map_structure(_without_rows, preprocessor.spec)
     for _ in range(min(own.empty, own.batches + own.empty - left_out)):
         yield nothing
@@ -156,6 +185,7 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
         InputError: If there is no example, or one is not what the preprocessor takes; names its place.
     """
     labels = [] if preprocessor.labels is None else [preprocessor.labels.names]
+    unseen: Counter[str] = Counter()
 
     def count(part: Iterable[Example]) -> int:
         number = 0
@@ -163,35 +193,60 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
             number += 1
             if problem := preprocessor.problem(example):
                 raise InputError(f"{place}: {problem}")
-        if number == 0:
-            raise InputError("There must be at least one example. Received: none")
+            unseen.update(preprocessor.unseen_labels(example))
         return number
 
+    parts = _parts(preprocessor, examples)
     question = ["check", type(preprocessor).__name__, labels]
-    return remembered(examples, question, lambda: list(map(count, _parts(examples))))
+    counts, found = remembered(examples, question, lambda: [list(map(count, parts)), unseen.most_common()])
+    if found:
+        shown = ", ".join(f"{name} ({times})" for name, times in found[:SHOWN]) + (", …" if found[SHOWN:] else "")
+        total = sum(times for _, times in found)
+        say(f"Labels that training has not seen count as wrong, and not in the loss: {total} in all, {shown}.")
+    return counts
 
 
-def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> np.ndarray:
-    """How many examples of each part have n tokens, the end token included, of the longer side of a pair.
+def count_labels(preprocessor: Preprocessor, examples: Iterable[Example]) -> Counter[str]:
+    """How often each label is there."""
+    names, parts = preprocessor.example_type.labels, _parts(preprocessor, examples)
+    question = ["labels", type(preprocessor).__name__]
+    every = (name for part in parts for example in part for name in names(example))
+    return Counter(remembered(examples, question, lambda: Counter(every)))
 
-    Returns:
-        Integers (parts, longest + 1).
-    """
 
-    def count(part: Iterable[Example]) -> list[int]:
+def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> list[dict[int, int]]:
+    """How many examples of each part have so many tokens, by `Preprocessor.lengths`: before any is cut off."""
+
+    def count(part: Iterable[Example]) -> list[tuple[int, int]]:
         counts: Counter[int] = Counter()
         for chunk in watched(chunked(part), "measuring examples"):
-            counts.update(max(lengths_of(row)) for row in preprocessor.rows(chunk))
-        return [counts[length] for length in range(max(counts) + 1)]
+            counts.update(preprocessor.lengths(chunk))
+        return sorted(counts.items())
 
     question = ["lengths", type(preprocessor).__name__, preprocessor.get_config()]
-    found = remembered(examples, question, lambda: list(map(count, _parts(examples))))
-    return np.array(list(itertools.zip_longest(*found, fillvalue=0)), int).T
+    parts = _parts(preprocessor, examples)
+    return list(map(dict, remembered(examples, question, lambda: list(map(count, parts)))))
 
 
-def _parts(examples: Iterable[Example]) -> Parts:
+def say_cut_examples(preprocessor: Preprocessor, examples: Iterable[Example], name: str) -> None:
+    """Says how many examples are longer than what is read of one; see `say_cut`."""
+    lengths = sum(map(Counter, count_lengths(preprocessor, examples)), Counter())
+    say_cut(lengths, preprocessor.codec.max_length, name)
+
+
+def _histograms(lengths: list[dict[int, int]], max_length: int) -> np.ndarray:
+    """How many examples of each part have n tokens when they are cut to `max_length`: integers (parts, longest + 1)."""
+    longest = min(max(map(max, lengths)), max_length)
+    found: np.ndarray = np.zeros((len(lengths), longest + 1), int)
+    for part, counts in enumerate(lengths):
+        for length, count in counts.items():
+            found[part, min(length, longest)] += count
+    return found
+
+
+def _parts(preprocessor: Preprocessor, examples: Iterable[Example]) -> Parts:
     """The files of the examples, or all of them as one."""
-    return getattr(examples, "parts", (examples,))
+    return getattr(examples, "parts", None) or (Given(examples, preprocessor.example_type),)
 
 
 def _check_arguments(batch_size: int | None, batch_tokens: int | None, share: tuple[int, int]) -> None:

@@ -3,12 +3,17 @@
 import contextlib
 import functools
 import glob
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
+from seq_models.text.columns import Columns, checked_pair
+from seq_models.text.contents import contents_of_file
 from seq_models.text.example_types import Example
-from seq_models.text.formats import FORMATS, TAKE_COLUMNS, Columns, Format, parallel_text
+from seq_models.text.formats import FORMATS, TEXT, Located, parallel_text, plain_text
 from seq_models.text.lines import Line, decoded_lines, open_bytes, unexpected
+
+KNOWN = (TEXT, *FORMATS)
+Reader = Callable[..., Located]
 
 
 class Part:
@@ -19,7 +24,7 @@ class Part:
         reader: From the lines of each path to examples, each with the line it starts at.
     """
 
-    def __init__(self, paths: tuple[Path, ...], reader: Format):
+    def __init__(self, paths: tuple[Path, ...], reader: Reader):
         self.paths = paths
         self._reader = reader
 
@@ -67,6 +72,7 @@ class Examples:
         self.parts = parts
         self.cache = cache
         self._columns = columns
+        self._counted: tuple[list | None, int] = (None, 0)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -76,6 +82,16 @@ class Examples:
     def __iter__(self) -> Iterator[Example]:
         for part in self.parts:
             yield from part
+
+    def __len__(self) -> int:
+        """Number of examples; all files are read for it, once as long as they stay the same."""
+        known = self.fingerprint()
+        if self._counted[0] != known:
+            self._counted = known, sum(1 for _ in iter(self))
+        return self._counted[1]
+
+    def __bool__(self) -> bool:
+        return True  # there is a first example, and no file is read to the end to say so
 
     def located(self) -> Iterator[tuple[Example, str]]:
         """Yield every example with the `file:line` it starts at.
@@ -92,16 +108,13 @@ class Examples:
         for part in self.parts:
             yield from part.located()
 
+    def contents(self) -> list[str]:
+        """What each of `paths` holds; see `contents_of_file`."""
+        return [contents_of_file(path, self.cache) for path in self.paths]
+
     def fingerprint(self) -> list:
-        """Plain values that are others when a file is another: path, size and time of the last change of each."""
-        files = []
-        for path in self.paths:
-            try:
-                status = path.stat()
-            except OSError as error:
-                raise unexpected(path, "a file that can be read", error.strerror, quote=False) from error
-            files.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
-        return [files, self._columns]
+        """Plain values that are others when other examples are read: the contents of all files, and the columns."""
+        return [self.contents(), self._columns]
 
     def __repr__(self) -> str:
         arguments = [repr(str(path)) for path in self.paths]
@@ -118,26 +131,37 @@ def read_examples(
     | file | example |
     |---|---|
     | `.txt`, a sentence a line, blank lines skipped | `str` |
-    | `.tsv` (no quoting at all), `.csv`, `.jsonl` (an object a line) | `(text, label)` or `(source, target)` |
+    | `.tsv`, `.csv` | `(text, label)` or `(source, target)` |
+    | `.jsonl` (an object a line) | the same, or `(tokens, tags)` |
     | `.conllu` | `(tokens, tags)`: FORM and UPOS |
     | `.conll`, `.bio`: first and last column | `(tokens, tags)` |
     | two files with other endings, as `train.en`, `train.de` | `(source, target)`: line n with line n |
 
     Each may be compressed: append `.gz`. Text is UTF-8; a byte order mark is dropped, a line ends with "\\n" or
     "\\r\\n" and nothing else. Texts and labels lose the whitespace around them; empty lines between them are skipped.
+    A file must be a regular one, not a pipe: it is read again in every epoch.
 
     A path may be a pattern, as "news-*.txt.gz" (`*`, `?`, `[…]`, and `**` for any folders): all files that match,
     sorted by name. Two patterns of parallel text, as "news-*.en" and "news-*.de", pair up their sorted files.
 
+    A column or key `weight` is the weight of its example in the loss, a third value of the example.
+
     A `.tsv` or `.csv` whose first line has the names text and label, or source and target, has a header: its columns
-    come in any order and further ones are ignored. Just one of the four names is an error: it looks like a header with
-    another name for the rest, which `columns` can give. Without a header there must be exactly two columns, in order.
+    come in any order and further ones are ignored. Names that published corpora use instead (review, sentence, …,
+    sentiment, class, …) are taken, and said; any other names are for `columns`. Without a header there must be exactly
+    two columns, in order; a first line whose label alone comes nowhere else is refused, for it may be a header. There
+    is no quoting in a `.tsv`, unless its header is in quotes.
+
+    In `.conll` and `.bio` columns are separated by tabs in a line that has some, else by blanks. Lines that start with
+    `#` and are not written as tokens are comments; a column that counts the words is refused unless `columns` says
+    which to take.
 
     Args:
         path: The file, or a pattern.
         more: More files of the same format, or the second side of parallel text.
-        columns: Which two columns to take: names in the header (which then must be there), keys of the JSON objects,
-            or CoNLL-U fields such as `("FORM", "XPOS")`.
+        columns: Which two columns to take: names in the header, keys of the JSON objects, CoNLL-U fields such as
+            `("FORM", "XPOS")`, or numbers as strings, `("1", "-1")` for the first and the last, where there are no
+            names; a table then has no header, unless the known names are in it.
         cache: A directory in which vocabularies and counts of these files are kept, so that the files are not read for
             them again as long as they stay the same.
     Returns:
@@ -150,10 +174,10 @@ def read_examples(
         >>> for source, target in read_examples("train.en.gz", "train.de.gz"):
         ...     print(source, "->", target)
     """
-    parts = _parts([_matching(name) for name in (path, *more)])
+    paths = [_matching(name) for name in (path, *more)]
     if columns is not None:
-        columns = _checked_columns(parts[0][0][0], columns)
-        parts = [(paths, functools.partial(reader, columns=columns)) for paths, reader in parts]
+        columns = _checked_columns(paths[0][0], columns)
+    parts = _parts(paths, columns)
     examples = Examples(tuple(Part(*part) for part in parts), columns, cache)
     for part in examples.parts:
         with contextlib.closing(part.located()) as found:
@@ -183,25 +207,34 @@ def _matching(name: str | Path) -> list[Path]:
     return found
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
+    """The ending that says how a file is read, without `.gz`."""
     return Path(path.name.removesuffix(".gz")).suffix
 
 
-def _parts(groups: list[list[Path]]) -> list[tuple[tuple[Path, ...], Format]]:
+def _check_regular(path: Path) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        expected = "a regular file, for it is read again in every epoch"
+        raise unexpected(path, expected, "a pipe or device, which can be read once", quote=False)
+
+
+def _parts(groups: list[list[Path]], columns: Columns | None) -> list[tuple[tuple[Path, ...], Reader]]:
     """From the files of each argument to the files and the reader of each part."""
     paths = [path for group in groups for path in group]
-    endings = {_ending(path) for path in paths}
-    if len(groups) == 1 or endings <= FORMATS.keys():
+    for path in paths:
+        _check_regular(path)
+    endings = {ending_of(path) for path in paths}
+    if len(groups) == 1 or endings <= set(KNOWN):
         if len(endings) > 1:
             raise unexpected(paths[0], "files of one format", ", ".join(sorted(endings)), quote=False)
-        return [((path,), _reader_of_one(path)) for path in paths]
+        return [((path,), _reader_of_one(path, columns)) for path in paths]
     names = ", ".join(path.name for path in paths)
     if len(groups) != 2:
         expected = "files of one known format, or two files or patterns of parallel text"
         raise unexpected(paths[0], expected, f"{len(groups)} files, {names}", quote=False)
     for path in paths:
-        if _ending(path) in FORMATS:
-            expected = f"parallel text in two files named by language, as train.en train.de, not {_ending(path)}"
+        if ending_of(path) in KNOWN:
+            expected = f"parallel text in two files named by language, as train.en train.de, not {ending_of(path)}"
             raise unexpected(path, expected, names, quote=False)
     sources, targets = groups
     if len(sources) != len(targets):
@@ -210,21 +243,20 @@ def _parts(groups: list[list[Path]]) -> list[tuple[tuple[Path, ...], Format]]:
     return [(pair, functools.partial(parallel_text, pair)) for pair in zip(sources, targets, strict=True)]
 
 
-def _reader_of_one(path: Path) -> Format:
-    reader = FORMATS.get(_ending(path))
-    if reader is None:
-        known = ", ".join(FORMATS)
+def _reader_of_one(path: Path, columns: Columns | None) -> Reader:
+    ending = ending_of(path)
+    if ending == TEXT:
+        return plain_text
+    if ending not in FORMATS:
+        known = ", ".join(KNOWN)
         expected = f"a file name that ends in one of {known}, each also with .gz, or two files of parallel text"
         raise unexpected(path, expected, path.name)
-    return reader
+    return functools.partial(FORMATS[ending].examples, columns=columns)
 
 
 def _checked_columns(path: Path, columns: Columns) -> Columns:
-    ending = _ending(path)
-    if ending not in TAKE_COLUMNS:
-        raise unexpected(path, f"columns only for {', '.join(TAKE_COLUMNS)}", f"columns={columns!r}", quote=False)
-    # A string of two characters has length 2 as well; it is no pair of names.
-    is_pair = isinstance(columns, tuple | list) and len(columns) == 2
-    if not is_pair or not all(isinstance(name, str) and name for name in columns):
-        raise unexpected(path, "columns to be two names", f"columns={columns!r}", quote=False)
-    return columns[0], columns[1]
+    form = FORMATS.get(ending_of(path))
+    if form is None:
+        expected = f"columns only for {', '.join(FORMATS)}"
+        raise unexpected(path, expected, f"columns={columns!r}", quote=False)
+    return form.checked_columns(checked_pair(path, columns))

@@ -4,16 +4,25 @@ Every check is a function from the items of a corpus to the warnings it has, eac
 checks a task has. Reading stops at what no reader can make sense of; a check warns of what trains, but badly.
 """
 
+import dataclasses
+import itertools
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from seq_models.errors import InputError
+from seq_models.text.codec import Codec, chunked
+from seq_models.text.cutting import say_cut
 from seq_models.text.example_types import EXAMPLE_TYPES, Example, Text
 from seq_models.text.examples import located
+from seq_models.text.labels import twins
+from seq_models.text.options import TEXT_OPTIONS, TextOptions
 
+FEW = 10  # examples that say nothing about how many labels there should be
 RARE_LABEL = 5  # a label with fewer examples is rare
 DOMINANT_SHARE = 0.95
 LONG_RATIO, LONG_LENGTH = 10, 200
@@ -38,18 +47,19 @@ class Report(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """An example as the checks see it: one or two texts, and labels if the task has them."""
+    """An example as the checks see it: one or two texts, their tokens, and labels if the task has them."""
 
     place: str
     texts: tuple[Text, ...]
     labels: tuple[str, ...]
+    tokens: tuple[Sequence[str], ...]
 
 
 Check = Callable[[list[_Item]], Iterator[str]]
 
 
-def inspect_examples(examples: Iterable[Example], task: str) -> Report:
-    """Count a corpus and warn of what is likely to be wrong with it.
+def inspect_examples(examples: Iterable[Example], task: str, options: TextOptions | None = None) -> Report:
+    """Count a corpus and warn of what is likely to be wrong with it; says how many texts training would cut.
 
     All examples are held in memory, unlike in training.
 
@@ -57,9 +67,11 @@ def inspect_examples(examples: Iterable[Example], task: str) -> Report:
         examples: What `read_examples` returned, or any iterable of the same values. Warnings name `file:line` if it
             has `located()`, and the number of the example, from 1, if not.
         task: "language-model", "labeler", "classifier" or "encoder-decoder".
+        options: How training would cut texts into tokens; by default with the task's defaults. Word pieces are not
+            learned here: it counts words.
     Returns:
-        The report. `counts` has examples, tokens, distinct tokens, characters and the tokens of the longest text;
-        tokens are separated by whitespace. `labels` is None for a task without labels.
+        The report. `counts` has examples, tokens, distinct tokens, characters and the tokens of the longest text, as
+        the tokenizer cuts them. `labels` is None for a task without labels.
     Raises:
         ValueError: If there is no such task.
         InputError: If there is no example, or one is not of the form that the task has.
@@ -72,14 +84,20 @@ def inspect_examples(examples: Iterable[Example], task: str) -> Report:
     if task not in EXAMPLE_TYPES:
         raise ValueError(f"task: expected one of {', '.join(EXAMPLE_TYPES)}. Received: {task!r}")
     kind = EXAMPLE_TYPES[task]
+    options = options or TEXT_OPTIONS[task]()
+    codec = _codec(options)
     items = []
-    for example, place in located(examples):
-        if problem := kind.problem(example):
-            raise InputError(f"{place}: {problem}")
-        items.append(_Item(place, kind.texts(example), kind.labels(example)))
+    for chunk in chunked(located(examples)):
+        for example, place in chunk:
+            if problem := kind.problem(example):
+                raise InputError(f"{place}: {problem}")
+        texts = [kind.texts(example) for example, _ in chunk]
+        for (example, place), both, tokens in zip(chunk, texts, _tokens(codec, texts), strict=True):
+            items.append(_Item(place, both, kind.labels(example), tokens))
     if not items:
         raise InputError(f"examples: expected at least one example. Received: {examples!r}")
     labels = _label_counts(items) if kind.has_labels else None
+    say_cut(Counter(max(map(len, item.tokens)) + 1 for item in items), options.max_length, "examples")
     warnings = [warning for check in _CHECKS[task] for warning in check(items)]
     return Report(_counts(items), labels, warnings)
 
@@ -116,8 +134,18 @@ def _label_lines(labels: Counter[str]) -> Iterator[str]:
 # Counts
 
 
-def _tokens(text: Text) -> list[str] | tuple[str, ...]:
-    return text.split() if isinstance(text, str) else text
+def _codec(options: TextOptions) -> Codec:
+    tokenizer = "words" if options.tokenizer == "wordpiece" else options.tokenizer
+    return Codec.of(dataclasses.replace(options, tokenizer=tokenizer))
+
+
+def _tokens(codec: Codec, examples: list[tuple[Text, ...]]) -> Iterator[tuple[Sequence[str], ...]]:
+    """The tokens of the texts of each example."""
+    strings = [text for texts in examples for text in texts if isinstance(text, str)]
+    cut = codec.tokenizer.tokenize(codec.clean(tf.constant(strings, tf.string)))
+    rows = iter(cut.to_list())
+    for texts in examples:
+        yield tuple([t.decode() for t in next(rows)] if isinstance(text, str) else text for text in texts)
 
 
 def _string(text: Text) -> str:
@@ -126,13 +154,13 @@ def _string(text: Text) -> str:
 
 def _counts(items: list[_Item]) -> dict[str, int]:
     texts = [text for item in items for text in item.texts]
-    lengths = [len(_tokens(text)) for text in texts]
+    tokens = [tokens for item in items for tokens in item.tokens]
     return {
         "examples": len(items),
-        "tokens": sum(lengths),
-        "distinct tokens": len({token for text in texts for token in _tokens(text)}),
+        "tokens": sum(map(len, tokens)),
+        "distinct tokens": len(set(itertools.chain.from_iterable(tokens))),
         "characters": sum(len(_string(text)) for text in texts),
-        "longest example": max(lengths),
+        "longest example": max(map(len, tokens)),
     }
 
 
@@ -140,11 +168,11 @@ def _label_counts(items: list[_Item]) -> Counter[str]:
     return Counter(label for item in items for label in item.labels)
 
 
-def _sides(items: list[_Item]) -> Iterator[tuple[str, list[Text]]]:
-    """The first text of every example, then the second if there are two, each with what to call it."""
+def _sides(items: list[_Item]) -> Iterator[tuple[str, list[Text], list[Sequence[str]]]]:
+    """The first text of every example and its tokens, then the second if there are two, each with what to call it."""
     names = ("text",) if len(items[0].texts) == 1 else ("source", "target")
     for at, name in enumerate(names):
-        yield name, [item.texts[at] for item in items]
+        yield name, [item.texts[at] for item in items], [item.tokens[at] for item in items]
 
 
 def _is_unparted(text: Text) -> bool:
@@ -156,11 +184,11 @@ def _is_unsegmented(texts: list[Text]) -> bool:
     return sum(map(_is_unparted, texts)) * 2 > len(texts)
 
 
-def _lengths(texts: list[Text]) -> tuple[list[int], str]:
+def _lengths(texts: list[Text], tokens: list[Sequence[str]]) -> tuple[list[int], str]:
     """The length of every text and its unit: characters where whitespace does not part tokens."""
     if _is_unsegmented(texts):
         return [len(_string(text)) for text in texts], "characters"
-    return [len(_tokens(text)) for text in texts], "tokens"
+    return list(map(len, tokens)), "tokens"
 
 
 # How warnings are put
@@ -212,9 +240,15 @@ def _rare_labels(items: list[_Item]) -> Iterator[str]:
     yield f"{number} fewer than {RARE_LABEL} times, {once:,} of them once, for example {named} {places}."
 
 
+def _twin_labels(items: list[_Item]) -> Iterator[str]:
+    for group in twins(_label_counts(items)):
+        places = _places([next(item for item in items if label in item.labels) for label in group])
+        yield f"The labels {', '.join(map(ascii, group))} differ by white space or invisible characters only {places}."
+
+
 def _too_many_labels(items: list[_Item]) -> Iterator[str]:
     labels = len(_label_counts(items))
-    if labels * 2 > len(items):
+    if labels * 2 > len(items) >= FEW:
         places = _places(items)
         yield f"{labels:,} distinct labels in {len(items):,} examples: probably the columns are swapped {places}."
 
@@ -229,8 +263,8 @@ def _dominant_label(items: list[_Item]) -> Iterator[str]:
 
 
 def _long_examples(items: list[_Item]) -> Iterator[str]:
-    for name, texts in _sides(items):
-        lengths, unit = _lengths(texts)
+    for name, texts, tokens in _sides(items):
+        lengths, unit = _lengths(texts, tokens)
         median = statistics.median(lengths)
         limit = max(LONG_RATIO * median, LONG_LENGTH)
         found = [item for item, length in zip(items, lengths, strict=True) if length > limit]
@@ -258,7 +292,7 @@ def _copies(items: list[_Item]) -> Iterator[str]:
 
 
 def _length_ratios(items: list[_Item]) -> Iterator[str]:
-    pairs = zip(*(_lengths(texts)[0] for _, texts in _sides(items)), strict=True)
+    pairs = zip(*(_lengths(texts, tokens)[0] for _, texts, tokens in _sides(items)), strict=True)
     found = [item for item, pair in zip(items, pairs, strict=True) if max(pair) > LENGTH_RATIO * min(pair)]
     return _examples_have(found, f"one side more than {LENGTH_RATIO} times as long as the other")
 
@@ -277,14 +311,15 @@ def _has_orphan(tags: tuple[str, ...]) -> bool:
 
 
 def _no_whitespace(items: list[_Item]) -> Iterator[str]:
-    for name, texts in _sides(items):
-        if _is_unsegmented(texts):
-            places = _places([item for item, text in zip(items, texts, strict=True) if _is_unparted(text)])
-            yield f'Most {name}s have no whitespace inside: use the tokenizer "words" or "chars" {places}.'
+    for name, texts, tokens in _sides(items):
+        whole = [len(found) < 2 and _is_unparted(text) for text, found in zip(texts, tokens, strict=True)]
+        if sum(whole) * 2 > len(texts):
+            places = _places([item for item, is_whole in zip(items, whole, strict=True) if is_whole])
+            yield f'Most {name}s are one token each: use the tokenizer "words" or "chars" {places}.'
 
 
 _TEXT_CHECKS: tuple[Check, ...] = (_duplicates, _long_examples, _control_characters, _replacement_characters)
-_LABEL_CHECKS: tuple[Check, ...] = (_contradictions, _rare_labels, _dominant_label)
+_LABEL_CHECKS: tuple[Check, ...] = (_contradictions, _twin_labels, _rare_labels, _dominant_label)
 
 _CHECKS = {
     "language-model": (*_TEXT_CHECKS, _no_whitespace),

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from seq_models.options import Options, option
+from seq_models.text.normalization import NORMALIZATIONS
 from seq_models.text.tokenizers import TOKENIZERS
 from seq_models.text.vocabulary import SPECIAL_TOKENS
+
+MAX_LENGTH = "tokens of a text at most, the end token included; the rest is cut off"
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,19 @@ class TextOptions(Options):
         at_least=len(SPECIAL_TOKENS),
     )
     min_count: int = option(1, "how often a token must be seen to get an id", at_least=1)
-    lowercase: bool = option(False, "fold texts to lower case first")
-    max_length: int = option(512, "tokens of a text at most, the end token included; the rest is cut off", at_least=2)
+    normalization: str = option("nfc", "Unicode's form that texts are brought into first", choices=NORMALIZATIONS)
+    lowercase: bool = option(False, "fold texts to lower case, by Unicode's simple case folding")
+    max_length: int = option(512, MAX_LENGTH, at_least=2)
+    unknown_share: float = option(
+        0.5, "share of the tokens seen once that a training reads as <unk>, so that it is learned", at_least=0, below=1
+    )
+
+
+@dataclass(frozen=True)
+class ClassifierTextOptions(TextOptions):
+    """Options of a classifier's preprocessor: it reads documents."""
+
+    max_length: int = option(2048, MAX_LENGTH, at_least=2)
 
 
 @dataclass(frozen=True)
@@ -28,3 +42,11 @@ class LabelerTextOptions(TextOptions):
 
     tokenizer: str = option("words", "what cuts texts into tokens", choices=[n for n in TOKENIZERS if n != "wordpiece"])
     characters: bool = option(True, "read words character by character, too")
+
+
+TEXT_OPTIONS: dict[str, type[TextOptions]] = {
+    "language-model": TextOptions,
+    "labeler": LabelerTextOptions,
+    "classifier": ClassifierTextOptions,
+    "encoder-decoder": TextOptions,
+}

@@ -1,27 +1,31 @@
 """From an example of a task to what its model takes: (inputs, targets, weights).
 
-Weights are 1 on what counts for the loss and 0 elsewhere, padding included.
+Weights are those of the examples on what counts for the loss and 0 elsewhere, padding included.
 """
 
 import functools
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
+from seq_models.messages import say
 from seq_models.text.batching import Row, stacked, unstacked
 from seq_models.text.cache import remembered
-from seq_models.text.codec import Codec, append, dense, shifted
+from seq_models.text.codec import Codec, append, chunked, decoded, dense, shifted
 from seq_models.text.example_types import Example, ExampleType, LabeledText, LabeledTokens, Sentence, Text, TextPair
-from seq_models.text.labels import Labels
-from seq_models.text.options import LabelerTextOptions, TextOptions
-from seq_models.text.vocabulary import Vocabulary
+from seq_models.text.given import Given
+from seq_models.text.labels import Labels, twins
+from seq_models.text.options import ClassifierTextOptions, LabelerTextOptions, TextOptions
+from seq_models.text.progress import watched
+from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
+SHOWN = 5  # tokens that a sentence names
 WORD_LENGTH = 24  # characters of a word that are read, the end included
 
 Batch = tuple[Any, Any, Any]  # inputs, targets, weights: arrays or tensors, of a pair of inputs a tuple
@@ -57,19 +61,32 @@ class Preprocessor:
     def learned(cls, examples: Iterable[Example], options: TextOptions) -> Self:
         """As `from_examples`, only once for the same files and options; see `remembered`."""
         question = [cls.__name__, asdict(options)]
-        config = remembered(examples, question, lambda: cls.from_examples(examples, options).get_config())
-        return cls.from_config(config)
+        given = Given(examples, cls.example_type)
+        config = remembered(examples, question, lambda: cls.from_examples(given, options).get_config())
+        for names in twins(config.get("labels") or ()):
+            say(f"the labels {', '.join(map(ascii, names))} differ by white space or invisible characters only")
+        preprocessor = cls.from_config(config)
+        preprocessor.say_remarks()
+        return preprocessor
+
+    def say_remarks(self) -> None:
+        """Says what about the text will surprise."""
 
     def problem(self, example: Any) -> str | None:
         """What is wrong with an example, as a sentence goes on after its place, or None."""
-        problem = self.example_type.problem(example)
-        if problem or self.labels is None:
-            return problem
-        return self.labels.problem(self.example_type.labels(example))
+        return self.example_type.problem(example)
+
+    def unseen_labels(self, example: Any) -> list[str]:
+        """The labels of an example that are none of those seen in training."""
+        return [] if self.labels is None else self.labels.unseen(self.example_type.labels(example))
+
+    def codecs(self) -> list[Codec]:
+        """All of its codecs, in the order of the arrays of inputs that hold their ids."""
+        return [part for part in self._arguments().values() if isinstance(part, Codec)]
 
     def vocabularies(self) -> list[Vocabulary]:
         """All of its vocabularies."""
-        return [part.vocabulary for part in self._arguments().values() if isinstance(part, Codec)]
+        return [codec.vocabulary for codec in self.codecs()]
 
     def get_config(self) -> dict[str, Any]:
         """Its arguments as plain values."""
@@ -88,11 +105,18 @@ class Preprocessor:
         """The strings that `encode` takes of an example."""
         return *self.example_type.texts(example), *self.example_type.labels(example)
 
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        """The tokens of the longer text of each example, the end token and those that are cut off included."""
+        sides = zip(self.codecs(), zip(*map(self.example_type.texts, examples), strict=True), strict=True)
+        return np.max([codec.lengths(tf.constant(texts, tf.string)) for codec, texts in sides], axis=0).tolist()
+
     def rows(self, examples: Sequence[Example]) -> list[Row]:
         """The encodings of examples, a row each."""
         columns = zip(*map(self.strings, examples), strict=True)
         encoded = self._encode(*(tf.constant(column, tf.string) for column in columns))
-        return list(zip(*map(unstacked, tf.nest.flatten(encoded)), strict=True))
+        *rest, weights = map(unstacked, tf.nest.flatten(encoded))
+        given = np.array(list(map(self.example_type.weight, examples)), np.float32)
+        return list(zip(*rest, [row * weight for row, weight in zip(weights, given, strict=True)], strict=True))
 
     def stack(self, rows: Sequence[Row]) -> Batch:
         """Rows -> a batch of padded arrays."""
@@ -101,6 +125,16 @@ class Preprocessor:
     def finish(self, inputs: Any, targets: Any, weights: Any) -> Batch:
         """The last change to a padded batch."""
         return inputs, targets, weights
+
+    def with_unknown(self, batch: Batch, random: np.random.Generator) -> Batch:
+        """A batch of arrays to train on, see `Codec.with_unknown`.
+
+        Inputs are replaced, on both sides of a pair. Targets are not: a loss and a perplexity mean what they did.
+        """
+        inputs, targets, weights = batch
+        ids = zip(self.codecs(), tf.nest.flatten(inputs), strict=True)
+        replaced = [codec.with_unknown(array, random) for codec, array in ids]
+        return tf.nest.pack_sequence_as(inputs, replaced), targets, weights
 
     @functools.cached_property
     def spec(self) -> Batch:
@@ -131,7 +165,7 @@ class LanguageModelPreprocessor(Preprocessor):
 
     @classmethod
     def from_examples(cls, examples: Iterable[str], options: TextOptions) -> Self:
-        return cls(Codec.train(examples, options))
+        return cls(Codec.train(map(cls.example_type.question, examples), options))
 
     def encode(self, text: tf.Tensor) -> Batch:
         targets = self.codec.encode(text)
@@ -145,6 +179,7 @@ class SequenceClassifierPreprocessor(Preprocessor):
     """(text, label): ids, and the number of the label."""
 
     example_type = LabeledText()
+    options_class = ClassifierTextOptions
     labels: Labels
 
     def __init__(self, codec: Codec, labels: Iterable[str]):
@@ -152,7 +187,7 @@ class SequenceClassifierPreprocessor(Preprocessor):
 
     @classmethod
     def from_examples(cls, examples: Iterable[tuple[str, str]], options: TextOptions) -> Self:
-        labels = sorted({label for _, label in examples})
+        labels = sorted({example[1] for example in examples})
         return cls(Codec.train((example[0] for example in examples), options), labels)
 
     def encode(self, text: tf.Tensor, label: tf.Tensor) -> Batch:
@@ -182,34 +217,50 @@ class SequenceLabelerPreprocessor(Preprocessor):
         counts: Counter[str] = Counter()
         letters: Counter[str] = Counter()
         labels: set[str] = set()
-        for tokens, tags in examples:
-            counts.update(token.lower() if options.lowercase else token for token in tokens)
-            letters.update(letter for token in tokens for letter in token)
-            labels.update(tags)
-        vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count)
-        codec = Codec(options.tokenizer, vocabulary, options.lowercase, options.max_length)
-        characters = Codec("chars", Vocabulary.from_counts(letters), max_length=WORD_LENGTH)
-        return cls(codec, sorted(labels), characters if options.characters else None)
+        words = Codec.of(options)
+        spelling = replace(options, tokenizer="chars", lowercase=False, max_length=WORD_LENGTH)
+        letters_of = Codec.of(spelling).tokenize
+        for chunk in watched(chunked(examples), "counting tokens"):
+            tokens = tf.constant([token for example in chunk for token in example[0]], tf.string)
+            counts.update(decoded(words.clean(tokens)))
+            letters.update(decoded(letters_of(tokens).flat_values))
+            labels.update(label for example in chunk for label in example[1])
+        codec = Codec.of(options, Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count))
+        characters = Codec.of(spelling, Vocabulary.from_counts(letters)) if options.characters else None
+        return cls(codec, sorted(labels), characters)
+
+    def say_remarks(self) -> None:
+        tokens = self.codec.vocabulary.tokens[len(SPECIAL_TOKENS) :]
+        found = self.codec.tokenizer.tokenize(tf.constant(tokens, tf.string)).row_lengths().numpy()
+        torn = [token for token, count in zip(tokens, found, strict=True) if count != 1]
+        if torn:
+            shown = ", ".join(torn[:SHOWN])
+            say(
+                f"{len(torn):,} of {len(tokens):,} tokens are cut otherwise where a text is labeled, by tokenizer="
+                f"{self.codec.name}, as {shown}; texts that are cut into tokens already are labeled as they are."
+            )
 
     def problem(self, example: Any) -> str | None:
         problem = super().problem(example)
         return problem if problem or example[0] else "There must be at least one token. Received: none"
 
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        return [len(example[0]) + 1 for example in examples]
+
     def strings(self, example: Any) -> tuple[str, ...]:
-        return tuple(SEPARATOR.join(part) for part in example)
+        return tuple(SEPARATOR.join(part) for part in example[:2])
 
     def encode(self, tokens: tf.Tensor, labels: tf.Tensor) -> Batch:
-        names = append(tf.strings.split(labels, SEPARATOR)[:, : self.codec.max_length - 1], "")
-        targets = self.labels.ids(names)  # -1 at the end token
-        weights = tf.cast(targets >= 0, tf.float32)
-        return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), tf.maximum(targets, 0), weights
+        targets = self.labels.ids(self.codec.cut(tf.strings.split(labels, SEPARATOR)))
+        weights = append(tf.ones_like(targets, tf.float32), 0)  # 0 at the end token
+        return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), append(targets, 0), weights
 
     def encode_tokens(self, tokens: tf.RaggedTensor) -> Any:
         """Tokens, ragged (B, None) -> ids, and with characters a pair of them and character ids, ragged."""
         ids = self.codec.encode_tokens(tokens)
         if self.characters is None:
             return ids
-        words = append(tokens[:, : self.codec.max_length - 1], "")
+        words = append(self.codec.cut(tokens), "")
         spelled = self.characters.encode(words.flat_values).to_tensor(shape=[None, WORD_LENGTH])
         return ids, words.with_flat_values(spelled)
 
@@ -221,8 +272,12 @@ class SequenceLabelerPreprocessor(Preprocessor):
         longest = max(np.count_nonzero(spelled, axis=-1).max(), 1)
         return (ids, spelled[:, :, :longest]), targets, weights
 
+    def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Texts (B,) -> all of their tokens as they are written, ragged (B, None): nothing folded, nothing cut."""
+        return self.codec.tokenizer.tokenize(self.codec.normalize(text))
+
     def inputs(self, text: tf.Tensor) -> Any:
-        return self.inputs_of_tokens(self.codec.tokenize(text))
+        return self.inputs_of_tokens(self.tokenize(text))
 
     def inputs_of_tokens(self, tokens: tf.RaggedTensor) -> Any:
         """Tokens, ragged (B, None) -> inputs of the model."""

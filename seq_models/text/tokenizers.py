@@ -6,9 +6,14 @@ from typing import Protocol
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-LETTER = r"[^\P{L}\p{Han}]"  # a letter that is not a Han character
-WORD = rf"(?:{LETTER}|\p{{M}}|\p{{N}})+(?:['’-](?:{LETTER}|\p{{M}}|\p{{N}})+|[.,]\p{{N}}+)*"
-TOKEN = rf"\p{{Han}}|{WORD}|[^\s]"
+SPACE = r"[\v\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}]"  # Unicode's, but for \s
+LETTER = r"(?:[^\P{L}\p{Han}]|[\p{M}\p{N}])"  # or a digit, or an accent, but no Han character
+INNER = rf"(?:{LETTER}|\p{{Cf}})"  # joiners, soft hyphens and other format characters are inside of a word
+WORD = rf"{LETTER}{INNER}*(?:['’-]{INNER}+|[.,]\p{{N}}+)*"
+HAN = r"\p{Han}[\p{M}\p{Cf}]*"
+FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"
+SYMBOL = r"[^\s](?:\x{200D}\p{So}|[\p{M}\p{Cf}\x{1F3FB}-\x{1F3FF}])*"  # with the symbols that are joined to it
+TOKEN = rf"\p{{Cf}}*(?:{HAN}|{WORD}|{FLAG}|{SYMBOL})"
 
 
 class Tokenizer(Protocol):
@@ -21,11 +26,16 @@ class Tokenizer(Protocol):
         """Tokens (B, None) -> texts (B,)."""
 
 
+def spaced(texts: tf.Tensor) -> tf.Tensor:
+    """Texts (B,) whose white space is all ASCII: no-break, thin, ideographic spaces and the like are " "."""
+    return tf.strings.regex_replace(texts, SPACE, " ")
+
+
 class WhitespaceTokenizer:
     """Cuts at white space: for texts that are tokenized already."""
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        return tf.strings.split(texts)
+        return tf.strings.split(spaced(texts))
 
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
         return tf.strings.reduce_join(tokens, axis=-1, separator=" ")
@@ -35,10 +45,11 @@ class WordTokenizer:
     """Words, each Han character and each punctuation mark by itself, by Unicode categories.
 
     An apostrophe or hyphen inside a word belongs to it, and a point or comma before a digit: "don't", "T-Shirt", "3.5".
+    So does what is not seen: format characters (category Cf) tear nothing apart, and symbols joined by one are a token.
     """
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        return tf.strings.split(tf.strings.regex_replace(texts, TOKEN, r"\0 "))
+        return tf.strings.split(tf.strings.regex_replace(spaced(texts), TOKEN, r"\0 "))
 
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
         text = tf.strings.reduce_join(tokens, axis=-1, separator=" ")
@@ -51,7 +62,8 @@ class CharTokenizer:
     """Each character is a token; runs of white space are one space."""
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        return tf.strings.unicode_split(tf.strings.regex_replace(tf.strings.strip(texts), r"\s+", " "), "UTF-8")
+        texts = tf.strings.regex_replace(tf.strings.strip(spaced(texts)), r"\s+", " ")
+        return tf.strings.unicode_split(texts, "UTF-8")
 
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
         return tf.strings.reduce_join(tokens, axis=-1)

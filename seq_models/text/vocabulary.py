@@ -19,12 +19,13 @@ class Vocabulary:
 
     Args:
         tokens: All tokens, starting with `SPECIAL_TOKENS`, none twice.
+        seen_once: How many of the last ones were seen once where the vocabulary was learned.
     Raises:
         InputError: If the special tokens are not where they belong or a token comes twice.
     """
 
-    def __init__(self, tokens: Iterable[str]):
-        self.tokens = list(tokens)
+    def __init__(self, tokens: Iterable[str], seen_once: int = 0):
+        self.tokens, self.seen_once = list(tokens), seen_once
         if tuple(self.tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
             raise InputError(f"A vocabulary must start with {SPECIAL_TOKENS}. Received: {self.tokens[:4]}")
         twice = [token for token, count in Counter(self.tokens).items() if count > 1]
@@ -40,7 +41,8 @@ class Vocabulary:
         """The most frequent tokens: at most `size` with the special ones, each seen `min_count` times or more."""
         counts = {token: count for token, count in counts.items() if count >= min_count and token not in SPECIAL_TOKENS}
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
-        return cls([*SPECIAL_TOKENS, *ranked[: None if size is None else max(size - len(SPECIAL_TOKENS), 0)]])
+        kept = ranked[: None if size is None else max(size - len(SPECIAL_TOKENS), 0)]
+        return cls([*SPECIAL_TOKENS, *kept], seen_once=sum(counts[token] == 1 for token in kept))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

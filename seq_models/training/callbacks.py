@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 
 from seq_models.files import written_whole
+from seq_models.training.best import Monitor
 from seq_models.training.run_directory import RunDirectory
 
 
@@ -13,42 +14,40 @@ class BestModel(keras.callbacks.Callback):
 
     Args:
         path: Of the `.keras` file.
-        monitor: Name of the score that decides.
-        mode: "min" or "max".
+        monitor: The score that decides.
         writes: Whether this process saves; of several workers only the chief does.
     """
 
-    def __init__(self, path: Path, monitor: str, mode: str, writes: bool = True):
+    def __init__(self, path: Path, monitor: Monitor, writes: bool = True):
         super().__init__()
-        self.path, self.monitor, self.better, self.writes = path, monitor, min if mode == "min" else max, writes
-        self.best = None
+        self.path, self.monitor, self.writes = path, monitor, writes
+        self.best: list[float] | None = None
 
     def on_epoch_end(self, epoch, logs=None):
-        score = float(logs[self.monitor])
-        if self.best is not None and self.better(score, self.best) == self.best:
+        rank = self.monitor.rank(logs)
+        if self.best is not None and rank <= self.best:
             return
-        self.best = score
+        self.best = rank
         if self.writes:
             with written_whole(self.path) as aside:
                 self.model.save(aside)
 
 
 class MetricsFile(keras.callbacks.Callback):
-    """Keeps metrics.json: a record for every epoch, the best one by the task's monitor.
+    """Keeps metrics.json: a record for every epoch, the best one by the monitor.
 
     Args:
         run: The run directory.
-        monitor: Name of the score that decides.
-        mode: "min" or "max".
+        monitor: The score that decides.
     """
 
-    def __init__(self, run: RunDirectory, monitor: str, mode: str):
+    def __init__(self, run: RunDirectory, monitor: Monitor):
         super().__init__()
-        self.run, self.monitor, self.better = run, monitor, min if mode == "min" else max
+        self.run, self.monitor = run, monitor
 
     def on_epoch_end(self, epoch, logs=None):
         metrics = self.run.read_metrics()
         record = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         epochs = [*metrics["epochs"][:epoch], record]
-        best = self.better(epochs, key=lambda r: r[self.monitor])
+        best = max(epochs, key=self.monitor.rank)
         self.run.write_metrics({**metrics, "epochs": epochs, "best": best})

@@ -52,7 +52,7 @@ class Checkpoints:
                     arrays = {name: file[name] for name in file.files}
                 return arrays, json.loads(arrays.pop(STATE).tobytes())
             except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
-                warn(f"{path} is damaged ({error}); going on from the one before.")
+                warn(f"{path} is damaged and left out: {error}")
         return None
 
     def _paths(self):

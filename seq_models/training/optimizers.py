@@ -4,6 +4,7 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from seq_models.training.best import Monitor, ReduceOnPlateau
 from seq_models.training.options import PLATEAU_FACTOR, PLATEAU_PATIENCE, TrainingOptions
 from seq_models.training.variables import steps_of
 
@@ -33,7 +34,7 @@ def _learning_rate(options, steps):
             f"warmup_steps must be less than the {steps} steps of the training. Received: warmup_steps={warmup_steps}"
         )
     if options.schedule == "plateau":
-        return peak  # a number, because `keras.callbacks.ReduceLROnPlateau` sets it
+        return peak  # a number, because `ReduceOnPlateau` sets it
     if options.schedule == "inverse_sqrt":
         return InverseSquareRoot(peak, warmup_steps)
     after = keras.optimizers.schedules.CosineDecay(peak, steps - warmup_steps) if options.schedule == "cosine" else None
@@ -92,20 +93,18 @@ class InverseSquareRoot(LearningRateSchedule):
         return {"peak": self.peak, "warmup_steps": self.warmup_steps}
 
 
-def plateau_callbacks(options: TrainingOptions, monitor: str, mode: str) -> list[keras.callbacks.Callback]:
+def plateau_callbacks(options: TrainingOptions, monitor: Monitor) -> list[keras.callbacks.Callback]:
     """The callbacks that set the learning rate with `schedule="plateau"`; none with another schedule.
 
     Args:
         options: The options of the training.
-        monitor: Name of the score that has to get better.
-        mode: "min" or "max".
+        monitor: The score that has to get better.
     """
     if options.schedule != "plateau":
         return []
     factor = PLATEAU_FACTOR if options.plateau_factor is None else options.plateau_factor
     patience = PLATEAU_PATIENCE if options.plateau_patience is None else options.plateau_patience
-    reduce = keras.callbacks.ReduceLROnPlateau(monitor, factor, patience, mode=mode, min_delta=0.0)
-    return [reduce, WarmUpToPlateau(options.learning_rate, options.warmup_steps)]
+    return [ReduceOnPlateau(monitor, patience, factor), WarmUpToPlateau(options.learning_rate, options.warmup_steps)]
 
 
 class WarmUpToPlateau(keras.callbacks.Callback):

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from seq_models.options import Options, option
-from seq_models.text.datasets import BATCH_SIZE
 from seq_models.training.precision import PRECISIONS
 from seq_models.training.profile import step_range
 from seq_models.training.strategy import STRATEGIES
 
+BATCH_ROWS = 32  # small, so that a corpus of a few hundred examples has enough steps to learn from
 SCHEDULES = ("constant", "cosine", "inverse_sqrt", "plateau")
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 1  # where they are left out
 
@@ -21,9 +21,9 @@ class TrainingOptions(Options):
         ValueError: If a value is not what it should be, or has no effect beside another one.
     """
 
-    epochs: int = option(10, "times that all examples are read", at_least=1)
+    epochs: int = option(20, "times that all examples are read", operational=True, at_least=1)
     batch_size: int | None = option(
-        None, f"examples of the global batch; {BATCH_SIZE} if batch_tokens is left out too", at_least=1
+        None, f"examples of the global batch; {BATCH_ROWS} if batch_tokens is left out too", at_least=1
     )
     batch_tokens: int | None = option(
         None, "instead of batch_size: tokens of the global batch at most, padding included", at_least=1
@@ -53,14 +53,31 @@ class TrainingOptions(Options):
     )
     steps_per_execution: int = option(1, "steps in one call of TensorFlow", at_least=1)
     watch_share: float = option(
-        0.02, "share of the time for pictures, texts and histograms in TensorBoard; 0 for none", at_least=0, below=1
+        0.02,
+        "share of the time for looks of TensorBoard between the ends of epochs; 0 for numbers only",
+        operational=True,
+        at_least=0,
+        below=1,
     )
-    profile_steps: str = option("", "10,20 for a profile of these steps in the logs")
-    patience: int = option(3, "epochs without a better score before training stops", at_least=1)
-    seed: int = option(1, "of weights, dropout and shuffling", at_least=0)
+    profile_steps: str = option("", "10,20 for a profile of these steps in the logs", operational=True)
+    monitor: str | None = option(
+        None, "validation score that says which epoch is the best, as val_loss; the task's own if left out"
+    )
+    patience: int = option(
+        3,
+        "epochs without a better score and without a smaller loss before training stops",
+        operational=True,
+        at_least=1,
+    )
+    class_weights: str | None = option(
+        None, "what each label counts in the loss: balanced, or label=2.0,other=0.5; 1 for those left out"
+    )
+    seed: int = option(1, "of weights, dropout and shuffling", at_least=0, below=2**32)
     strategy: str = option("one", "where to train", choices=STRATEGIES)
-    checkpoint_seconds: float = option(60.0, "between two checkpoints, beside those of every epoch", at_least=0)
-    worker_seconds: float = option(600.0, "that a worker waits for the others to come", at_least=0)
+    checkpoint_seconds: float = option(
+        60.0, "between two checkpoints, beside those of every epoch", operational=True, at_least=0
+    )
+    worker_seconds: float = option(600.0, "that a worker waits for the others to come", operational=True, at_least=0)
 
     def __post_init__(self):
         super().__post_init__()
@@ -80,7 +97,8 @@ class TrainingOptions(Options):
 
     def batch_options(self) -> dict[str, int | None]:
         """The arguments of `make_dataset` that say how large a batch is."""
-        return {"batch_size": self.batch_size, "batch_tokens": self.batch_tokens}
+        rows = BATCH_ROWS if self.batch_size is None and self.batch_tokens is None else self.batch_size
+        return {"batch_size": rows, "batch_tokens": self.batch_tokens}
 
     def compile_options(self) -> dict[str, Any]:
         """The arguments of `TokenTraining.compile` beside the optimizer."""

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from seq_models.errors import InputError
+from seq_models.messages import say
 from seq_models.text.datasets import Position
 from seq_models.training.checkpoint import Arrays, Checkpoints
 from seq_models.training.cluster import Cluster
@@ -17,8 +18,8 @@ from seq_models.training.variables import steps_of, value_of
 
 # What the callbacks of a training remember from one epoch to the next.
 REMEMBERED = {
-    "EarlyStopping": ("best", "wait", "best_epoch"),
-    "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
+    "EarlyStopping": ("best", "wait"),
+    "ReduceOnPlateau": ("best", "wait"),
     "BestModel": ("best",),
 }
 
@@ -113,8 +114,12 @@ class Resume(keras.callbacks.Callback):
 
     def _act_on(self, wishes):
         asked = max(wishes)
-        if asked > SAVE:
-            raise SystemExit(128 + asked)
+        if asked <= SAVE:
+            return
+        if self.cluster.chief:
+            place = f"epoch {self.epoch + 1} and batch {self.batches}"
+            say(f"The training ends, as it was asked to; the same command goes on after {place}, which are saved.")
+        raise SystemExit(128 + asked)
 
     def _save(self):
         self.saved = time.monotonic()
@@ -152,6 +157,7 @@ class Termination:
 
     def _note(self, number, _):
         self.asked = number
+        say("The training ends once it is saved; the next signal ends it at once.")
         signal.signal(number, self._before[number])
 
 

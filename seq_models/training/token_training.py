@@ -1,14 +1,17 @@
 """Training steps whose loss is a mean over the real tokens of the global batch."""
 
+import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import positive
 from seq_models.networks import Network
-from seq_models.private_api import DistributedFit
+from seq_models.private_api import Directions, DistributedFit
 from seq_models.training.accumulation import sum_over_parts
 from seq_models.training.metrics import TokenMean
 
@@ -19,6 +22,9 @@ class TokenTraining(DistributedFit):
 
         loss = Σ_i w_i loss_i / Σ_i w_i        loss_i as the network's head gives it for target i
 
+    w_i is the weight that the data give, in a training step times that of the class y_i (`class_weights`). A target
+    that is none of the head's classes, as an unseen label, has no loss; to the metrics it counts as wrong.
+
     Both sums run over the whole global batch, so that padding, bucketing and the number of replicas change nothing:
     each replica divides its sum by the number of tokens on all replicas, and the gradients are summed. The `loss` in
     the logs is the mean over all tokens of an epoch. Penalties of regularizers are added to what is minimized.
@@ -28,14 +34,17 @@ class TokenTraining(DistributedFit):
     Args:
         network: A network of `seq_models.networks`, whose inputs and outputs are those of this model.
         token_metrics: Metrics of (targets, predictions, weights).
+    Attributes:
+        class_weights: Floats (K,), or None if all classes count alike: those of the last `fit`.
     """
 
-    def __init__(self, network: Network, token_metrics: Sequence[TokenMean] = (), name: str | None = None):
+    def __init__(self, network: Network, token_metrics: Sequence[keras.Metric] = (), name: str | None = None):
         super().__init__(name=name)
         self.network = network
         self.token_metrics = list(token_metrics)
         self.token_loss = TokenMean(name="loss")
         self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
+        self.class_weights: np.ndarray | None = None
         self._metrics_of_logits = False
         self.built = True
 
@@ -96,16 +105,18 @@ class TokenTraining(DistributedFit):
             clip_value: Largest absolute value of a number in a gradient, or None; not together with `clip_norm`.
             accumulate: Parts in which a replica works through the rows of its batch, one after the other, before the
                 weights are updated: less memory for the same update.
-            kwargs: Other arguments of `keras.Model.compile`; metrics are given logits.
+            kwargs: Other arguments of `keras.Model.compile`. Its metrics, weighted or not, are given what counts in the
+                loss: targets (N,), logits (N, K) and weights (N,) of all tokens of a batch.
         References:
             [1] Pascanu, Mikolov and Bengio 2013, algorithm 1.
         """
         _check(clip_norm, clip_value, accumulate)
         if "loss" in kwargs:
             raise ValueError(f"The task brings its own loss. Received: loss={kwargs['loss']!r}")
-        super().compile(optimizer=optimizer, **{"jit_compile": False, **kwargs})
+        of_logits = keras.tree.flatten([kwargs.pop(name, None) or [] for name in ("metrics", "weighted_metrics")])
+        super().compile(optimizer=optimizer, weighted_metrics=of_logits or None, **{"jit_compile": False, **kwargs})
         self.clip_norm, self.clip_value, self.accumulate = clip_norm, clip_value, accumulate
-        self._metrics_of_logits = bool(kwargs.get("metrics") or kwargs.get("weighted_metrics"))
+        self._metrics_of_logits = bool(of_logits)
 
     def get_compile_config(self):
         if not self.compiled:
@@ -119,19 +130,62 @@ class TokenTraining(DistributedFit):
         self.compile(keras.saving.deserialize_keras_object(config.pop("optimizer")), **config)
         self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, *args, shuffle=False, **kwargs):
-        """As `keras.Model.fit`, on a dataset that shuffles by itself."""
+    def fit(self, x=None, *args, shuffle=False, class_weight=None, **kwargs):
+        """As `keras.Model.fit`, on a dataset that shuffles by itself.
+
+        Args:
+            class_weight: Weights of classes by number, {class: weight}; 1 for those left out.
+        Raises:
+            ValueError: If nothing can be trained, or a class or its weight is none.
+        """
+        if not self.trainable_variables:
+            raise ValueError("A model must have a weight with trainable=True to be fitted. Received: none")
+        self._weigh_classes(class_weight or {})
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
+
+    def _weigh_classes(self, weights):
+        classes = self.network.head.classes
+        for number, weight in weights.items():
+            if number not in range(classes) or not 0 <= weight < math.inf:
+                expected = f"class weights must be numbers of 0 or more, of the classes 0 to {classes - 1}"
+                raise ValueError(f"{expected}. Received: {number!r}: {weight!r}")
+        before = self.class_weights
+        self.class_weights = np.array([weights.get(k, 1) for k in range(classes)], np.float32) if weights else None
+        if not np.array_equal(before, self.class_weights):
+            self.train_function = None  # the weights are constants of its graph
 
     @property
     def metrics(self):
         """The loss above instead of the one of Keras, then all others, but for those of an earlier `compile`."""
-        left_out = {"loss"} if self._metrics_of_logits else {"loss", "compile_metrics"}
-        return [self.token_loss, *(metric for metric in super().metrics if metric.name not in left_out)]
+        own = [self.token_loss, *self.token_metrics]
+        left_out = {metric.name for metric in own} | (set() if self._metrics_of_logits else {"compile_metrics"})
+        rest = (metric for metric in super().metrics if metric.name not in left_out)
+        return [*own, *rest, self._directions]
+
+    @functools.cached_property
+    def _directions(self):
+        return Directions(self.directions())
+
+    def directions(self) -> dict[str, str]:
+        """Whether more of a score in the logs is better: "up" or "down" by name."""
+        return {metric.name: metric._direction for metric in self.token_metrics}
 
     def compare(self, inputs: Any, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses and predictions for targets, without dropout: floats and integers of their shape."""
-        return self.network.head.compare(self.network.body(inputs, training=False), targets)
+        return self._compare(self.network.body(inputs, training=False), targets)
+
+    def _compare(self, hidden, targets):
+        """Losses and predictions; of a target that is no class the loss is that of another one, and no weight."""
+        head = self.network.head
+        return head.compare(hidden, tf.minimum(targets, head.classes - 1))
+
+    def loss_weights(self, targets: tf.Tensor, weights: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """What each target counts in the loss, floats of the shape of targets and weights."""
+        classes = self.network.head.classes
+        weights = tf.where(targets < classes, weights, 0)
+        if training and self.class_weights is not None:
+            weights *= tf.gather(tf.constant(self.class_weights, weights.dtype), tf.minimum(targets, classes - 1))
+        return weights
 
     def train_step(self, data):
         batch = _with_weights(data)
@@ -142,7 +196,7 @@ class TokenTraining(DistributedFit):
 
     def _gradients(self, batch):
         """The gradients of the loss of the global batch: this replica's summands."""
-        tokens = _over_replicas(tf.reduce_sum(batch[2]))
+        tokens = _over_replicas(tf.reduce_sum(self.loss_weights(*batch[1:], training=True)))
         variables = [v.value for v in self.trainable_variables]
 
         def gradients_of(rows):
@@ -170,14 +224,17 @@ class TokenTraining(DistributedFit):
         """Σ_i w_i loss_i over the rows of a batch; the metrics take note of it."""
         inputs, targets, weights = batch
         hidden = self.network.body(inputs, training=training)
-        losses, predictions = self.network.head.compare(hidden, targets)
-        losses = tf.cast(losses, weights.dtype)
-        self.token_loss.update_state(losses, sample_weight=weights)
+        losses, predictions = self._compare(hidden, targets)
+        losses, loss_weights = tf.cast(losses, weights.dtype), self.loss_weights(targets, weights, training)
+        self.token_loss.update_state(losses, sample_weight=loss_weights)
         for metric in self.token_metrics:
             metric.update_state(targets, predictions, sample_weight=weights)
         if self._metrics_of_logits:
-            self.compute_metrics(inputs, targets, self.network.head(hidden), weights)
-        return tf.reduce_sum(losses * weights)
+            logits = self.network.head(hidden)
+            # Flat, for a metric of Keras takes the mean over time first, so that a token of a short batch counts more.
+            flat = tf.reshape(targets, [-1]), tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(weights, [-1])
+            self.compute_metrics(inputs, *flat)
+        return tf.reduce_sum(losses * loss_weights)
 
     def _penalties(self):
         """The penalties of regularizers: the share of one part of a replica's rows."""

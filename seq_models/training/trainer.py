@@ -1,9 +1,12 @@
 """One training: from two files and a configuration to a run directory, begun or gone on with."""
 
 import contextlib
+import dataclasses
+import errno
 import hashlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,14 +15,22 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from seq_models.errors import InputError, WorkerLost, options_from_outside
+from seq_models.errors import InputError, WorkerLost, options_from_outside, shortened
 from seq_models.messages import say
-from seq_models.text.datasets import Position
+from seq_models.text.datasets import Position, say_cut_examples
 from seq_models.text.example_types import Example
+from seq_models.text.overlap import count_shared
 from seq_models.training.averaging import AverageBetweenEpochs
+from seq_models.training.bar import Bar
+from seq_models.training.beginning import model_of_run, options_of_run
+from seq_models.training.best import EarlyStopping, Monitor, check_monitor
 from seq_models.training.callbacks import BestModel, MetricsFile
+from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
+from seq_models.training.class_weights import class_weights
 from seq_models.training.cluster import Cluster
+from seq_models.training.identity import Identity
+from seq_models.training.lock import locked
 from seq_models.training.optimizers import make_optimizer, plateau_callbacks
 from seq_models.training.options import TrainingOptions
 from seq_models.training.precision import precision
@@ -32,6 +43,7 @@ from seq_models.training.variables import value_of
 from seq_models.training.watching import watchers
 
 Examples = Iterable[Example]
+FULL = os.strerror(errno.ENOSPC)  # some of TensorFlow's errors of a full disk are of no kind
 SAMPLE_TEXTS = 8  # to try an export with
 LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
@@ -44,6 +56,7 @@ def train(
     options: TrainingOptions,
     model_options: dict[str, Any],
     data: dict[str, Any],
+    from_run: str | Path | None = None,
 ) -> RunDirectory:
     """Trains a model of a task into a run directory; goes on with what is there.
 
@@ -52,40 +65,61 @@ def train(
     Args:
         model_options: The options of text and network, those of `task.from_examples`.
         data: What config.toml says of the data, plain values.
+        from_run: A run whose vocabulary and best weights this one begins with; those of its options come from there.
     Raises:
         InputError: If the data, the directory or an option is not what it should be.
         WorkerLost: If another worker does not come, or goes.
         SystemExit: After SIGTERM or SIGINT, with code 128 + its number, once all that is needed to go on is saved.
     """
-    run, config = RunDirectory(directory), _config(task, options, model_options, data)
-    run.check(config)
-    if run.read_metrics()["finished"]:
+    run, beginning = RunDirectory(directory), None if from_run is None else RunDirectory(from_run)
+    if beginning is not None:
+        model_options = options_of_run(beginning, task, model_options)
+        data = {**data, "from": str(from_run)}
+    identity = Identity(train=train_data, valid=valid_data)
+    config = _config(task, options, model_options, {**data, **identity.contents})
+    run.check(config, options.operational())
+    identity.check(run)
+    check_epochs(run, options)
+    if reason := ending(run, options):
+        say(f"{run.path} {reason}")
         return run
     cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
-    cluster.wait(options.worker_seconds)
     inputs = _Inputs(train_data, valid_data, options, cluster, Position())
-    with _without_lost_workers(cluster), Termination() as termination:
+    lock = locked(run.path) if cluster.chief else contextlib.nullcontext()
+    with lock, _told_in_a_sentence(cluster), identity.blamed():
+        cluster.wait(options.worker_seconds)
         strategy = make_strategy(options.strategy)
-        model, train_set, valid_set = _build(strategy, task, model_options, inputs)
-        callbacks = _callbacks(run, task, options, cluster.chief)
+        built = _build(strategy, task, model_options, inputs, beginning)
+        _train(run, config, inputs, identity, strategy, *built)
+    return run
+
+
+def _train(run, config, inputs, identity, strategy, model, train_set, valid_set):
+    options, cluster = inputs.options, inputs.cluster
+    monitor = Monitor(options.monitor or model.monitor)
+    check_monitor(monitor.score, model.monitors())
+    weights = class_weights(options.class_weights, model.preprocessor, inputs.train_data)
+    callbacks = _callbacks(run, monitor, options, cluster.chief)
+    with Termination() as termination:
         every = options.checkpoint_seconds
         resume = Resume(Checkpoints(run.checkpoints), inputs.position, callbacks, termination, every, cluster)
         finite = StopOnNaN(lambda epoch, batch: inputs.texts_at(model, epoch, resume.first + batch))
         first_epoch = resume.restore(model, say)
+        _check_restored(run, resume, cluster)
         if cluster.several:
             batches = [dataset.batches_in_epoch for dataset in (train_set, valid_set)]
-            _check_alike(strategy, cluster, model, [config, inputs.sizes(), batches])
+            _check_alike(strategy, cluster, model, [config, batches])
         watching = _begin(run, config, model, inputs) if cluster.chief else []
         model.fit(
             distribute(strategy, train_set),
             validation_data=distribute(strategy, valid_set),
             epochs=options.epochs,
             initial_epoch=first_epoch,
-            callbacks=[finite, *callbacks, *watching, resume],
+            class_weight=weights,
+            callbacks=[Bar(train_set.batches_in_epoch, resume), identity, finite, *callbacks, *watching, resume],
             verbose=_verbosity(cluster.chief),
         )
-        _end(run, strategy, cluster)
-    return run
+        _end(run, monitor, options, strategy, cluster)
 
 
 class _Inputs(NamedTuple):
@@ -109,12 +143,6 @@ class _Inputs(NamedTuple):
         inputs, *_ = next(iter(self.training_set(model, Position(epoch, batch))))
         return model.texts(inputs)
 
-    def sizes(self):
-        """The sizes of all files."""
-        return [
-            path.stat().st_size for data in (self.train_data, self.valid_data) for path in getattr(data, "paths", ())
-        ]
-
 
 def _config(task, options, model_options, data):
     """The tables of config.toml."""
@@ -124,12 +152,15 @@ def _config(task, options, model_options, data):
     return {"data": {"task": task.task_name, **data}, **{name: table.written() for name, table in tables.items()}}
 
 
-def _build(strategy, task, model_options, inputs):
+def _build(strategy, task, model_options, inputs, beginning=None):
     """The model, ready for its first step, and the data of this worker."""
     options = inputs.options
     with options_from_outside(), strategy.scope(), precision(options.precision):
         keras.utils.set_random_seed(options.seed)
-        model = task.from_examples(inputs.train_data, **model_options)
+        if beginning is None:
+            model = task.from_examples(inputs.train_data, **model_options)
+        else:
+            model = model_of_run(beginning, task, inputs.train_data)
         train_set, valid_set = inputs.training_set(model, inputs.position), inputs.validation_set(model)
         optimizer = make_optimizer(options, steps=options.epochs * train_set.batches_in_epoch)
         model.compile(optimizer, **options.compile_options())
@@ -137,30 +168,60 @@ def _build(strategy, task, model_options, inputs):
     return model, train_set, valid_set
 
 
+def _check_restored(run, resume, cluster):
+    """Says where a training goes on. Without a checkpoint it would begin anew, and replace what an earlier one kept."""
+    if resume.restored is None:
+        if run.model.exists():
+            raise InputError(
+                f"{run.checkpoints} must hold a whole checkpoint to go on from; {run.model} stays as it is, so choose "
+                "another directory. Received: none"
+            )
+    elif cluster.chief:
+        _, state = resume.restored
+        if state["callbacks"]["BestModel"]["best"] is not None:
+            run.check_model()  # of an epoch that is not trained again
+        say(f"{run.path} goes on after epoch {state['epoch'] + 1} and batch {state['batches']}.")
+
+
 def _begin(run, config, model, inputs):
     """Writes what a run directory holds from its start; returns the callbacks that show the training."""
-    run.start(config)
+    if shared := count_shared(inputs.train_data, inputs.valid_data):
+        say(f"{shared} of the validation examples are training examples too, so their scores promise too much.")
+    metrics = run.read_metrics()
+    if metrics["finished"]:  # it goes on; written before its new options, which it has not come to the end of
+        run.write_metrics({**metrics, "finished": False})
+    run.start(config, inputs.options.operational())
     run.write_vocabularies(model)
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
-    table = {**config["text"], **config["network"], **config["training"]}
+    say_cut_examples(model.preprocessor, inputs.train_data, "training examples")
+    say_cut_examples(model.preprocessor, inputs.valid_data, "validation examples")
+    classes = {"text": model.preprocessor_class.options_class, "network": model.network_class.options_class}
+    table = {name: config[key].get(name) for key, options in classes.items() for name in options.names()}
+    table |= dataclasses.asdict(inputs.options)
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
 
-def _end(run, strategy, cluster):
+def _end(run, monitor, options, strategy, cluster):
     if cluster.chief:
-        run.write_metrics({**run.read_metrics(), "finished": True})
+        metrics = run.read_metrics()
+        run.write_metrics({**metrics, "finished": True})
+        done, best = len(metrics["epochs"]), metrics["best"]
+        if done < options.epochs:
+            say(
+                f"The training has ended after {done} of {options.epochs} epochs: none of the last {options.patience} "
+                f"was better than epoch {best['epoch']}, with {monitor.score} {best[monitor.score]:.4f}."
+            )
     if cluster.several:
         of_every_replica(strategy, 0)  # the others leave when the chief has written all
 
 
-def _callbacks(run, task, options, chief):
+def _callbacks(run, monitor, options, chief):
     """What a training does at the end of an epoch; only the chief writes."""
-    score = {"monitor": task.monitor, "mode": task.mode}
     callbacks = [AverageBetweenEpochs()] if options.average else []
-    callbacks += [BestModel(run.model, writes=chief, **score), *plateau_callbacks(options, **score)]
-    callbacks += [keras.callbacks.EarlyStopping(patience=options.patience, **score)]
+    callbacks += [BestModel(run.model, monitor, writes=chief), *plateau_callbacks(options, monitor)]
+    callbacks += [EarlyStopping(monitor, options.patience)]
     if chief:
-        callbacks += [MetricsFile(run, **score)]
+        callbacks += [MetricsFile(run, monitor)]
     if chief and options.profile_steps:
         callbacks += [Profile(run.logs, *step_range(options.profile_steps))]
     return callbacks
@@ -186,8 +247,8 @@ def _check_alike(strategy, cluster, model, facts):
 
 
 @contextlib.contextmanager
-def _without_lost_workers(cluster):
-    """Turns what TensorFlow says when another worker has gone into one sentence."""
+def _told_in_a_sentence(cluster):
+    """Turns what TensorFlow says when another worker or all room has gone into one sentence."""
     try:
         yield
     except LOST as error:
@@ -197,6 +258,11 @@ def _without_lost_workers(cluster):
         raise WorkerLost(
             f"Every worker must stay to the end; the same command for all goes on. Received: nothing from {gone}"
         ) from error
+    except tf.errors.OpError as error:
+        if not isinstance(error, tf.errors.ResourceExhaustedError) and FULL not in error.message:
+            raise
+        reason = shortened(" ".join(error.message.split()), 200)
+        raise InputError(f"Disk and memory must have room for the training. Received: {reason}") from error
 
 
 def _verbosity(chief):

@@ -5,6 +5,7 @@ import json
 import sys
 
 from retrying import ServingError
+from texts import read_texts
 
 
 def run(client_class, arguments=None):
@@ -15,13 +16,13 @@ def run(client_class, arguments=None):
     """
     parser = _parser(client_class)
     options = parser.parse_args(arguments)
-    if bool(options.texts) == bool(options.inputs):
-        parser.error("texts or --inputs are needed, one of them")
+    if sum(map(bool, (options.texts, options.file, options.inputs))) != 1:
+        parser.error("texts, --texts or --inputs are needed, one of them")
     client = client_class(options.address, options.deadline)
     try:
-        inputs = options.inputs or {options.input: options.texts}
+        inputs = options.inputs or {options.input: options.texts or read_texts(options.file)}
         answer = client.predict(options.model, inputs, options.signature, options.version, options.label)
-    except ServingError as error:
+    except (ServingError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
@@ -41,6 +42,7 @@ def rows(outputs):
 def _parser(client_class):
     parser = argparse.ArgumentParser(description=client_class.__doc__.splitlines()[0])
     parser.add_argument("texts", nargs="*", help="the batch")
+    parser.add_argument("--texts", dest="file", metavar="FILE", help="instead: a file in UTF-8 with a text a line")
     parser.add_argument("--model", required=True)
     parser.add_argument("--signature", default="serving_default")
     parser.add_argument("--input", default="text", help="the name of the input that takes the texts")

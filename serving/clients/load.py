@@ -11,12 +11,12 @@ import math
 import sys
 import threading
 import time
-from pathlib import Path
 
 from rest_client import RestClient
 from retrying import ServingError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from texts import read_texts
 
 TEXTS = [
     "the library was not boring",
@@ -90,7 +90,7 @@ def main(arguments=None):
         client = _connected(options)
         call = caller(client, options.model, _texts(options.texts), options.batch, signature=options.signature)
         call()  # says what is wrong before the load begins, and opens a connection
-    except (ServingError, OSError, UnicodeError) as error:
+    except (ServingError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     _print(_measured_with_bar(call, options.clients, options.seconds))
@@ -109,7 +109,7 @@ def _connected(options):
 def _texts(path):
     if path is None:
         return TEXTS
-    texts = [line for line in Path(path).read_text("utf-8").splitlines() if line.strip()]
+    texts = [line for line in read_texts(path) if line.strip()]
     if not texts:
         raise ServingError(f"{path} must hold a text a line. Received: none")
     return texts

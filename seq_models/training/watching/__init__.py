@@ -24,7 +24,7 @@ EXAMPLES = 512  # validation examples that are looked at: as many, drawn from al
 BATCH = 8  # of these, whose gradient is taken
 SHOWN = 4  # of these, whose answers and attention are shown
 LONGEST = 100  # tokens of the text that is read step by step
-LOOKS = 7  # callbacks that share the time
+LOOKS = 3  # callbacks that look every so many steps and share the time
 
 
 def watchers(
@@ -38,10 +38,10 @@ def watchers(
         directory: The run directory.
         model: A task's model, compiled.
         valid_examples: The validation examples; some are drawn from them, always the same.
-        options: The options of the training and the model, for the table of hyper-parameters.
+        options: The options of the training and the model, all of them, for the table of hyper-parameters.
         every: Training steps from one line of numbers to the next.
-        share: Of the training's time that looking takes at most; the first and the last look of each callback come on
-            top of it in a short training.
+        share: Of the training's time that looking takes at most between the ends of epochs, at each of which all is
+            looked at; 0 for numbers only.
     Raises:
         ValueError: If `every` is not a positive integer, or `share` not in [0, 1].
     """
@@ -50,20 +50,24 @@ def watchers(
         raise ValueError(f"share must be in [0, 1]. Received: share={share!r}")
     log = TrainingLog(directory)
     looks = _looks(log, model, valid_examples, every, share / LOOKS) if share else []
-    return [Scalars(log, every), *looks, Hyperparameters(log, options, model.monitor)]
+    return [
+        Scalars(log, every),
+        *looks,
+        Hyperparameters(log, options, options.get("monitor") or model.monitor, directory),
+    ]
 
 
 def _looks(log, model, valid_examples, every, each):
     examples = draw(valid_examples, EXAMPLES)
     shown = examples[:SHOWN]
     return [
-        Weights(log, each, every),
-        GradientNorms(log, each, every, model.batch(examples[:BATCH])),
-        ThroughTime(log, each, every, one_text(model, examples)),
-        ErrorAnalysis(log, each, model, examples),
-        Samples(log, each, shown),
-        Projector(log, each),
-        *([Attention(log, each, shown)] if hasattr(model, "attention") else []),
+        Weights(log, every, each),
+        GradientNorms(log, every, each, model.batch(examples[:BATCH])),
+        ThroughTime(log, every, each, one_text(model, examples)),
+        ErrorAnalysis(log, model, examples),
+        Samples(log, shown),
+        Projector(log),
+        *([Attention(log, shown)] if hasattr(model, "attention") else []),
     ]
 
 

@@ -12,12 +12,12 @@ class Attention(Watcher):
     """A picture of the attention weights for each of some validation examples that stay, `attention/1`, …
 
     Args:
-        log, share: See `Watcher`.
+        log: See `Watcher`.
         examples: The examples.
     """
 
-    def __init__(self, log: TrainingLog, share: float, examples: Sequence[Any]):
-        super().__init__(log, share)
+    def __init__(self, log: TrainingLog, examples: Sequence[Any]):
+        super().__init__(log)
         self.examples = examples
 
     def prepare(self) -> None:
@@ -25,4 +25,4 @@ class Attention(Watcher):
 
     def look(self, step: int, epoch: int) -> None:
         for number, (weights, source, target) in enumerate(self.model.attention(self.examples), start=1):
-            self.log.picture(f"attention/{number}", step, plot_attention(weights, source, target))
+            self.log.picture(f"attention/{number}", step, plot_attention(weights, source, target), [*source, *target])

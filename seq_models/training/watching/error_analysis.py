@@ -8,6 +8,7 @@ import tensorflow as tf
 from sklearn.metrics import confusion_matrix
 
 from seq_models.plots import plot_confusion
+from seq_models.training.metrics import mean_of_rows
 from seq_models.training.token_training import TokenTraining
 from seq_models.training.watching.forward import examine
 from seq_models.training.watching.log import TrainingLog
@@ -23,14 +24,14 @@ class ErrorAnalysis(Watcher):
     picture `confusion`, if the task has labels, has a row for each label expected and a column for each one predicted.
 
     Args:
-        log, share: See `Watcher`.
+        log: See `Watcher`.
         model: A task's model.
         examples: A list of examples, not empty.
         worst: Number of examples in the text.
     """
 
-    def __init__(self, log: TrainingLog, share: float, model: TokenTraining, examples: Sequence[Any], worst: int = 5):
-        super().__init__(log, share)
+    def __init__(self, log: TrainingLog, model: TokenTraining, examples: Sequence[Any], worst: int = 5):
+        super().__init__(log)
         self.examples = sorted(examples, key=lambda example: len(str(example)))  # so that little is padding
         self.batches = [model.batch(self.examples[k : k + ROWS]) for k in range(0, len(examples), ROWS)]
         any_size = tf.nest.map_structure(lambda t: tf.TensorSpec([None] * t.shape.rank, t.dtype), self.batches[0])
@@ -47,8 +48,9 @@ class ErrorAnalysis(Watcher):
         rows = [{"loss": f"{losses[k]:.3f}", **answer} for k, answer in zip(worst, answers, strict=True)]
         self.log.table("worst", step, rows)
         if self.labels:
-            counts = confusion_matrix(targets, predicted, labels=range(len(self.labels)))
-            self.log.picture("confusion", step, plot_confusion(counts, self.labels))
+            seen = targets < len(self.labels)
+            counts = confusion_matrix(targets[seen], predicted[seen], labels=range(len(self.labels)))
+            self.log.picture("confusion", step, plot_confusion(counts, self.labels), self.labels)
 
 
 def errors_of(
@@ -61,7 +63,5 @@ def errors_of(
         weight, its target and its prediction, integers (N,).
     """
     losses, predicted = examine(model, inputs, targets)
-    B = tf.shape(weights)[0]
-    by_row, tokens = (tf.reduce_sum(tf.reshape(t, [B, -1]), axis=1) for t in (losses * weights, weights))
     real = weights > 0
-    return tf.math.divide_no_nan(by_row, tokens), targets[real], predicted[real]
+    return mean_of_rows(losses, model.loss_weights(targets, weights)), targets[real], predicted[real]

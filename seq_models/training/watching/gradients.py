@@ -16,12 +16,12 @@ class GradientNorms(Watcher):
     """The norm of the gradient of the loss by the weights of each layer, `gradient_norm/LAYER`, on a batch that stays.
 
     Args:
-        log, share, every: See `Watcher`.
+        log, every, share: See `Watcher`.
         batch: (inputs, targets, weights).
     """
 
-    def __init__(self, log: TrainingLog, share: float, every: int, batch: tuple):
-        super().__init__(log, share, every)
+    def __init__(self, log: TrainingLog, every: int, share: float, batch: tuple):
+        super().__init__(log, every, share)
         self.batch, self.norms = batch, tf.function(gradient_norms)
 
     def prepare(self) -> None:

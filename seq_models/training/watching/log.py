@@ -15,6 +15,7 @@ from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
 from seq_models.errors import shortened
 from seq_models.files import written_whole
+from seq_models.fonts import numbered
 
 FLUSH_SECONDS = 10
 LARGEST_HISTOGRAM = 10_000  # of more values some are taken, evenly
@@ -22,7 +23,7 @@ Rows = Sequence[Mapping[str, str]]
 
 
 class TrainingLog:
-    """Events for TensorBoard in `logs/`, and the numbers among them, by the same names, in `metrics.jsonl`.
+    """Events for TensorBoard in `logs/`, one run of it, and their numbers by the same names in `metrics.jsonl`.
 
     A line of `metrics.jsonl` is a JSON object: step, epoch (from 1), time (seconds since 1970), and numbers by name;
     null is one that is not finite.
@@ -30,15 +31,13 @@ class TrainingLog:
     Args:
         directory: The run directory.
     Attributes:
-        logs: The directory of TensorBoard's runs: `train`, and `validation` for the numbers that start with "val_".
+        logs: The directory of TensorBoard's run.
+        writer: Writes its events.
     """
 
     def __init__(self, directory: str | Path):
         self.logs, self.lines = Path(directory) / "logs", Path(directory) / "metrics.jsonl"
-        self.train, self.validation = (
-            tf.summary.create_file_writer(str(self.logs / name), flush_millis=1000 * FLUSH_SECONDS)
-            for name in ("train", "validation")
-        )
+        self.writer = tf.summary.create_file_writer(str(self.logs), flush_millis=1000 * FLUSH_SECONDS)
 
     def drop_after(self, step: int, epoch: int) -> None:
         """Drops the lines of what a resumed training is about to do again.
@@ -56,13 +55,12 @@ class TrainingLog:
 
     def numbers(self, section: str, step: int, epoch: int, values: Mapping[str, Any]) -> None:
         """Numbers by name; their names are those of `section`/…"""
-        values = {name: float(value) for name, value in values.items()}
-        for name, value in values.items():
-            writer = self.validation if name.startswith("val_") else self.train
-            with writer.as_default(step):
-                tf.summary.scalar(f"{section}/{name.removeprefix('val_')}", value)
-        named = {f"{section}/{name}": value if math.isfinite(value) else None for name, value in values.items()}
-        record = {"step": step, "epoch": epoch, "time": round(time.time(), 3), **named}
+        values = {f"{section}/{name}": float(value) for name, value in values.items()}
+        with self.writer.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        record = {"step": step, "epoch": epoch, "time": round(time.time(), 3), **finite}
         with self.lines.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -71,24 +69,25 @@ class TrainingLog:
         values = values[np.isfinite(values)]
         some = values[:: max(1, values.size // LARGEST_HISTOGRAM)]
         summary = histogram_pb(name, some.astype("float64"))
-        with self.train.as_default(step):
+        with self.writer.as_default(step):
             tf.summary.experimental.write_raw_pb(summary.SerializeToString())
 
     def table(self, name: str, step: int, rows: Rows) -> None:
         """Rows as text; they have the same keys, the columns."""
-        with self.train.as_default(step):
+        with self.writer.as_default(step):
             tf.summary.text(name, markdown(rows))
 
-    def picture(self, name: str, step: int, figure: Figure) -> None:
-        """A matplotlib Figure."""
+    def picture(self, name: str, step: int, figure: Figure, names: Sequence[str] = ()) -> None:
+        """A matplotlib Figure; and as text those of the names in it that no font has, by their numbers in it."""
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
-        with self.train.as_default(step):
+        with self.writer.as_default(step):
             tf.summary.image(name, np.asarray(canvas.buffer_rgba())[None, :, :, :3])
+        if rows := [{"number": str(number), "name": text} for text, number in numbered(names).items()]:
+            self.table(f"{name}/names", step, rows)
 
     def flush(self) -> None:
-        for writer in (self.train, self.validation):
-            writer.flush()
+        self.writer.flush()
 
 
 def _is_before(line, step, epoch):

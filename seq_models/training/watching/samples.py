@@ -11,12 +11,12 @@ class Samples(Watcher):
     """A table of the model's answers to some validation examples that stay, as the text `samples`.
 
     Args:
-        log, share: See `Watcher`.
+        log: See `Watcher`.
         examples: The examples, not empty.
     """
 
-    def __init__(self, log: TrainingLog, share: float, examples: Sequence[Any]):
-        super().__init__(log, share)
+    def __init__(self, log: TrainingLog, examples: Sequence[Any]):
+        super().__init__(log)
         self.examples = examples
 
     def look(self, step: int, epoch: int) -> None:

@@ -21,13 +21,13 @@ class ThroughTime(Watcher):
     steps and units. Both are of recurrent layers; the decoder of an encoder-decoder is none.
 
     Args:
-        log, share, every: See `Watcher`.
+        log, every, share: See `Watcher`.
         text: (inputs, targets, weights) of one text, without padding.
     """
 
-    def __init__(self, log: TrainingLog, share: float, every: int | None, text: tuple):
-        super().__init__(log, share, every)
-        self.text, self.through_time = text, tf.function(through_time)
+    def __init__(self, log: TrainingLog, every: int | None, share: float, text: tuple):
+        super().__init__(log, every, share)
+        self.text, self.through_time = text, tf.function(through_time, autograph=False)
 
     def prepare(self) -> None:
         self.through_time(self.model, *self.text)

@@ -1,4 +1,4 @@
-"""Callbacks that look at a model now and then, and take no more than a share of the training's time."""
+"""Callbacks that look at a model at the end of every epoch and, in a share of the training's time, in between."""
 
 import time
 
@@ -9,22 +9,22 @@ from seq_models.training.watching.log import TrainingLog
 
 
 class Watcher(keras.callbacks.Callback):
-    """Looks at the model where it is due: at the end of every epoch, or every so many steps.
+    """Looks at the model at the end of every epoch, however short, and perhaps every so many steps.
 
-    It looks the first time, and one that looks at epochs looks at the end of the training too. In between it looks only
-    if all looks, the first and the coming one included, take no more than `share` of the time since the first. It reads
-    the model and changes nothing: not its weights, nor its random state. A subclass adds
+    Between the ends of epochs it looks only if all looks, the first and the coming one included, take no more than
+    `share` of the time since the first. It reads the model and changes nothing: not its weights, nor its random state.
+    A subclass adds
 
         look(step, epoch)
         prepare()          what only the first look needs, as a graph of TensorFlow: it takes seconds, once
 
     Args:
         log: Where what is seen goes.
-        share: Of the training's time, in (0, 1].
-        every: Steps from one look to the next; None for the end of every epoch.
+        every: Steps from one look to the next between the ends of epochs; None for no look there.
+        share: Of the training's time that the looks every so many steps may take, in [0, 1].
     """
 
-    def __init__(self, log: TrainingLog, share: float, every: int | None = None):
+    def __init__(self, log: TrainingLog, every: int | None = None, share: float = 0.0):
         super().__init__()
         self.log, self.share, self.every = log, share, every and Every(every)
         self.seen, self.epoch = None, 0  # the step of the last look; the epoch, from 1
@@ -42,31 +42,25 @@ class Watcher(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         # Counted, for the model's own number takes a tenth of a millisecond to read.
         if self.every and self.every.due(self.steps + batch + 1):
-            self._look_if_cheap()
+            if self.seen is None or self._is_cheap():
+                self._look()
 
     def on_epoch_end(self, epoch, logs=None):
-        if not self.every:
-            self._look_if_cheap()
-
-    def on_train_end(self, logs=None):
-        if not self.every and self.epoch and self.seen != steps_of(self.model):
+        if self.seen != steps_of(self.model):
             self._look()
-            self.log.flush()
 
-    def _look_if_cheap(self):
-        if self.seen is None:
-            self.prepare()
-            self.first = time.perf_counter()
-            self.seconds = self.dearest = self._look()
-        elif self.seconds + self.dearest <= self.share * (time.perf_counter() - self.first):
-            took = self._look()
-            self.seconds, self.dearest = self.seconds + took, max(self.dearest, took)
+    def _is_cheap(self):
+        return self.seconds + self.dearest <= self.share * (time.perf_counter() - self.first)
 
     def _look(self):
+        if self.seen is None:
+            self.prepare()
+            self.first, self.seconds, self.dearest = time.perf_counter(), 0.0, 0.0
         started = time.perf_counter()
         self.seen = steps_of(self.model)
         self.look(self.seen, self.epoch)
-        return time.perf_counter() - started
+        took = time.perf_counter() - started
+        self.seconds, self.dearest = self.seconds + took, max(self.dearest, took)
 
 
 class Every:

@@ -13,7 +13,7 @@ class Fused(Engine):
     """A whole sequence in one operation, its gradient in another, on CPU cores under TensorFlow.
 
     A loop of single operations is bound by their dispatch. Here rows of a batch, which never meet in a recurrence, are
-    taken through all steps by a thread, and the gates of a step are computed in registers right after the product with U.
+    taken through all steps by a thread, and the gates of a step are computed in registers right after the product.
     """
 
     def why_not(self, facts: Facts) -> str | None:

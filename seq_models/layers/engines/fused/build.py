@@ -1,7 +1,7 @@
 """The compiled kernels: built on first use, kept for the next time.
 
-They are compiled with the compiler that is there for the processor that is there, into a cache whose key is the source, the
-compiler, the processor and TensorFlow. Where that fails nothing is lost: another engine runs, and one line says why.
+They are compiled with the compiler that is there for the processor that is there, into a cache whose key is the source,
+the compiler, the processor and TensorFlow. Where that fails nothing is lost: `problem` says why.
 """
 
 import ctypes

@@ -35,14 +35,20 @@ def why_not(facts: Facts) -> str | None:
 def run_fused(run: Run) -> tuple[Tensor, Tensor, Tensors]:
     """See `Engine.run`."""
     run = run.dropped()
-    unit_class = fused_unit(run.cell)
-    h, *states = _with_gradient(run, unit_class(run))
+    h, *states = _with_gradient(run, _unit_of(run))
     if run.mask is not None:
         live = tf.cast(run.mask, tf.bool)
         live = tf.reverse(live, [1]) if run.layer.go_backwards else live
         shown = live if run.layer.zero_output_for_mask else tf.cumsum(tf.cast(live, tf.int32), axis=1) > 0
         h = tf.where(shown[:, :, None], h, tf.zeros_like(h))
     return h[:, -1], h, states
+
+
+def _unit_of(run: Run) -> FusedUnit:
+    unit_class = fused_unit(run.cell)
+    if unit_class is None:
+        raise TypeError(f"The cell must be one of this package. Received: {type(run.cell).__name__}")
+    return unit_class(run)
 
 
 def _with_gradient(run: Run, unit: FusedUnit):

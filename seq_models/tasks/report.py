@@ -1,0 +1,156 @@
+"""Where a model goes wrong: by label, by entity, by length, and example by example."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from seq_models.files import write_whole, written_whole
+from seq_models.plots import plot_confusion
+from seq_models.tasks.judging import Judged, judge
+from seq_models.text.codec import chunked
+from seq_models.text.entities import entities_by_type, has_entities
+
+WORST = 100  # examples in errors.tsv
+MOST_LABELS = 20  # in the confusion matrix as text
+LENGTHS = (5, 10, 20, 40, 80)  # the last of each range but the longest one
+NO_LABEL = "(cut off)"
+
+
+class Report(NamedTuple):
+    """What is known of a model's errors.
+
+    Attributes:
+        pairs: How often each label was expected where each one was predicted; empty where a task has no labels.
+        entities: Of each type how many entities there are, how many are predicted, and how many are both.
+        by_length: Of each range of lengths: the number of examples, the sum of their losses, the number of their
+            labels, and of those that are right.
+        worst: Examples beside the answers, the largest loss first.
+    """
+
+    pairs: Counter[tuple[str, str]]
+    entities: dict[str, np.ndarray]
+    by_length: dict[int, np.ndarray]
+    worst: list[dict[str, str]]
+
+    def text(self) -> str:
+        """All but the examples, as tables."""
+        parts = [_by_length(self.by_length)]
+        if self.pairs:
+            parts += [_by_label(self.pairs), _confusion(self.pairs)]
+        if self.entities:
+            parts.insert(0, _by_entity(self.entities))
+        return "\n\n".join(parts)
+
+    def write(self, directory: str | Path) -> None:
+        """Writes report.txt, errors.tsv and, where there are labels, confusion.png."""
+        directory = Path(directory)
+        write_whole(directory / "report.txt", self.text() + "\n")
+        rows = [list(self.worst[0]), *(row.values() for row in self.worst)]
+        lines = ["\t".join(" ".join(value.split()) for value in row) for row in rows]
+        write_whole(directory / "errors.tsv", "\n".join(lines) + "\n")
+        if self.pairs:
+            names, counts = _matrix(self.pairs)
+            with written_whole(directory / "confusion.png") as aside:
+                plot_confusion(counts, names, aside)
+
+
+def report(model: Any, examples: Iterable[Any]) -> Report:
+    """Goes through examples once.
+
+    Args:
+        model: A task's model.
+        examples: An iterable of examples that `model.score` has found right.
+    """
+    pairs: Counter[tuple[str, str]] = Counter()
+    entities: dict[str, np.ndarray] = {}
+    by_length: dict[int, np.ndarray] = {}
+    worst: list[Judged] = []
+    labels = model.preprocessor.labels
+    with_entities = model.task_name == "labeler" and has_entities(labels.names)
+    for some in chunked(judge(model, examples)):
+        for each in some:
+            right = sum(map(str.__eq__, each.expected, each.predicted))
+            row = np.array([1, each.loss, len(each.expected), right])
+            bucket = int(np.searchsorted(LENGTHS, each.length))
+            by_length[bucket] = by_length.get(bucket, 0) + row
+            pairs.update(zip(each.expected, each.predicted, strict=True))
+        if with_entities:
+            sides = [each.expected for each in some], [each.predicted for each in some]
+            for name, counts in entities_by_type(*sides).items():
+                entities[name] = entities.get(name, 0) + counts
+        worst = heapq.nlargest(WORST, [*worst, *some], key=lambda each: each.loss)
+    answers = model.samples([each.example for each in worst])
+    shown = [{"loss": f"{each.loss:.4f}", **answer} for each, answer in zip(worst, answers, strict=True)]
+    return Report(pairs, entities, by_length, shown)
+
+
+def _columns(pairs):
+    """Pairs of labels -> expected, predicted, how often: what scikit-learn takes."""
+    expected, predicted = zip(*((a, b or NO_LABEL) for a, b in pairs), strict=True)
+    return expected, predicted, list(pairs.values())
+
+
+def _matrix(pairs):
+    """The labels, sorted, and how often each (row) was taken for each (column)."""
+    expected, predicted, counts = _columns(pairs)
+    names = sorted({*expected, *predicted})
+    return names, confusion_matrix(expected, predicted, labels=names, sample_weight=counts)
+
+
+def _by_label(pairs):
+    expected, predicted, counts = _columns(pairs)
+    names = sorted(set(expected))
+    scores = precision_recall_fscore_support(
+        expected, predicted, labels=names, sample_weight=counts, zero_division=0, average=None
+    )
+    return _scores("label", zip(names, *scores, strict=True))
+
+
+def _by_entity(entities):
+    rows = []
+    for name, (there, predicted, correct) in sorted(entities.items()):
+        precision, recall = correct / max(predicted, 1), correct / max(there, 1)
+        rows.append((name, precision, recall, 2 * correct / max(there + predicted, 1), there))
+    return _scores("entity", rows)
+
+
+def _scores(kind, rows):
+    shown = [(name, *(f"{score:.4f}" for score in scores), f"{count:.0f}") for name, *scores, count in rows]
+    return _table((kind, "precision", "recall", "f1", "count"), shown)
+
+
+def _by_length(by_length):
+    rows = []
+    for bucket, (examples, loss, labels, right) in sorted(by_length.items()):
+        first = LENGTHS[bucket - 1] + 1 if bucket else 0
+        name = f"{first}-{LENGTHS[bucket]}" if bucket < len(LENGTHS) else f"{first}-"
+        accuracy = f"{right / labels:.4f}" if labels else "-"
+        rows.append((name, f"{examples:.0f}", f"{loss / examples:.4f}", accuracy))
+    return _table(("length", "examples", "loss", "accuracy"), rows)
+
+
+def _confusion(pairs):
+    names, counts = _matrix(pairs)
+    frequent = np.sort(np.argsort(-counts.sum(axis=1), kind="stable")[:MOST_LABELS])
+    rows = [(names[k], *(f"{count:.0f}" for count in counts[k, frequent])) for k in frequent]
+    some = f", the {len(frequent)} most frequent labels of {len(names)}" if len(frequent) < len(names) else ""
+    head = f"confusion: a row for each label expected, a column for each one predicted{some}\n"
+    return head + _table(("", *(names[k] for k in frequent)), rows)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns of texts, the first one to the left and all others to the right."""
+    rows = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,79 @@
+"""A run that begins with the vocabulary and the best weights of another one."""
+
+import numpy as np
+import pytest
+from toy import EXAMPLES
+
+import seq_models as sm
+from seq_models.tasks import TASKS
+from seq_models.training import trainer
+from seq_models.training.options import TrainingOptions
+
+OPTIONS = {"epochs": 2, "batch_size": 3, "learning_rate": 0.05, "watch_share": 0}
+MODEL = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, "layers": 2}
+OTHERS = {
+    "language-model": ["e d new words", "a b"],
+    "labeler": [(["e", "new", "a"], ["E", "D", "A"])],
+    "classifier": [("e d new words", "short"), ("a", "long")],
+    "encoder-decoder": [("new a b", "words b a")],
+}
+
+
+def train(directory, task="classifier", data=None, model=MODEL, from_run=None, **options):
+    data = EXAMPLES[task] if data is None else data
+    options = TrainingOptions(**{**OPTIONS, **options})
+    return trainer.train(TASKS[task], data, data, directory, options, model, {}, from_run)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("before") / "run")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_on_other_data_a_run_begins_with_vocabulary_and_weights_of_another_one(tmp_path, task):
+    before = train(tmp_path / "before", task)
+    after = train(tmp_path / "after", task, OTHERS[task], {}, before.path, learning_rate=0.0, epochs=1)
+    old, new = sm.load_run(before.path), sm.load_run(after.path)
+    assert old.vocabularies() == new.vocabularies()
+    assert all(np.array_equal(a, b) for a, b in zip(old.get_weights(), new.get_weights(), strict=True))
+    written, origin = after.read_config(), before.read_config()
+    assert written["data"]["from"] == str(before.path)
+    assert (written["text"], written["network"]) == (origin["text"], origin["network"])
+    other = train(tmp_path / "other", task, OTHERS[task], {}, before.path, epochs=1)
+    moved = zip(old.get_weights(), sm.load_run(other.path).get_weights(), strict=True)
+    assert not all(np.array_equal(a, b) for a, b in moved)
+
+
+def test_it_goes_on_as_any_other_and_is_another_run_than_one_from_nothing(tmp_path, classifier):
+    whole = train(tmp_path / "whole", model={}, from_run=classifier.path, epochs=3)
+    train(tmp_path / "longer", model={}, from_run=classifier.path)
+    longer = train(tmp_path / "longer", model={}, from_run=classifier.path, epochs=3)
+    assert longer.read_metrics() == whole.read_metrics()
+    with pytest.raises(sm.InputError, match="from = None where the run has"):
+        train(longer.path, epochs=3)
+
+
+def test_its_precision_is_that_of_the_new_run(tmp_path, classifier):
+    precisions = ("float32", "mixed_bfloat16")
+    runs = [train(tmp_path / p, model={}, from_run=classifier.path, precision=p, epochs=1) for p in precisions]
+    one, other = (np.array(list(run.read_metrics()["best"].values())) for run in runs)
+    assert not np.allclose(one, other, atol=1e-6)
+
+
+def test_options_that_are_given_must_be_those_of_the_run(tmp_path, classifier):
+    train(tmp_path / "same", from_run=classifier.path, epochs=1)
+    for name, value in {"units": 5, "tokenizer": "words", "vocabulary_size": 30}.items():
+        expected = f"{name} must be left out or that of .* Received: {name}={value!r}"
+        with pytest.raises(sm.InputError, match=expected):
+            train(tmp_path / "run", model={name: value}, from_run=classifier.path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_run_of_the_task_or_has_other_labels_is_refused(tmp_path, classifier):
+    for task, path in (("language-model", classifier.path), ("classifier", tmp_path)):
+        with pytest.raises(sm.InputError, match=f"must be a run that {task} was trained into. Received: "):
+            train(tmp_path / "run", task, model={}, from_run=path)
+    with pytest.raises(sm.InputError, match="Labels must be those of .*, long, short. Received: middling"):
+        train(tmp_path / "run", data=[("a", "middling")], model={}, from_run=classifier.path)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,77 @@
+"""The report of an evaluation: tables, a matrix, a picture and the worst examples."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import precision_recall_fscore_support
+from toy import EXAMPLES, small
+
+from seq_models.cli import main
+from seq_models.tasks.report import report
+
+
+def lines_of(text, head):
+    """The rows of the table with this head: the first cell, and the numbers after it."""
+    lines = iter(text.splitlines())
+    next(line for line in lines if line.split()[:1] == [head])
+    rows = [line.split() for line in iter(lambda: next(lines, ""), "")]
+    return {row[0]: [float(cell) for cell in row[1:] if cell != "-"] for row in rows}
+
+
+@pytest.mark.parametrize("task", ["labeler", "classifier"])
+def test_the_table_by_label_is_that_of_scikit_learn(task):
+    model = small(task)
+    found = report(model, EXAMPLES[task])
+    expected, predicted = [], []
+    for answer, example in zip(
+        model.predict_text([model.question(e) for e in EXAMPLES[task]]), EXAMPLES[task], strict=True
+    ):
+        expected += [example[1]] if task == "classifier" else example[1]
+        predicted += [answer["label"]] if task == "classifier" else answer["tags"]
+    names = sorted(set(expected))
+    scores = precision_recall_fscore_support(expected, predicted, labels=names, zero_division=0)
+    table = lines_of(found.text(), "label")
+    assert list(table) == names
+    for name, row in zip(names, np.transpose(scores), strict=True):
+        assert table[name] == pytest.approx(row, abs=1e-4)
+    assert sum(found.pairs.values()) == len(expected)
+    by_length = lines_of(found.text(), "length")
+    assert sum(row[0] for row in by_length.values()) == len(EXAMPLES[task])
+    accuracy = sum(found.by_length.values())[3] / len(expected)
+    assert accuracy == pytest.approx(model.score(EXAMPLES[task])["accuracy"])
+
+
+def test_entities_are_counted_by_type():
+    examples = [(["Anna", "saw", "New", "York"], ["B-PER", "O", "B-LOC", "I-LOC"])] * 3
+    model = small("labeler").from_examples(examples, units=4)
+    table = lines_of(report(model, examples).text(), "entity")
+    assert [table[name][-1] for name in ("LOC", "PER")] == [3, 3]
+
+
+@pytest.mark.parametrize("task", EXAMPLES)
+def test_a_report_of_every_task_is_written_with_the_worst_examples_first(task, tmp_path, capsys):
+    small(task).save_run(tmp_path / "run")
+    name, text = {
+        "language-model": ("a.txt", lambda text: f"{text}\n"),
+        "labeler": ("a.conll", lambda pair: "".join(f"{w} {t}\n" for w, t in zip(*pair, strict=True)) + "\n"),
+    }.get(task, ("a.tsv", lambda pair: "\t".join(pair) + "\n"))
+    (tmp_path / name).write_text("".join(map(text, EXAMPLES[task])))
+    arguments = [
+        "evaluate",
+        str(tmp_path / "run"),
+        "--data",
+        str(tmp_path / name),
+        "--report",
+        str(tmp_path / "report"),
+    ]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert (tmp_path / "report" / "report.txt").read_text() in printed + "\n"
+    rows = [line.split("\t") for line in (tmp_path / "report" / "errors.tsv").read_text().splitlines()]
+    losses = [float(row[0]) for row in rows[1:]]
+    assert len(losses) == len(EXAMPLES[task]) and losses == sorted(losses, reverse=True)
+    assert len({len(row) for row in rows}) == 1
+    assert (tmp_path / "report" / "confusion.png").exists() == (task in ("labeler", "classifier"))
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
