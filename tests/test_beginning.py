@@ -10,11 +10,9 @@ from seq_models.training import trainer
 from seq_models.training.options import TrainingOptions
 
 OPTIONS = {"epochs": 2, "batch_size": 3, "learning_rate": 0.05, "watch_share": 0}
-MODEL = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, "layers": 2}
+MODEL = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3}
 OTHERS = {
-    "language-model": ["e d new words", "a b"],
     "labeler": [(["e", "new", "a"], ["E", "D", "A"])],
-    "classifier": [("e d new words", "short"), ("a", "long")],
     "encoder-decoder": [("new a b", "words b a")],
 }
 
@@ -30,7 +28,7 @@ def classifier(tmp_path_factory):
     return train(tmp_path_factory.mktemp("before") / "run")
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["labeler", "encoder-decoder"])  # those with two vocabularies
 def test_on_other_data_a_run_begins_with_vocabulary_and_weights_of_another_one(tmp_path, task):
     before = train(tmp_path / "before", task)
     after = train(tmp_path / "after", task, OTHERS[task], {}, before.path, learning_rate=0.0, epochs=1)

@@ -220,7 +220,7 @@ def test_a_field_may_be_as_long_as_it_likes(write):
     long = "word " * 30_000
     path = write("a.csv", f'text,label\n"{long}",long\nshort text,short\n')
     assert list(read_examples(path)) == [(long.strip(), "long"), ("short text", "short")]
-    assert [len(question.text) for question in questions(path)] == [149_999, 10]
+    assert [len(question.text) for question in questions(path)] == [150_000, 10]
 
 
 def test_a_carriage_return_outside_of_quotes_is_named(write):
@@ -404,7 +404,7 @@ def test_the_column_of_the_label_stays_beside_the_answer(runs, write, tmp_path):
     path, out = write("a.tsv", "text\tlabel\na b\tlong\n"), tmp_path / "out.tsv"
     assert run("predict", runs / "classifier", "--input", path, "--output", out) == 0
     header, row = (line.split("\t") for line in out.read_text("utf-8").splitlines())
-    assert header == ["text", "label", "predicted_label", "score", "probabilities"]
+    assert header == ["text", "label", "predicted_label", "score", "probabilities", "classes"]
     assert row[:2] == ["a b", "long"] and row[2] in ("long", "short") and len(json.loads(row[4])) == 2
 
 

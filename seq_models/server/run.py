@@ -228,11 +228,14 @@ class _Complaints:
         self._silent_until = 0.0
 
     def __call__(self, loop, context):
-        if not isinstance(context.get("exception"), OSError):
+        error = context.get("exception")
+        if isinstance(error, ValueError) and "Invalid file descriptor" in str(error):
+            return  # asyncio tries again to listen, hundreds of times, on a socket that was closed at the end
+        if not isinstance(error, OSError):
             loop.default_exception_handler(context)
         elif loop.time() >= self._silent_until:
             self._silent_until = loop.time() + SILENCE
-            LOG.warning("REST: %s: %s", context["message"], context["exception"])
+            LOG.warning("REST: %s: %s", context["message"], error)
 
 
 async def _health():
