@@ -14,6 +14,7 @@ from keras import ops
 
 from seq_models.layers.derivatives import lacking
 from seq_models.layers.engines.engine import Engine, Facts, Run
+from seq_models.layers.recurrent_cell import RecurrentCell
 from seq_models.layers.tensors import Tensor, Tensors
 
 
@@ -92,7 +93,15 @@ def _with_gradient(run, projected, live):
     return h, [packed[T - 1 + k] for k in range(len(states))] if run.last_states else []
 
 
-def loop_forward(cell, projected, states, weights, live, keep, kept_gates):
+def loop_forward(
+    cell: RecurrentCell,
+    projected: Tensor,
+    states: Tensors,
+    weights: Tensors,
+    live: Tensor | None,
+    keep: Tensor | None,
+    kept_gates: int,
+) -> tuple[Tensors, Tensors]:
     """The states after each step and the first of its gates, lists of (T, B, H)."""
 
     def step(carry, t):

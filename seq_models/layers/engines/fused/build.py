@@ -79,7 +79,8 @@ def _compile(command: list[str], path: Path) -> Path:
     try:
         done = subprocess.run([*command, "-o", aside], capture_output=True, text=True, timeout=SECONDS)
         if done.returncode:
-            raise NotBuilt(f"a C++ compiler that takes its source. Received: {done.stderr.strip().splitlines()[0]}")
+            said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0]
+            raise NotBuilt(f"a C++ compiler that takes its source. Received: {said}")
         os.replace(aside, path)
     except subprocess.TimeoutExpired as error:
         raise NotBuilt(f"a C++ compiler that ends within {SECONDS} s. Received: {command[0]}") from error

@@ -8,6 +8,9 @@ from seq_models.layers.engines.engine import Run
 from seq_models.layers.engines.fused.build import operations
 from seq_models.layers.tensors import Tensor, Tensors
 
+Forward = tuple[Tensor, Tensors, Tensors]
+Gradients = tuple[Tensor, ...]
+
 
 class FusedUnit:
     """A unit for one run. A subclass names its operations and adds what only it has.
@@ -31,11 +34,11 @@ class FusedUnit:
         G = cell.blocks * cell.units
         return [tf.zeros((G,)) if cell.bias is None else tf.convert_to_tensor(cell.bias)]
 
-    def forward(self, x: Tensor, *arguments: Tensor, training: bool) -> tuple[Tensor, Tensors, Tensors]:
+    def forward(self, x: Tensor, *arguments: Tensor, training: bool) -> Forward:
         """W x (B, T, G), the first states, the weights -> h (B, T, H), the last states, what the gradient needs."""
         raise NotImplementedError
 
-    def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Tensors:
+    def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:
         """What `forward` kept, its h and its arguments, gradients of h and of the last states -> of the arguments."""
         raise NotImplementedError
 
@@ -58,14 +61,14 @@ class FusedUnit:
 class FusedLSTM(FusedUnit):
     """The weights are U and b."""
 
-    def forward(self, x, h0, c0, U, bias, training):
+    def forward(self, x: Tensor, h0: Tensor, c0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
         h, h_last, c_last, gates, c = operations().seq_models_lstm(
             x=x, u=U, h0=h0, c0=c0, bias=bias, training=training, sequences=True, **self.options
         )
         h, *last = self.shaped([h, h_last, c_last], (*x.shape[:2], self.H), h0.shape, c0.shape)
         return h, last, [gates, c]
 
-    def backward(self, kept, h, arguments, upstream):
+    def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:
         x, h0, c0, U, _ = arguments
         dh, dh_last, dc_last = upstream
         gates, c = kept
@@ -80,19 +83,21 @@ class FusedLSTM(FusedUnit):
 class FusedGRU(FusedUnit):
     """Reset after the product. The weights are U, b and b'."""
 
-    def biases(self, cell):
+    def biases(self, cell: Any) -> Tensors:
         if cell.bias is None:
             return [tf.zeros((3 * self.H,))] * 2
         return tf.unstack(tf.convert_to_tensor(cell.bias))
 
-    def forward(self, x, h0, U, bias, recurrent_bias, training):
+    def forward(  # type: ignore[override]
+        self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, recurrent_bias: Tensor, training: bool
+    ) -> Forward:
         h, h_last, gates, a_n = operations().seq_models_gru(
             x=x, u=U, h0=h0, bias=bias, recurrent_bias=recurrent_bias, training=training, sequences=True, **self.options
         )
         h, last = self.shaped([h, h_last], (*x.shape[:2], self.H), h0.shape)
         return h, [last], [gates, a_n]
 
-    def backward(self, kept, h, arguments, upstream):
+    def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:
         x, h0, U, *_ = arguments
         dh, dh_last = upstream
         gates, a_n = kept
@@ -104,21 +109,21 @@ class FusedGRU(FusedUnit):
         dx, da, entered, dh0, dbias, drecurrent_bias = outputs
         return dx, dh0, self.of_product(entered, da), dbias, drecurrent_bias
 
-    def loop_arguments(self, x, biases):
+    def loop_arguments(self, x: Tensor, biases: Tensors) -> tuple[Tensor, Tensors]:
         return x + biases[0], [biases[1]]
 
 
 class FusedGRUResetBefore(FusedUnit):
     """Reset before the product. The weights are U and b."""
 
-    def forward(self, x, h0, U, bias, training):
+    def forward(self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
         h, h_last, gates = operations().seq_models_gru_reset_before(
             x=x, u=U, h0=h0, bias=bias, training=training, sequences=True, **self.options
         )
         h, last = self.shaped([h, h_last], (*x.shape[:2], self.H), h0.shape)
         return h, [last], [gates]
 
-    def backward(self, kept, h, arguments, upstream):
+    def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:
         x, h0, U, _ = arguments
         dh, dh_last = upstream
         [gates] = kept
@@ -135,14 +140,14 @@ class FusedGRUResetBefore(FusedUnit):
 class FusedSimpleRNN(FusedUnit):
     """The weights are U and b."""
 
-    def forward(self, x, h0, U, bias, training):
+    def forward(self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
         h, h_last = operations().seq_models_simple_rnn(
             x=x, u=U, h0=h0, bias=bias, training=training, sequences=True, **self.options
         )
         h, last = self.shaped([h, h_last], x.shape, h0.shape)
         return h, [last], []
 
-    def backward(self, kept, h, arguments, upstream):
+    def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:
         x, h0, U, _ = arguments
         dh, dh_last = upstream
         outputs = operations().seq_models_simple_rnn_gradient(u=U, h0=h0, h=h, dh=dh, dh_last=dh_last, **self.options)
