@@ -63,7 +63,7 @@ class FusedLSTM(FusedUnit):
 
     def forward(self, x: Tensor, h0: Tensor, c0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
         h, h_last, c_last, gates, c = operations().seq_models_lstm(
-            x=x, u=U, h0=h0, c0=c0, bias=bias, training=training, sequences=True, **self.options
+            x=x, u=U, h0=h0, c0=c0, bias=bias, training=training, **self.options
         )
         h, *last = self.shaped([h, h_last, c_last], (*x.shape[:2], self.H), h0.shape, c0.shape)
         return h, last, [gates, c]
@@ -92,7 +92,7 @@ class FusedGRU(FusedUnit):
         self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, recurrent_bias: Tensor, training: bool
     ) -> Forward:
         h, h_last, gates, a_n = operations().seq_models_gru(
-            x=x, u=U, h0=h0, bias=bias, recurrent_bias=recurrent_bias, training=training, sequences=True, **self.options
+            x=x, u=U, h0=h0, bias=bias, recurrent_bias=recurrent_bias, training=training, **self.options
         )
         h, last = self.shaped([h, h_last], (*x.shape[:2], self.H), h0.shape)
         return h, [last], [gates, a_n]
@@ -118,7 +118,7 @@ class FusedGRUResetBefore(FusedUnit):
 
     def forward(self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
         h, h_last, gates = operations().seq_models_gru_reset_before(
-            x=x, u=U, h0=h0, bias=bias, training=training, sequences=True, **self.options
+            x=x, u=U, h0=h0, bias=bias, training=training, **self.options
         )
         h, last = self.shaped([h, h_last], (*x.shape[:2], self.H), h0.shape)
         return h, [last], [gates]
@@ -141,9 +141,7 @@ class FusedSimpleRNN(FusedUnit):
     """The weights are U and b."""
 
     def forward(self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
-        h, h_last = operations().seq_models_simple_rnn(
-            x=x, u=U, h0=h0, bias=bias, training=training, sequences=True, **self.options
-        )
+        h, h_last = operations().seq_models_simple_rnn(x=x, u=U, h0=h0, bias=bias, training=training, **self.options)
         h, last = self.shaped([h, h_last], x.shape, h0.shape)
         return h, [last], []
 

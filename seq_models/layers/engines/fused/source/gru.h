@@ -6,25 +6,19 @@
 
 namespace seq_models {
 
-struct GRU {
+struct GRU : OneState {
   using Forward = Panels<3, 1>;
   Sequence s;
   const Forward& U;
   const float *x, *bias, *recurrent_bias;  // (B, T, 3H), (3H), (3H)
-  float *h, *h_last;                       // (B, T, H) or null, (B, H)
+  float *h, *h_last;                       // (B, T, H), (B, H)
   float *gates, *a_n;                      // (B, T, 3H): z, r, n, and (B, T, H); null outside training
-
-  struct State {
-    int64_t first;
-    State(const GRU&, int64_t first, int64_t) : first(first) {}
-  };
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& before, const Rows& entered,
             const Rows& after) const {
-    for (int64_t p = 0; p < U.count(); ++p)
-      in_blocks<rows_at_once<3>()>(rows.size(), [&](auto size, int64_t at) {
-        block<decltype(size)::value>(state, &rows[at], t, p, before, entered, after);
-      });
+    in_panels<rows_at_once<3>()>(U, rows.size(), [&](auto size, int64_t at, int64_t p) {
+      block<decltype(size)::value>(state, &rows[at], t, p, before, entered, after);
+    });
   }
 
   template <int R>
@@ -50,8 +44,6 @@ struct GRU {
       store(a_n + s.at(row, t) * H + j, product_n, n);
     }
   }
-  void hold(State&, int64_t, int64_t) const {}
-  void finish(State&, int64_t) const {}
 };
 
 //     dn = dh' (1 - z) (1 - n²)     dz = dh' (h - n) z (1 - z)     dr = dn a_n r (1 - r)

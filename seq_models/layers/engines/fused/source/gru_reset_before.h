@@ -12,7 +12,7 @@ struct GRUResetBefore {
   const Gates& U_zr;
   const Candidate& U_n;
   const float *x, *bias;  // (B, T, 3H), (3H)
-  float *h, *h_last;      // (B, T, H) or null, (B, H)
+  float *h, *h_last;      // (B, T, H), (B, H)
   float* gates;           // (B, T, 3H): z, r, n; null outside training
 
   struct State {
@@ -25,14 +25,12 @@ struct GRUResetBefore {
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& before, const Rows& entered,
             const Rows& after) const {
     constexpr int MOST = rows_at_once<4>();
-    for (int64_t p = 0; p < U_zr.count(); ++p)
-      in_blocks<MOST>(rows.size(), [&](auto size, int64_t at) {
-        gate_block<decltype(size)::value>(state, &rows[at], t, p, entered);
-      });
-    for (int64_t p = 0; p < U_n.count(); ++p)
-      in_blocks<MOST>(rows.size(), [&](auto size, int64_t at) {
-        candidate_block<decltype(size)::value>(state, &rows[at], t, p, before, after);
-      });
+    in_panels<MOST>(U_zr, rows.size(), [&](auto size, int64_t at, int64_t p) {
+      gate_block<decltype(size)::value>(state, &rows[at], t, p, entered);
+    });
+    in_panels<MOST>(U_n, rows.size(), [&](auto size, int64_t at, int64_t p) {
+      candidate_block<decltype(size)::value>(state, &rows[at], t, p, before, after);
+    });
   }
 
   template <int R>

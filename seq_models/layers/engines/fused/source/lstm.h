@@ -11,7 +11,7 @@ struct LSTM {
   Sequence s;
   const Forward& U;
   const float *x, *bias, *c0;         // (B, T, 4H), (4H), (B, H)
-  float *h, *h_last, *c_last;         // (B, T, H) or null, (B, H), (B, H)
+  float *h, *h_last, *c_last;         // (B, T, H), (B, H), (B, H)
   float *gates, *c;                   // (B, T, 4H): i, f, g, o, and (B, T, H): c'; null outside training
 
   struct State {
@@ -24,10 +24,9 @@ struct LSTM {
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows&, const Rows& entered,
             const Rows& after) const {
-    for (int64_t p = 0; p < U.count(); ++p)
-      in_blocks<rows_at_once<4>()>(rows.size(), [&](auto size, int64_t at) {
-        block<decltype(size)::value>(state, &rows[at], t, p, entered, after);
-      });
+    in_panels<rows_at_once<4>()>(U, rows.size(), [&](auto size, int64_t at, int64_t p) {
+      block<decltype(size)::value>(state, &rows[at], t, p, entered, after);
+    });
   }
 
   template <int R>

@@ -52,20 +52,22 @@ Sequence backward_sequence(Call& call, const Options& options, int mask) {
   return {B, T, H, options.backwards, call.in_or_null<bool>(mask, {B, T}), call.in(1, {B, H}),
           call.in_or_null(2, {B, H})};
 }
-float* sequences(Call& call, const Options& options, const Sequence& s) {
-  float* h = call.out(0, {s.B, options.sequences ? s.T : 0, s.H});
-  return options.sequences ? h : nullptr;
+// The gates of a training, in the place of x where nobody else needs it; null outside of one.
+float* gates_in_place(Call& call, const Options& options, int output) {
+  const auto x = call.shape(0, 3);
+  if (options.training) return call.out_in_place(output, 0, {x[0], x[1], x[2]});
+  call.out(output, {0, 0, 0});
+  return nullptr;
 }
 
 void lstm(Call& call, const Options& options) {
-  const auto x = call.shape(0, 3);
-  float* gates = options.training ? call.out_in_place(3, 0, {x[0], x[1], x[2]}) : (call.out(3, {0, 0, 0}), nullptr);
+  float* gates = gates_in_place(call, options, 3);
   const Sequence s = forward_sequence(call, options, 6, 4);
   const int64_t B = s.B, T = s.T, H = s.H;
   float* c = call.out(4, {options.training ? B : 0, T, H});
   const LSTM::Forward U(columns(call.in(1, {H, 4 * H}), H, 4 * H), H, H);
   const LSTM unit{s, U, call.in(0, {B, T, 4 * H}), call.in(4, {4 * H}), call.in(5, {B, H}),
-                  sequences(call, options, s), call.out(1, {B, H}), call.out(2, {B, H}),
+                  call.out(0, {B, T, H}), call.out(1, {B, H}), call.out(2, {B, H}),
                   gates, options.training ? c : nullptr};
   for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
 }
@@ -78,7 +80,7 @@ void lstm_gradient(Call& call, const Options& options) {
   const BackPanels U(transposed(call.in(0, {H, 4 * H}), H, 4 * H), 4 * H, H);
   const Floats dbias = zeros(B * 4 * H);
   const LSTMGradient unit{s, U, call.in(3, {B, T, H}), call.in(9, {B, T, H}), call.in(7, {B, H}),
-                          call.in(8, {B, T, 4 * H}), call.in_or_null(4, {B, T, H}), call.in(5, {B, H}),
+                          call.in(8, {B, T, 4 * H}), call.in(4, {B, T, H}), call.in(5, {B, H}),
                           call.in(6, {B, H}), dx, call.out(1, {B, T, H}), call.out(2, {B, H}), call.out(3, {B, H}),
                           dbias.get()};
   for_rows(B, [&](int64_t first, int64_t last) { back_in_time(unit, first, last); });
@@ -86,14 +88,13 @@ void lstm_gradient(Call& call, const Options& options) {
 }
 
 void gru(Call& call, const Options& options) {
-  const auto x = call.shape(0, 3);
-  float* gates = options.training ? call.out_in_place(2, 0, {x[0], x[1], x[2]}) : (call.out(2, {0, 0, 0}), nullptr);
+  float* gates = gates_in_place(call, options, 2);
   const Sequence s = forward_sequence(call, options, 6, 3);
   const int64_t B = s.B, T = s.T, H = s.H;
   float* a_n = call.out(3, {options.training ? B : 0, T, H});
   const GRU::Forward U(columns(call.in(1, {H, 3 * H}), H, 3 * H), H, H);
-  const GRU unit{s, U, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}), call.in(5, {3 * H}),
-                 sequences(call, options, s), call.out(1, {B, H}), gates, options.training ? a_n : nullptr};
+  const GRU unit{{}, s, U, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}), call.in(5, {3 * H}),
+                 call.out(0, {B, T, H}), call.out(1, {B, H}), gates, options.training ? a_n : nullptr};
   for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
 }
 
@@ -105,7 +106,7 @@ void gru_gradient(Call& call, const Options& options) {
   const BackPanels U(transposed(call.in(0, {H, 3 * H}), H, 3 * H), 3 * H, H);
   const Floats dbias = zeros(B * 3 * H), drecurrent = zeros(B * 3 * H);
   const GRUGradient unit{s, U, call.in(3, {B, T, H}), call.in(6, {B, T, 3 * H}), call.in(7, {B, T, H}),
-                         call.in_or_null(4, {B, T, H}), call.in(5, {B, H}), dx, call.out(1, {B, T, 3 * H}),
+                         call.in(4, {B, T, H}), call.in(5, {B, H}), dx, call.out(1, {B, T, 3 * H}),
                          call.out(2, {B, T, H}), call.out(3, {B, H}), dbias.get(), drecurrent.get()};
   for_rows(B, [&](int64_t first, int64_t last) { back_in_time(unit, first, last); });
   sum_rows(dbias.get(), B, 3 * H, call.out(4, {3 * H}));
@@ -113,15 +114,14 @@ void gru_gradient(Call& call, const Options& options) {
 }
 
 void gru_reset_before(Call& call, const Options& options) {
-  const auto x = call.shape(0, 3);
-  float* gates = options.training ? call.out_in_place(2, 0, {x[0], x[1], x[2]}) : (call.out(2, {0, 0, 0}), nullptr);
+  float* gates = gates_in_place(call, options, 2);
   const Sequence s = forward_sequence(call, options, 5, 3);
   const int64_t B = s.B, T = s.T, H = s.H;
   const float* U = call.in(1, {H, 3 * H});
   const GRUResetBefore::Gates U_zr(columns(U, H, 3 * H), H, H);
   const GRUResetBefore::Candidate U_n(columns(U, H, 3 * H, 2), H, H);
   const GRUResetBefore unit{s, U_zr, U_n, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}),
-                            sequences(call, options, s), call.out(1, {B, H}), gates};
+                            call.out(0, {B, T, H}), call.out(1, {B, H}), gates};
   for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
 }
 
@@ -134,7 +134,7 @@ void gru_reset_before_gradient(Call& call, const Options& options) {
   const BackPanels U_zr(transposed(U, H, 3 * H), 2 * H, H), U_n(transposed(U, H, 3 * H, 2), H, H);
   const Floats dbias = zeros(B * 3 * H);
   const GRUResetBeforeGradient unit{s, U_zr, U_n, call.in(3, {B, T, H}), call.in(6, {B, T, 3 * H}),
-                                    call.in_or_null(4, {B, T, H}), call.in(5, {B, H}), dx, call.out(1, {B, T, H}),
+                                    call.in(4, {B, T, H}), call.in(5, {B, H}), dx, call.out(1, {B, T, H}),
                                     call.out(2, {B, T, H}), call.out(3, {B, H}), dbias.get()};
   for_rows(B, [&](int64_t first, int64_t last) { back_in_time(unit, first, last); });
   sum_rows(dbias.get(), B, 3 * H, call.out(4, {3 * H}));
@@ -144,7 +144,7 @@ void simple_rnn(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 5, 1);
   const int64_t B = s.B, T = s.T, H = s.H;
   const SimpleRNN::Forward U(columns(call.in(1, {H, H}), H, H), H, H);
-  const SimpleRNN unit{s, U, call.in(0, {B, T, H}), call.in(4, {H}), sequences(call, options, s), call.out(1, {B, H})};
+  const SimpleRNN unit{{}, s, U, call.in(0, {B, T, H}), call.in(4, {H}), call.out(0, {B, T, H}), call.out(1, {B, H})};
   for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
 }
 
@@ -153,7 +153,7 @@ void simple_rnn_gradient(Call& call, const Options& options) {
   const int64_t B = s.B, T = s.T, H = s.H;
   const BackPanels U(transposed(call.in(0, {H, H}), H, H), H, H);
   const Floats dbias = zeros(B * H);
-  const SimpleRNNGradient unit{s, U, call.in(3, {B, T, H}), call.in_or_null(4, {B, T, H}), call.in(5, {B, H}),
+  const SimpleRNNGradient unit{s, U, call.in(3, {B, T, H}), call.in(4, {B, T, H}), call.in(5, {B, H}),
                                call.out(0, {B, T, H}), call.out(1, {B, T, H}), call.out(2, {B, H}), dbias.get()};
   for_rows(B, [&](int64_t first, int64_t last) { back_in_time(unit, first, last); });
   sum_rows(dbias.get(), B, H, call.out(3, {H}));
@@ -161,7 +161,7 @@ void simple_rnn_gradient(Call& call, const Options& options) {
 
 // When the library is loaded.
 const bool registered = [] {
-  const std::initializer_list<const char*> options = {"backwards", "training", "sequences"}, backwards = {"backwards"};
+  const std::initializer_list<const char*> options = {"backwards", "training"}, backwards = {"backwards"};
   register_operation<lstm>("SeqModelsLSTM", {"x", "u", "h0", "keep", "bias", "c0"},
                            {"h", "h_last", "c_last", "gates", "c"}, options);
   register_operation<lstm_gradient>("SeqModelsLSTMGradient",

@@ -106,4 +106,11 @@ INLINE void in_blocks(int64_t n, F f) {
   }
 }
 
+// The same for every panel p: f(size, first, p).
+template <int MOST, class P, class F>
+INLINE void in_panels(const P& panels, int64_t n, F f) {
+  for (int64_t p = 0; p < panels.count(); ++p)
+    in_blocks<MOST>(n, [&](auto size, int64_t first) { f(size, first, p); });
+}
+
 }  // namespace seq_models

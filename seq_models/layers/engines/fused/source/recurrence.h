@@ -39,8 +39,8 @@ INLINE void dropped(const float* from, const float* keep, float* to, int64_t H) 
   for (int64_t j = 0; j < H; ++j) to[j] = from[j] * keep[j];
 }
 
-// Takes rows first … last - 1 through all steps. `Unit` has, beside a `Sequence s` and outputs `h` (B, T, H; null if
-// only the last one is wanted) and `h_last` (B, H):
+// Takes rows first … last - 1 through all steps. `Unit` has, beside a `Sequence s` and outputs `h` (B, T, H) and
+// `h_last` (B, H):
 //   State                                    what it keeps of its rows beside h; made of (unit, first, count)
 //   step(state, rows, t, h, entered, after)  fills `after` for the given rows, from h and what of it enters the product
 //   hold(state, row, t)                      notes that a row stays as it is
@@ -66,8 +66,7 @@ void over_time(const Unit& unit, int64_t first, int64_t last) {
     }
     unit.step(state, live, t, h, s.keep ? kept : h, after);
     h.swap(after);
-    if (unit.h)
-      for (int64_t r = 0; r < count; ++r) copy(h[r], unit.h + s.at(first + r, t) * H, H);
+    for (int64_t r = 0; r < count; ++r) copy(h[r], unit.h + s.at(first + r, t) * H, H);
   }
   for (int64_t r = 0; r < count; ++r) {
     copy(h[r], unit.h_last + (first + r) * H, H);
@@ -75,11 +74,22 @@ void over_time(const Unit& unit, int64_t first, int64_t last) {
   }
 }
 
-// The way back. `Unit` has a `Sequence s`, the h of all steps `h`, upstream gradients `dh_all` (B, T, H; null: none) and
+// A unit whose only state is h.
+struct OneState {
+  struct State {
+    int64_t first;
+    State(const OneState&, int64_t first, int64_t) : first(first) {}
+  };
+  void hold(State&, int64_t, int64_t) const {}
+  void finish(State&, int64_t) const {}
+};
+
+// The way back. `Unit` has a `Sequence s`, the h of all steps `h`, upstream gradients `dh_all` (B, T, H) and
 // `dh_last` (B, H), outputs `dx` (B, T, G), `entered` (B, T, H: what of h entered the product of each step) and
 // `dh0` (B, H), and
 //   State                                    what it keeps of its rows beside dh
 //   derive(state, r, t, before, dh)          the gradients of a row's step: dx, and what its product needs
+//   nothing(row, t)                          the same where a row stays as it is: zeros
 //   rest(state, rows, dh)                    dh before the step, of the given rows
 //   finish(state, row)                       hands out the gradients of the first states
 template <class Unit>
@@ -95,8 +105,7 @@ void back_in_time(const Unit& unit, int64_t first, int64_t last) {
     for (int64_t r = 0; r < count; ++r) {
       const int64_t row = first + r;
       const float* before = t ? unit.h + s.at(row, t - 1) * H : s.h0 + row * H;
-      if (unit.dh_all)
-        for (int64_t j = 0; j < H; ++j) dh[r][j] += unit.dh_all[s.at(row, t) * H + j];
+      for (int64_t j = 0; j < H; ++j) dh[r][j] += unit.dh_all[s.at(row, t) * H + j];
       // in the order of reading x, as dx is: their product is the gradient of U
       dropped(before, s.keep ? s.keep + row * H : nullptr, unit.entered + s.read(row, t) * H, H);
       if (s.live(row, t)) {
@@ -118,24 +127,22 @@ void back_in_time(const Unit& unit, int64_t first, int64_t last) {
 using BackPanels = Panels<1, 4>;
 inline void back_product(const BackPanels& panels, const std::vector<int64_t>& rows, const Rows& dz, const float* keep,
                          const Rows* carry, const Rows& dh, int64_t H) {
-  constexpr int MOST = rows_at_once<4>();
-  for (int64_t p = 0; p < panels.count(); ++p)
-    in_blocks<MOST>(rows.size(), [&](auto size, int64_t at) {
-      constexpr int R = decltype(size)::value;
-      const float* a[R];
-      for (int r = 0; r < R; ++r) a[r] = dz[rows[at + r]];
-      Vector sum[R][4];
-      product<R, 4>(a, panels.panel(p), panels.rows(), sum);
-      for (int r = 0; r < R; ++r)
-        for (int n = 0; n < 4; ++n) {
-          const int64_t j = (p * 4 + n) * V;
-          if (j >= H) break;
-          Vector d = sum[r][n];
-          if (keep) d *= load(keep + rows[at + r] * H + j, H - j);
-          if (carry) d += load((*carry)[rows[at + r]] + j);
-          store(dh[rows[at + r]] + j, d);
-        }
-    });
+  in_panels<rows_at_once<4>()>(panels, rows.size(), [&](auto size, int64_t at, int64_t p) {
+    constexpr int R = decltype(size)::value;
+    const float* a[R];
+    for (int r = 0; r < R; ++r) a[r] = dz[rows[at + r]];
+    Vector sum[R][4];
+    product<R, 4>(a, panels.panel(p), panels.rows(), sum);
+    for (int r = 0; r < R; ++r)
+      for (int n = 0; n < 4; ++n) {
+        const int64_t j = (p * 4 + n) * V;
+        if (j >= H) break;
+        Vector d = sum[r][n];
+        if (keep) d *= load(keep + rows[at + r] * H + j, H - j);
+        if (carry) d += load((*carry)[rows[at + r]] + j);
+        store(dh[rows[at + r]] + j, d);
+      }
+  });
 }
 
 }  // namespace seq_models

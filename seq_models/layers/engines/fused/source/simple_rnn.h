@@ -5,24 +5,18 @@
 
 namespace seq_models {
 
-struct SimpleRNN {
+struct SimpleRNN : OneState {
   using Forward = Panels<1, 4>;
   Sequence s;
   const Forward& U;
   const float *x, *bias;  // (B, T, H), (H)
-  float *h, *h_last;      // (B, T, H) or null, (B, H)
-
-  struct State {
-    int64_t first;
-    State(const SimpleRNN&, int64_t first, int64_t) : first(first) {}
-  };
+  float *h, *h_last;      // (B, T, H), (B, H)
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows&, const Rows& entered,
             const Rows& after) const {
-    for (int64_t p = 0; p < U.count(); ++p)
-      in_blocks<rows_at_once<4>()>(rows.size(), [&](auto size, int64_t at) {
-        block<decltype(size)::value>(state, &rows[at], t, p, entered, after);
-      });
+    in_panels<rows_at_once<4>()>(U, rows.size(), [&](auto size, int64_t at, int64_t p) {
+      block<decltype(size)::value>(state, &rows[at], t, p, entered, after);
+    });
   }
 
   template <int R>
@@ -41,8 +35,6 @@ struct SimpleRNN {
       }
     }
   }
-  void hold(State&, int64_t, int64_t) const {}
-  void finish(State&, int64_t) const {}
 };
 
 //     dx = dh' (1 - h'²)    dh = dx U'
