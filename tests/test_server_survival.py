@@ -389,6 +389,10 @@ def test_without_file_handles_the_server_keeps_its_models_and_answers_when_there
     request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
     with grpc_stubs(server) as (prediction, _):
         assert prediction.Predict(request, timeout=20, wait_for_ready=True).outputs["y"].float_val == [2.5]
+    # The next look finds what came meanwhile, and says that all is well.
+    eventually(
+        lambda: {"hpt 2 AVAILABLE", "model hpt: as it should be again"} <= set(log.read_text("utf-8").split("\n"))
+    )
     assert process.poll() is None
     process.terminate()
     process.wait(30)
