@@ -101,6 +101,19 @@ def test_both_directions_have_all_public_attributes_of_those_of_keras():
     assert inspect.signature(Bidirectional) == inspect.signature(keras.layers.Bidirectional)
 
 
+@pytest.mark.parametrize("kind", ["simple-rnn", "lstm", "gru"])
+def test_the_paths_of_weights_are_those_of_keras(kind):
+    for _ in range(2):  # whatever was made before
+        layer, keras_layer = KINDS[kind].layer(H, name="x"), KINDS[kind].keras_layer(H, name="x")
+        both, keras_both = (
+            each(one, name="both") for each, one in ((Bidirectional, layer), (keras.layers.Bidirectional, keras_layer))
+        )
+        for mine, keras_one in ((layer, keras_layer), (both, keras_both)):
+            mine.build((B, T, D))
+            keras_one.build((B, T, D))
+            assert [weight.path for weight in mine.weights] == [weight.path for weight in keras_one.weights]
+
+
 # implementation=
 
 

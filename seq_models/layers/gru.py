@@ -7,7 +7,7 @@ from keras import ops
 
 from seq_models.layers.derivatives import StepGradient, dropped, product_over_steps
 from seq_models.layers.places import places_of
-from seq_models.layers.recurrent import Recurrent
+from seq_models.layers.recurrent import GatedRecurrent
 from seq_models.layers.recurrent_cell import GatedCell
 from seq_models.layers.tensors import Tensor, Tensors
 
@@ -140,7 +140,7 @@ class GRUResetBeforeGradient(StepGradient):
 
 @keras.saving.register_keras_serializable(package="seq_models")
 @places_of(keras.layers.GRU)
-class GRU(Recurrent):
-    """A gated recurrent network over a sequence. Equations: `GRUCell`; arguments: `Recurrent`."""
+class GRU(GatedRecurrent):
+    """A gated recurrent network over a sequence. Equations: `GRUCell`; arguments: `GatedRecurrent`."""
 
     cell_class = GRUCell
