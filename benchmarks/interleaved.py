@@ -3,11 +3,12 @@
 import contextlib
 import itertools
 import multiprocessing
+import random
 import time
 from pathlib import Path
 
 RUN_SECONDS = 0.2  # a run repeats its job for about so long, after one call that is not counted
-PAUSE_SECONDS = 0.003  # for the threads of the library before to fall asleep
+PAUSE_SECONDS = 0.05  # for the threads of the library before to fall asleep: those of PyTorch spin for a while
 
 
 @contextlib.contextmanager
@@ -18,15 +19,11 @@ def workers(libraries, serve):
 
 
 def ask_all(workers, rounds, *question):
-    """Asks all workers in turn, another one first in each round: a list of dicts from library to answer."""
-    order = itertools.cycle(workers)
+    """Asks all workers in turn, in a random order in each round: a list of dicts from library to answer."""
     for worker in workers.values():
         worker.ask(*question)  # not counted
-    answers = []
-    for _ in range(rounds):
-        answers.append({library: workers[library].ask(*question) for library in itertools.islice(order, len(workers))})
-        next(order)
-    return answers
+    turns = (random.sample(list(workers), len(workers)) for _ in range(rounds))
+    return [{library: workers[library].ask(*question) for library in turn} for turn in turns]
 
 
 def seconds_of(job):

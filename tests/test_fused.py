@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from parity import KINDS
+from parity import KINDS, MASK
 
-from seq_models.layers import GRU, LSTM, GRUCell, LSTMCell, engines
+from seq_models.layers import GRU, LSTM, Bidirectional, GRUCell, LSTMCell, engines
 from seq_models.layers.engines.fused import build
 
 pytestmark = pytest.mark.skipif(build.problem() is not None, reason=f"the kernels need {build.problem()}")
@@ -170,3 +170,13 @@ def test_an_engine_that_is_not_built_says_what_it_needs(monkeypatch):
     monkeypatch.setattr("seq_models.layers.engines.fused.engine.problem", build.problem)
     with pytest.raises(ValueError, match="engine='fused' needs a C.. compiler"):
         LSTM(3, engine="fused")(normal(2, 3, 4))
+
+
+@every_kind
+def test_two_directions_where_nobody_said_whether_it_is_training(kind):
+    fused, loop = (Bidirectional(KINDS[kind].layer(4, engine=e, **KINDS[kind].options)) for e in ("fused", "loop"))
+    x = normal(*MASK.shape, 3)
+    loop.build(x.shape)
+    fused.build(x.shape)
+    fused.set_weights(loop.get_weights())
+    np.testing.assert_allclose(fused(x, mask=MASK), loop(x, mask=MASK), rtol=1e-5, atol=1e-6)

@@ -98,6 +98,7 @@ class Recurrent(keras.layers.RNN):
         return outputs, states
 
     def _run(self, sequences, initial_state, mask, training, last_states):
+        training = bool(training)  # a `Bidirectional` hands on None where nobody said
         mask = None if mask is None else ops.convert_to_tensor(mask)
         self._check_shapes(sequences, initial_state, mask)
         cell = self.cell
