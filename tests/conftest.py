@@ -1,5 +1,6 @@
 """What holds for every test: TensorFlow is quiet, on two logical CPU devices, and starts from the same seed."""
 
+import functools
 import os
 import tempfile
 
@@ -10,6 +11,9 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="seq-models-tests-")  # n
 import keras  # noqa: E402  TensorFlow reads the environment once, when it is imported
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from forked_gate import forking_python  # noqa: E402
+
+from seq_models.exports import gate  # noqa: E402
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -24,3 +28,12 @@ def same_start_for_every_test():
     yield
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def gates_do_not_wait_for_an_import():
+    """A gate's process is a fork of one that has imported TensorFlow, unless an interpreter is named."""
+    plain, interpreter = gate.Process.__init__, functools.cache(forking_python)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gate.Process, "__init__", lambda self, python=None: plain(self, python or interpreter()))
+        yield

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from toy import EXAMPLES
+from toy import EXAMPLES, PLAIN
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -25,7 +25,7 @@ def train(directory, task="classifier", data=None, model=MODEL, from_run=None, *
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("before") / "run")
+    return train(tmp_path_factory.mktemp("before") / "run", model=PLAIN)
 
 
 @pytest.mark.parametrize("task", ["labeler", "encoder-decoder"])  # those with two vocabularies

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from toy import EXAMPLES
+from toy import EXAMPLES, PLAIN
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -68,10 +68,7 @@ def test_on_a_plateau_of_both_the_learning_rate_falls_again_and_again():
 def run(directory, task="classifier", **options):
     data = EXAMPLES[task]
     options = TrainingOptions(**{"epochs": 1, "watch_share": 0.0, **options})
-    model_options = {"units": 4, "tokenizer": "whitespace"}
-    return train(
-        TASKS[task], data, data, directory, options, model_options, {"train": "a", "valid": "a", "columns": []}
-    )
+    return train(TASKS[task], data, data, directory, options, PLAIN, {"train": "a", "valid": "a", "columns": []})
 
 
 @pytest.mark.parametrize("monitor", ["accuracy", "val_entity_f1"])

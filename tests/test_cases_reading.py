@@ -153,6 +153,7 @@ def test_a_line_of_a_slow_pipe_is_answered_at_once(runs):
             assert process.stdout.readline().split(b"\t")[0] in (b"long", b"short")  # before the pipe is closed
         process.stdin.close()
         assert process.stdout.read() == b"" and b"> " not in process.stderr.read()
+    assert process.returncode == 0
 
 
 def test_a_terminal_has_a_prompt(runs, capsys, monkeypatch):

@@ -89,14 +89,6 @@ def test_generate_prints_texts_that_start_with_the_prompt(runs, capsys):
     assert all(line.startswith("a b") for line in lines)
 
 
-def test_predict_reads_standard_input_as_a_process(runs):
-    done = subprocess.run(
-        [sys.executable, "-m", "seq_models.cli", "predict", runs / "classifier"],
-        input="a b\nc\n", capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert len(done.stdout.splitlines()) == 2
-
-
 @pytest.mark.slow
 def test_train_on_one_replica_a_core_as_a_process(files, tmp_path):
     data = ["--train", files / "class.tsv", "--valid", files / "class.tsv", "--out", tmp_path / "run"]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from toy import EXAMPLES
+from toy import EXAMPLES, PLAIN
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -22,9 +22,9 @@ from seq_models.training.run_directory import RunDirectory
 EPOCHS, BATCHES = 3, 3  # of 3 examples each, two in the last one
 
 
-def run(directory, task="classifier", **options):
+def run(directory, task="classifier", network=PLAIN, **options):
     options = {"epochs": EPOCHS, "batch_size": 3, "learning_rate": 0.05, "patience": 2, "watch_share": 0, **options}
-    model_options = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, "dropout": 0.3}
+    model_options = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, **network, "dropout": 0.3}
     data = EXAMPLES[task]
     return trainer.train(TASKS[task], data, data, directory, TrainingOptions(**options), model_options, {})
 
@@ -72,12 +72,12 @@ def interrupt(monkeypatch):
 @pytest.mark.parametrize("task", TASKS)
 def test_in_the_middle_of_an_epoch_a_training_goes_on_as_if_nothing_had_been(tmp_path, interrupt, task):
     interrupt(10_000)
-    whole = contents(run(tmp_path / "whole", task, epochs=2))
+    whole = contents(run(tmp_path / "whole", task, {}, epochs=2))
     interrupt(4)
     with pytest.raises(Interrupted):
-        run(tmp_path / "broken", task, epochs=2)
+        run(tmp_path / "broken", task, {}, epochs=2)
     interrupt(10_000)
-    assert_bit_equal(contents(run(tmp_path / "broken", task, epochs=2)), whole)
+    assert_bit_equal(contents(run(tmp_path / "broken", task, {}, epochs=2)), whole)
 
 
 @pytest.mark.slow
