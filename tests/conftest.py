@@ -20,6 +20,12 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """Files that hold long tests come first, so that at the end no process works alone."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(autouse=True)
 def same_start_for_every_test():
     """One seed before each test; after it, the default dtypes are those from before."""
@@ -31,9 +37,9 @@ def same_start_for_every_test():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def gates_do_not_wait_for_an_import():
-    """A gate's process is a fork of one that has imported TensorFlow, unless an interpreter is named."""
+def forked_python():
+    """Gives an interpreter that has imported TensorFlow; a gate's process is one unless another is named."""
     plain, interpreter = gate.Process.__init__, functools.cache(forking_python)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(gate.Process, "__init__", lambda self, python=None: plain(self, python or interpreter()))
-        yield
+        yield interpreter
