@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def demo(out: Path, share: float = 1.0) -> None:
         started = time.perf_counter()
         recipe = RECIPES[name]
         corpus = corpora.load(name, train_size=int(share * recipe["size"]))
-        model = _train(task, corpus, recipe)
+        model = train(task, corpus, recipe)
         scores = model.score(corpus.test)
         model.sample_texts = [model.question(example) for example in corpus.valid[:SAMPLE_TEXTS]]
         model.save_run(out / "runs" / name)
@@ -64,14 +65,22 @@ def demo(out: Path, share: float = 1.0) -> None:
     console.print(table)
 
 
-def _train(task, corpus, recipe):
+def train(task: Any, corpus: corpora.Corpus, recipe: dict[str, Any], callbacks: Sequence[Any] = ()) -> Any:
+    """A model of a task, trained as the demo does.
+
+    Args:
+        task: A class of `TASKS`.
+        corpus: Its data.
+        recipe: One of `RECIPES`.
+        callbacks: Of `fit`.
+    """
     keras.utils.set_random_seed(1)
     model = task.from_examples(corpus.train, tokenizer="whitespace", **recipe["model"])
     train, valid = model.dataset(corpus.train, shuffle=True), model.dataset(corpus.valid)
     steps = recipe["epochs"] * len(train)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(4e-3, steps)), clip_norm=5.0)
     verbose = 1 if sys.stdout.isatty() else 2  # a bar, or a line an epoch
-    model.fit(train, validation_data=valid, epochs=recipe["epochs"], verbose=verbose)
+    model.fit(train, validation_data=valid, epochs=recipe["epochs"], verbose=verbose, callbacks=list(callbacks))
     return model
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import keras
+from keras.src import backend
 from keras.src.trainers.compile_utils import MetricsList
 
 
@@ -156,3 +157,22 @@ def compiled_by_xla() -> bool:
     from tensorflow.python.ops import control_flow_util
 
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def recurrence_of_keras(cell: Any, sequences: Any, states: list, mask: Any, go_backwards: bool) -> tuple:
+    """What a backend of Keras has for a whole sequence (B, T, D) of an LSTM or a GRU: on a GPU, cuDNN.
+
+    Public way tried: a layer of `keras.layers` that is given our weights; it would own variables of its own.
+
+    Args:
+        cell: An `LSTMCell` or a `GRUCell`, with the weights of those of Keras.
+        sequences, states, mask, go_backwards: As in a call of such a layer.
+    Returns:
+        The last output (B, H), all outputs (B, T, H), the last states.
+    Raises:
+        NotImplementedError: If the backend has nothing for this call.
+    """
+    function = backend.lstm if len(states) == 2 else backend.gru
+    own = ("kernel", "recurrent_kernel", "bias", "activation", "recurrent_activation")
+    options = {name: getattr(cell, name) for name in own}
+    return function(sequences, *states, mask, return_sequences=True, go_backwards=go_backwards, **options)

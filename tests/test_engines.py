@@ -9,7 +9,7 @@ from parity import MASK, B, D, H, T, as_json, assert_same, every_kind, measure, 
 from seq_models.layers import GRU, LSTM, Bidirectional, GRUCell, LSTMCell, SimpleRNNCell, engines
 from seq_models.layers.recurrent import Recurrent
 
-PLAIN = [name for name in engines.ENGINES if name != "fused"]  # of stock operations; test_fused.py has the other one
+PLAIN = [name for name in engines.ENGINES if name not in ("cudnn", "fused")]  # the others have tests of their own
 WHOLE = {"return_sequences": True, "return_state": True}
 IN_A_GRAPH = {"graph": True}
 CHOICES = [
@@ -22,7 +22,8 @@ CHOICES = [
     ({**IN_A_GRAPH, "rows": 8}, "halves"),
     ({**IN_A_GRAPH, "rows": 7}, "loop"),
     ({**IN_A_GRAPH, "rows": 1}, "loop"),
-    ({**IN_A_GRAPH, "gpu": True}, "loop"),
+    ({**IN_A_GRAPH, "gpu": True}, "cudnn"),
+    ({**IN_A_GRAPH, "gpu": True, "use_cudnn": False}, "loop"),
     ({**IN_A_GRAPH, "beside": True}, "loop"),
     ({**IN_A_GRAPH, "unroll": True}, "steps"),
 ]
@@ -111,7 +112,7 @@ def test_the_facts_are_those_of_the_call(chosen):
 def test_a_gpu_is_seen(chosen, monkeypatch):
     monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: ["gpu:0"] if kind == "gpu" else ["cpu:0"])
     tf.function(ours("lstm")).get_concrete_function(tf.TensorSpec([None, T, D]))
-    assert [(engine, facts.gpu) for facts, engine in chosen] == [("loop", True)]
+    assert [(engine, facts.gpu) for facts, engine in chosen] == [("cudnn", True)]
 
 
 def test_after_two_directions_a_layer_halves_its_rows_again(chosen):
@@ -182,9 +183,9 @@ def test_an_engine_is_kept_with_the_options():
 
 def test_an_engine_that_is_none_is_refused_when_the_layer_is_made():
     with pytest.raises(
-        ValueError, match="engine must be one of auto, fused, halves, loop, steps. Received: engine='cudnn'"
+        ValueError, match="engine must be one of auto, cudnn, fused, halves, loop, steps. Received: engine='gpu'"
     ):
-        LSTM(H, engine="cudnn")
+        LSTM(H, engine="gpu")
 
 
 @pytest.mark.parametrize("engine", ["loop", "halves"])

@@ -26,11 +26,12 @@ class Recurrent(keras.layers.RNN):
         unroll: Write the loop out; T must be static.
         zero_output_for_mask: Output zeros on padded steps.
         activity_regularizer: Penalty on the output.
-        use_cudnn: "auto" or False; both mean no. True is an error, because this recurrence is plain operations.
+        use_cudnn: Whether `engine` may be "cudnn" ("auto"), must be (True), or must not be (False).
         engine: What runs the cell over time: "auto", which takes what is fastest of those that need no compiler, or
-            "fused" (one compiled operation on CPU cores; a saved graph then needs it, too), "loop" (a loop with its
-            own gradient), "halves" (two such loops, for half of the rows each, beside each other), "steps" (the cell
-            step by step, as `unroll` and activations without a known derivative need it). The result is the same.
+            "cudnn" (on a GPU), "fused" (one compiled operation on CPU cores; a saved graph then needs it, too), "loop"
+            (a loop with its own gradient), "halves" (two such loops, for half of the rows each, beside each other),
+            "steps" (the cell step by step, as `unroll` and activations without a known derivative need it). The result
+            is the same.
         dtype, name, trainable: As in every Keras layer.
         cell_options: Every other argument of the cell.
     Call arguments:
@@ -38,11 +39,14 @@ class Recurrent(keras.layers.RNN):
         initial_state: The states before the first step, a list of floats (B, H); zeros by default.
         mask: Booleans (B, T), True on real tokens.
         training: Whether dropout is on.
+    Attributes:
+        engine_used: What ran the last call, and why: see `engines.Used`; None before the first one.
     Raises:
         ValueError: If an argument is not of the kind above, if `sequences` is not of rank 3, or if the engine that was
             asked for cannot run the layer.
     """
 
+    engine_used: engines.Used | None = None
     cell_class: type[RecurrentCell]
 
     def __init__(
@@ -64,9 +68,12 @@ class Recurrent(keras.layers.RNN):
         trainable: bool = True,
         **cell_options: Any,
     ):
-        if use_cudnn not in ("auto", False):
-            raise ValueError(f"use_cudnn must be 'auto' or False. Received: use_cudnn={use_cudnn!r}")
+        if use_cudnn not in ("auto", True, False):
+            raise ValueError(f"use_cudnn must be 'auto', True or False. Received: use_cudnn={use_cudnn!r}")
         engines.check_name(engine)
+        if (use_cudnn is True and engine not in ("auto", "cudnn")) or (use_cudnn is False and engine == "cudnn"):
+            received = f"use_cudnn={use_cudnn}, engine={engine!r}"
+            raise ValueError(f"use_cudnn and engine must not contradict each other. Received: {received}")
         cell = self.cell_class(units, activation, dtype=dtype, trainable=trainable, **cell_options)
         of_rnn = return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
         of_layer = {"activity_regularizer": activity_regularizer, "dtype": dtype, "name": name, "trainable": trainable}
@@ -102,7 +109,12 @@ class Recurrent(keras.layers.RNN):
         keep_inputs = cell.get_dropout_mask(sequences[:, 0]) if training and cell.dropout else None
         keep = cell.keep(initial_state[0]) if training else None
         run = engines.Run(self, sequences, initial_state, mask, keep_inputs, keep, training, last_states)
-        return engines.choose(engines.facts_of(run), self.engine).run(run)
+        facts = engines.facts_of(run)
+        engine = engines.choose(facts, "cudnn" if self.use_cudnn is True else self.engine)
+        self.engine_used = engines.Used.of(engine, facts)
+        if not engine.under_xla:
+            self.supports_jit = False  # `jit_compile="auto"` of Keras then means no
+        return engine.run(run)
 
     def _check_shapes(self, sequences, initial_state, mask):
         B, T = sequences.shape[:2]

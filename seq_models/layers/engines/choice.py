@@ -1,11 +1,14 @@
 """The choice of the engine that runs a call."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import keras
 
+from seq_models.layers.engines.cudnn import CuDNN
 from seq_models.layers.engines.engine import Engine, Facts, Run
 from seq_models.layers.engines.fused import Fused
 from seq_models.layers.engines.halves import Halves
@@ -14,7 +17,13 @@ from seq_models.layers.engines.steps import Steps
 from seq_models.private_api import compiled_by_xla
 
 # By name, the fastest first: of those that can run a call the first one that pays is chosen.
-ENGINES: dict[str, Engine] = {"fused": Fused(), "halves": Halves(), "loop": Loop(), "steps": Steps()}
+ENGINES: dict[str, Engine] = {
+    "cudnn": CuDNN(),
+    "fused": Fused(),
+    "halves": Halves(),
+    "loop": Loop(),
+    "steps": Steps(),
+}
 
 _asked_for: ContextVar[tuple[Engine, ...]] = ContextVar("engines asked for", default=())
 _beside: ContextVar[bool] = ContextVar("whether loops run beside each other", default=False)
@@ -33,12 +42,31 @@ def choose(facts: Facts, engine: str = "auto") -> Engine:
         if asked.why_not(facts) is None:
             return asked
     if engine == "auto":
-        return next(each for each in ENGINES.values() if each.why_not(facts) is None and each.pays(facts))
+        return next(each for each in ENGINES.values() if each.pays(facts) and each.why_not(facts) is None)
     check_name(engine)
     needed = ENGINES[engine].why_not(facts)
     if needed is not None:
         raise ValueError(f"engine={engine!r} needs {needed}")
     return ENGINES[engine]
+
+
+class Used(NamedTuple):
+    """What ran a call, and why.
+
+    Attributes:
+        name: Of the engine; its class where `using` asked for one that has no name.
+        why: What each faster engine needs, or that it does not pay; "" where there is none.
+    """
+
+    name: str
+    why: str
+
+    @classmethod
+    def of(cls, engine: Engine, facts: Facts) -> "Used":
+        """That `engine` runs a call of these facts."""
+        name = next((name for name, each in ENGINES.items() if each is engine), type(engine).__name__)
+        faster = itertools.takewhile(lambda each: each != name, ENGINES) if name in ENGINES else ()
+        return cls(name, "; ".join(f"{each} {_lack(ENGINES[each], facts)}" for each in faster))
 
 
 def check_name(engine: str) -> None:
@@ -49,17 +77,36 @@ def check_name(engine: str) -> None:
 
 def facts_of(run: Run) -> Facts:
     """The facts of a run that is about to start."""
-    on_tensorflow = keras.backend.backend() == "tensorflow"
+    backend = keras.backend.backend()
+    on_tensorflow = backend == "tensorflow"
     return Facts(
         cell=run.cell,
         unroll=run.layer.unroll,
+        use_cudnn=run.layer.use_cudnn,
         training=run.training,
         rows=run.sequences.shape[0],
+        masked=run.mask is not None,
+        backend=backend,
         graph=on_tensorflow and not hasattr(run.sequences, "numpy"),
-        gpu=on_tensorflow and bool(keras.distribution.list_devices("gpu")),  # JAX without one raises an error
+        gpu=backend in ("tensorflow", "jax") and _has_gpu(),
         xla=on_tensorflow and compiled_by_xla(),
         beside=_beside.get(),
     )
+
+
+def _lack(engine, facts):
+    """Why an engine is not chosen for a call."""
+    if not engine.pays(facts):  # asked first, because it costs nothing
+        return "does not pay"
+    needed = engine.why_not(facts)
+    return "was not asked for" if needed is None else f"needs {needed}"
+
+
+def _has_gpu():
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except RuntimeError:  # JAX without one
+        return False
 
 
 def using(*engines: Engine) -> contextlib.AbstractContextManager[None]:

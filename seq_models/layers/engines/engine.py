@@ -14,18 +14,24 @@ class Facts(NamedTuple):
     Attributes:
         cell: The cell.
         unroll: Whether the loop is to be written out.
+        use_cudnn: The option of the layer: "auto", True or False.
         training: Whether the call is one of training.
         rows: B, or None where it is not static.
+        masked: Whether the call has a mask.
+        backend: The backend of Keras.
         graph: Whether a graph of TensorFlow is being traced: what does not wait for each other runs at the same time.
-        gpu: Whether TensorFlow has a GPU.
+        gpu: Whether the backend, TensorFlow or JAX, has a GPU.
         xla: Whether XLA will compile the graph.
         beside: Whether another loop runs beside this one, as the two directions of a `Bidirectional` do.
     """
 
     cell: RecurrentCell
     unroll: bool = False
+    use_cudnn: bool | str = "auto"
     training: bool = False
     rows: int | None = None
+    masked: bool = False
+    backend: str = "tensorflow"
     graph: bool = False
     gpu: bool = False
     xla: bool = False
@@ -75,6 +81,8 @@ class Run(NamedTuple):
 
 class Engine:
     """Runs a unit over a whole sequence."""
+
+    under_xla = True  # whether XLA can compile it
 
     def why_not(self, facts: Facts) -> str | None:
         """None if it can run a call of these facts, else the end of the sentence "it needs …"."""

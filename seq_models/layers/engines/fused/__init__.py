@@ -3,8 +3,6 @@
 Every other engine needs Keras alone; this one imports TensorFlow, once it is asked on that backend.
 """
 
-import keras
-
 from seq_models.layers.engines.engine import Engine, Facts, Run
 from seq_models.layers.tensors import Tensor, Tensors
 
@@ -16,9 +14,11 @@ class Fused(Engine):
     taken through all steps by a thread, and the gates of a step are computed in registers right after the product.
     """
 
+    under_xla = False
+
     def why_not(self, facts: Facts) -> str | None:
-        if keras.backend.backend() != "tensorflow":
-            return f"the backend tensorflow. Received: {keras.backend.backend()}"
+        if facts.backend != "tensorflow":
+            return f"the backend tensorflow. Received: {facts.backend}"
         from seq_models.layers.engines.fused import engine
 
         return engine.why_not(facts)

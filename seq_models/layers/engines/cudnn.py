@@ -1,0 +1,84 @@
+"""The kernels of cuDNN on a GPU, by Keras's own way to them."""
+
+import keras
+from keras import ops
+
+from seq_models.layers.engines.engine import Engine, Facts, Run
+from seq_models.layers.engines.loop import Loop
+from seq_models.layers.tensors import Tensor, Tensors
+from seq_models.private_api import recurrence_of_keras
+
+DTYPES = {"tensorflow": ("float32", "float16"), "jax": ("float32",)}
+FUNCTIONS = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
+
+
+class CuDNN(Engine):
+    """What `keras.layers.LSTM` and `keras.layers.GRU` do on a GPU, under their conditions.
+
+    cuDNN reads rows that are padded at their end and have a real token; whether a mask is one of such rows is seen in
+    the graph, and the loop takes the others. The gradient has no gradient.
+    """
+
+    under_xla = False
+
+    def why_not(self, facts: Facts) -> str | None:
+        backend, cell = facts.backend, facts.cell
+        if backend not in ("tensorflow", "jax"):
+            return f"the backend tensorflow or jax. Received: {backend}"
+        if type(cell) not in (cells := _cells(backend)):
+            names = " or a ".join(each.__name__ for each in cells)
+            return f"a {names} on {backend}. Received: {type(cell).__name__}"
+        for name, function in FUNCTIONS.items():
+            if getattr(cell, name) is not function:
+                return f"{name}={function.__name__}. Received: {name}={getattr(cell, name)!r}"
+        if not getattr(cell, "reset_after", True):
+            return "reset_after=True. Received: False"
+        if not cell.use_bias:
+            return "use_bias=True. Received: False"
+        if facts.training and cell.recurrent_dropout:
+            return f"recurrent_dropout=0 in training. Received: {cell.recurrent_dropout}"
+        if facts.unroll:
+            return "a loop that is not written out. Received: unroll=True"
+        if cell.compute_dtype not in DTYPES[backend]:
+            return f"{' or '.join(DTYPES[backend])} on {backend}. Received: {cell.compute_dtype}"
+        if facts.masked and backend == "jax":
+            return "a call without a mask on jax. Received: a mask"
+        if facts.use_cudnn is False:
+            return "use_cudnn='auto' or True. Received: use_cudnn=False"
+        if facts.xla:
+            return "a graph that XLA does not compile. Received: jit_compile=True"
+        return None if facts.gpu else "a GPU. Received: none"
+
+    def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
+        run = run.dropped()._replace(last_states=True)
+        if run.mask is None:
+            return _by_cudnn(run)
+        run = run._replace(mask=ops.cast(run.mask, "bool"))
+        return ops.cond(_padded_at_the_end(run.mask), lambda: _by_cudnn(run), lambda: Loop().run(run))
+
+
+def _cells(backend):
+    """What Keras hands to cuDNN; a class that derives from one of them may step otherwise."""
+    from seq_models.layers.gru import GRUCell
+    from seq_models.layers.lstm import LSTMCell
+
+    return [LSTMCell, GRUCell] if backend == "tensorflow" else [LSTMCell]
+
+
+def _padded_at_the_end(mask):
+    """Whether every row is real tokens and then padding, with a real token."""
+    grows = ops.any(ops.logical_and(mask[:, 1:], ops.logical_not(mask[:, :-1])))
+    return ops.logical_and(ops.all(mask[:, 0]), ops.logical_not(grows))
+
+
+def _by_cudnn(run):
+    backwards = run.layer.go_backwards
+    if backwards and run.mask is None:
+        run, backwards = run._replace(sequences=ops.flip(run.sequences, axis=1)), False
+    try:
+        last, h, states = recurrence_of_keras(run.cell, run.sequences, run.states, run.mask, backwards)
+    except NotImplementedError:  # this backend's Keras cannot after all
+        return Loop().run(run)
+    if run.mask is not None and not run.layer.zero_output_for_mask and not backwards:
+        h = ops.where(run.mask[:, :, None], h, last[:, None])  # cuDNN gives zeros, Keras's loop repeats the last output
+    return last, h, states
