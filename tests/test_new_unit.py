@@ -108,7 +108,7 @@ def test_what_a_step_returns_first_are_the_gates_that_have_names(unit):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(  # a classifier does in test_recipes.py
-    "task, more", [("language-model", []), ("labeler", ["characters=no"]), ("encoder-decoder", [])]
+    "task, more", [("language-model", []), ("labeler", ["characters=false"]), ("encoder-decoder", [])]
 )
 def test_a_task_trains_predicts_and_exports_with_a_new_unit(task, more, tmp_path, capsys):
     for name, lines in FILES[task].items():
