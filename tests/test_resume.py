@@ -13,6 +13,7 @@ import pytest
 from toy import EXAMPLES, PLAIN
 
 import seq_models as sm
+from seq_models import cli
 from seq_models.tasks import TASKS
 from seq_models.training import resume, trainer
 from seq_models.training.options import TrainingOptions
@@ -206,18 +207,8 @@ def test_a_full_disk_ends_a_training_with_one_sentence_and_it_goes_on_later(tmp_
 def command(directory, out):
     files = [f"--{split}={directory / 'train.tsv'}" for split in ("train", "valid")]
     options = ["epochs=40", "batch_size=2", "units=8", "tokenizer=whitespace", "patience=40", "dropout=0.2"]
-    words = [
-        "train",
-        "classifier",
-        *files,
-        "--out",
-        str(out),
-        "--set",
-        *options,
-        "checkpoint_seconds=0.2",
-        "watch_share=0",
-    ]
-    return [sys.executable, "-m", "seq_models.cli", *words]
+    options += ["cell=simple_rnn", "bidirectional=false", "checkpoint_seconds=0.2", "watch_share=0"]
+    return ["train", "classifier", *files, "--out", str(out), "--set", *options]
 
 
 @pytest.mark.slow
@@ -225,17 +216,16 @@ def test_a_signal_ends_a_process_which_then_goes_on_to_the_same_end(tmp_path):
     (tmp_path / "train.tsv").write_text(
         "".join(f"{text}\t{label}\n" for text, label in EXAMPLES["classifier"]), "utf-8"
     )
-    assert subprocess.run(command(tmp_path, tmp_path / "whole"), capture_output=True, timeout=300).returncode == 0
+    program = [sys.executable, "-m", "seq_models.cli", *command(tmp_path, tmp_path / "killed")]
+    assert cli.main(command(tmp_path, tmp_path / "whole")) == 0
     for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
-        process = subprocess.Popen(
-            command(tmp_path, tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         wait_for_a_new_checkpoint(tmp_path / "killed", process)
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
         assert process.returncode == code
         assert "Traceback" not in said
-    assert subprocess.run(command(tmp_path, tmp_path / "killed"), capture_output=True, timeout=300).returncode == 0
+    assert subprocess.run(program, capture_output=True, timeout=300).returncode == 0
     # Not the newest checkpoints: on a slow machine one of the last epoch may be among them.
     whole, killed = (result(RunDirectory(tmp_path / name)) for name in ("whole", "killed"))
     assert json.dumps(whole[0]) == json.dumps(killed[0])

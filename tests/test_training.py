@@ -1,5 +1,6 @@
 """What training promises: a loss that padding, order and replicas do not change, and runs that resume."""
 
+import functools
 import json
 import shutil
 
@@ -36,6 +37,12 @@ def step(model, data, **options):
     return logs["loss"][0], model.get_weights()
 
 
+@functools.cache
+def alone(task):
+    """Loss and weights after one step on the batch of all examples."""
+    return step(small(task), batch(small(task), task))
+
+
 def assert_same(one, other, tolerance=1e-5):
     assert abs(one[0] - other[0]) < tolerance
     assert max(np.abs(a - b).max() for a, b in zip(one[1], other[1], strict=True)) < tolerance
@@ -66,35 +73,37 @@ def test_the_loss_is_the_mean_over_real_tokens(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_more_padding_changes_neither_loss_nor_updated_weights(task):
     data = batch(small(task), task)
-    assert_same(step(small(task), data), step(small(task), pad(data)))
+    assert_same(alone(task), step(small(task), pad(data)))
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_another_order_of_rows_changes_neither_loss_nor_updated_weights(task):
     data = batch(small(task), task)
     turned = tf.nest.map_structure(lambda tensor: tensor[::-1], data)
-    assert_same(step(small(task), data), step(small(task), turned))
+    assert_same(alone(task), step(small(task), turned))
 
 
-@pytest.mark.parametrize("clip_norm", [None, 0.1])
-@pytest.mark.parametrize("task", TASKS)
+# Of a clipped step a wrong factor is not seen, so it is taken beside the others; no task clips in its own way.
+@pytest.mark.parametrize(
+    "task, clip_norm", [*((task, None) for task in TASKS), ("language-model", 0.1), ("classifier", 0.1)]
+)
 def test_two_replicas_with_unequal_tokens_give_the_loss_and_weights_of_one(task, clip_norm):
     data = batch(small(task), task)  # sorted by length: the first replica gets few tokens, the second many
-    alone = step(small(task), data, clip_norm=clip_norm)
+    one = step(small(task), data, clip_norm=clip_norm) if clip_norm else alone(task)
     with make_strategy("mirrored").scope():
         model = small(task)
         both = step(model, data, clip_norm=clip_norm)
         assert model.distribute_strategy.num_replicas_in_sync == 2
-    assert_same(alone, both)
+    assert_same(one, both)
 
 
 def test_a_replica_without_any_row_changes_nothing():
     whole = batch(small("language-model"), "language-model")
     single = tf.nest.map_structure(lambda tensor: tensor[:1], whole)
-    alone = step(small("language-model"), single)
+    one = step(small("language-model"), single)
     with make_strategy("mirrored").scope():
         both = step(small("language-model"), single)
-    assert_same(alone, both)
+    assert_same(one, both)
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
