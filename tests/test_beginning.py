@@ -28,6 +28,7 @@ def classifier(tmp_path_factory):
     return train(tmp_path_factory.mktemp("before") / "run", model=PLAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["labeler", "encoder-decoder"])  # those with two vocabularies
 def test_on_other_data_a_run_begins_with_vocabulary_and_weights_of_another_one(tmp_path, task):
     before = train(tmp_path / "before", task, epochs=1)

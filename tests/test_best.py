@@ -109,7 +109,9 @@ def entity_sentences(count, seed):
 def test_600_sentences_of_entities_are_learnt_with_the_default_options(tmp_path):
     task = TASKS["labeler"]
     data = {"train": "a", "valid": "b", "columns": []}
-    found = train(task, entity_sentences(600, 0), entity_sentences(100, 1), tmp_path, TrainingOptions(), {}, data)
+    found = train(
+        task, entity_sentences(600, 0), entity_sentences(100, 1), tmp_path, TrainingOptions(epochs=10), {}, data
+    )
     best = found.read_metrics()["best"]
     assert best["val_entity_f1"] > 0.95
     assert sm.load_run(tmp_path).score(entity_sentences(100, 1))["entity_f1"] == pytest.approx(best["val_entity_f1"])

@@ -209,6 +209,7 @@ def test_right_answers_of_few_tokens_have_a_bleu_of_100_and_wrong_ones_less(righ
     assert translation_scores(["no"], [right])["bleu"] == 0
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_the_target_but_for_spaces_is_exact(tmp_path, capsys):
     (tmp_path / "spaced.tsv").write_text(SPACED)
     run = train(tmp_path, "encoder-decoder", tmp_path / "spaced.tsv")
@@ -217,6 +218,7 @@ def test_an_answer_that_is_the_target_but_for_spaces_is_exact(tmp_path, capsys):
     assert found["bleu_signature"].startswith("nrefs:1|case:mixed|eff:yes|tok:13a|")
 
 
+@pytest.mark.slow
 def test_two_replicas_count_the_entities_of_both():
     generator = np.random.default_rng(3)
     tags = random_tags(generator, "BI", 16, 6)

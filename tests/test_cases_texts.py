@@ -71,6 +71,7 @@ def in_locale(locale, arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_training_answers_and_exports_are_the_same_to_the_last_bit_in_every_locale(tmp_path, monkeypatch, capsys):
     arguments = [str(tmp_path / "export"), json.dumps(TURKISH_I), json.dumps(ASKED)]
     monkeypatch.setattr(sys, "argv", ["-c", *arguments])

@@ -12,6 +12,7 @@ from seq_models.training import trainer
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 
+pytestmark = pytest.mark.slow
 MODEL = {**PLAIN, "dropout": 0.3}
 
 

@@ -215,6 +215,7 @@ def test_of_a_training_that_cannot_begin_no_directory_stays(tmp_path):
 # Disks and outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["save", "metrics"])
 def test_a_full_disk_is_one_sentence_and_the_training_goes_on_later(place, data, tmp_path, monkeypatch):
     def full(*_, **__):

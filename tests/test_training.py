@@ -84,6 +84,7 @@ def test_another_order_of_rows_changes_neither_loss_nor_updated_weights(task):
 
 
 # Of a clipped step a wrong factor is not seen, so it is taken beside the others; no task clips in its own way.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task, clip_norm", [*((task, None) for task in TASKS), ("language-model", 0.1), ("classifier", 0.1)]
 )
