@@ -278,7 +278,7 @@ def test_every_command_says_how_many_texts_are_cut(tmp_path, capsys):
         assert cli.main([str(argument) for argument in arguments]) == 0
         return [line for line in capsys.readouterr().err.splitlines() if "max_length" in line]
 
-    run, options = tmp_path / "run", ["units=3", "epochs=1", "max_length=4"]
+    run, options = tmp_path / "run", ["units=3", "epochs=1", "max_length=4", "watch_share=0"]
     sentence = "seq-models: 4 of 6 {} are cut to max_length=4 tokens, the end token included; the longest has 6"
     train = ["train", "classifier", "--train", texts, "--valid", texts, "--out", run, "--set", *options]
     names = ("training examples", "validation examples")

@@ -233,7 +233,7 @@ def test_check_67_a_label_moves_to_a_version_that_is_there(published, tmp_path):
         assert product(server, "/labels/stable")[1] == {"predictions": [1.0]}
         assert product(server, "/labels/canary")[1] == {"predictions": [2.0]}
         config.write_text(config_text(published, LABELS % 9), "utf-8")
-        time.sleep(1.5)
+        time.sleep(0.5)
         assert product(server, "/labels/canary")[1] == {"predictions": [2.0]}
         config.write_text(config_text(published, LABELS % 3), "utf-8")
         eventually(lambda: product(server, "/labels/canary")[1] == {"predictions": [3.0]})
@@ -255,7 +255,7 @@ def test_edits_of_the_config_file(published, base, tmp_path, caplog, seconds):
             eventually(lambda: product(server)[1] == {"predictions": [3.0]})
         else:
             config.write_text(config_text(published), "utf-8")
-            time.sleep(1.5)
+            time.sleep(0.5)
             assert product(server)[1] == {"predictions": [1.0]}
 
 
