@@ -15,7 +15,7 @@ array = keras.ops.convert_to_numpy
 
 @pytest.mark.parametrize("metrics", ["accuracy", ["accuracy"], {"logits": "accuracy"}, []])
 def test_metrics_of_compile_may_be_one_a_list_or_a_dictionary(metrics):
-    model = small("labeler")
+    model = small("labeler", characters=False)
     model.compile(metrics=metrics)
     scores = model.evaluate(model.dataset(EXAMPLES["labeler"]), return_dict=True, verbose=0)
     assert scores.keys() == {"loss", "accuracy"}
