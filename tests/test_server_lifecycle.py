@@ -154,6 +154,7 @@ def test_check_64_a_new_version_is_taken_without_one_failed_request(base, publis
             thread.start()
         try:
             for number in (2, 3):
+                eventually(lambda number=number: len(seen) > 50 * (number - 1))
                 publish(published, number, base)
                 eventually(lambda number=number: states(server) == {number: "AVAILABLE", number - 1: "END"} | (
                     {1: "END"} if number == 3 else {}))  # fmt: skip
