@@ -254,19 +254,3 @@ def test_inputs_of_another_shape_are_refused(kind, shape, message):
     cell = cell_of(kind)
     with pytest.raises(ValueError, match=message):
         cell(normal(*shape), states_of(cell))
-
-
-@pytest.mark.parametrize(
-    "kind, arguments",
-    [
-        ("simple-rnn", ("relu", False, "ones", "identity")),
-        ("lstm", ("relu", "hard_sigmoid", False, "ones", "identity")),
-        ("gru", ("relu", "hard_sigmoid", False, "ones", "identity")),
-    ],
-)
-def test_arguments_by_place_are_those_of_keras(kind, arguments):
-    ours, theirs = KINDS[kind].cell(H, *arguments), KINDS[kind].keras_cell(H, *arguments)
-    expected = as_json(theirs)["config"]
-    assert {name: value for name, value in as_json(ours)["config"].items() if name != "name"} == {
-        name: value for name, value in expected.items() if name not in ("name", "implementation")
-    }

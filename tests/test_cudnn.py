@@ -121,13 +121,18 @@ def test_what_it_cannot_run_another_engine_runs_and_by_name_it_says_why(cell, fa
         (LSTMCell(H), {}),
         (GRUCell(H), {"masked": True}),
         (GRUCell(H, dtype="float16"), {}),
-        (LSTMCell(H), {"backend": "jax"}),
         (LSTMCell(H, recurrent_dropout=0.5, dropout=0.5), {}),
         (LSTMCell(H, dropout=0.5), {"training": True}),
     ],
 )
 def test_what_it_can_run_it_runs_first_of_all(cell, facts):
     assert engines.choose(engines.Facts(cell, **ON_A_GPU, **facts)) is engines.ENGINES["cudnn"]
+
+
+def test_on_jax_the_loop_is_faster_and_cudnn_is_there_by_name():
+    facts = engines.Facts(LSTMCell(H), backend="jax", gpu=True)
+    assert engines.choose(facts) is engines.ENGINES["loop"]
+    assert engines.choose(facts, "cudnn") is engines.ENGINES["cudnn"]
 
 
 def test_a_cell_that_derives_from_one_of_ours_may_step_otherwise():

@@ -8,7 +8,7 @@ from seq_models.layers.gru import GRU, GRUCell
 from seq_models.layers.heads import SoftmaxHead, TiedSoftmaxHead
 from seq_models.layers.lstm import LSTM, LSTMCell
 from seq_models.layers.pooling import LastPooling, MaxPooling, MeanPooling
-from seq_models.layers.recurrent import Bidirectional, Recurrent
+from seq_models.layers.recurrent import Bidirectional, GatedRecurrent, Recurrent
 from seq_models.layers.recurrent_cell import GatedCell, RecurrentCell
 from seq_models.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from seq_models.layers.torch_weights import from_torch, to_torch
@@ -16,7 +16,7 @@ from seq_models.layers.units import UNITS
 
 __all__ = [
     "AdditiveAttention", "AttentionDecoder", "Bidirectional", "BilinearAttention", "CharacterEncoder", "DotAttention",
-    "GRU", "GRUCell", "GatedCell", "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "MaxPooling", "MeanPooling",
-    "Recurrent", "RecurrentCell", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSoftmaxHead", "UNITS",
-    "from_torch", "gradient_flow", "to_torch",
+    "GRU", "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "MaxPooling",
+    "MeanPooling", "Recurrent", "RecurrentCell", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSoftmaxHead",
+    "UNITS", "from_torch", "gradient_flow", "to_torch",
 ]  # fmt: skip

@@ -6,12 +6,14 @@ import keras
 from keras import ops
 
 from seq_models.layers.derivatives import StepGradient, dropped, product_over_steps
-from seq_models.layers.recurrent import Recurrent
+from seq_models.layers.places import places_of
+from seq_models.layers.recurrent import GatedRecurrent
 from seq_models.layers.recurrent_cell import GatedCell
 from seq_models.layers.tensors import Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
+@places_of(keras.layers.GRUCell)
 class GRUCell(GatedCell):
     """One step of a gated recurrent unit [1].
 
@@ -137,7 +139,8 @@ class GRUResetBeforeGradient(StepGradient):
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class GRU(Recurrent):
-    """A gated recurrent network over a sequence. Equations: `GRUCell`; arguments: `Recurrent`."""
+@places_of(keras.layers.GRU)
+class GRU(GatedRecurrent):
+    """A gated recurrent network over a sequence. Equations: `GRUCell`; arguments: `GatedRecurrent`."""
 
     cell_class = GRUCell

@@ -6,12 +6,14 @@ import keras
 from keras import ops
 
 from seq_models.layers.derivatives import StepGradient, dropped
-from seq_models.layers.recurrent import Recurrent
+from seq_models.layers.places import places_of
+from seq_models.layers.recurrent import GatedRecurrent
 from seq_models.layers.recurrent_cell import GatedCell
 from seq_models.layers.tensors import Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
+@places_of(keras.layers.LSTMCell)
 class LSTMCell(GatedCell):
     """One step of a long short-term memory network with forget gate [1], [2, section 8.5].
 
@@ -92,7 +94,8 @@ class LSTMGradient(StepGradient):
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
-class LSTM(Recurrent):
-    """A long short-term memory network over a sequence. Equations: `LSTMCell`; arguments: `Recurrent`."""
+@places_of(keras.layers.LSTM)
+class LSTM(GatedRecurrent):
+    """A long short-term memory network over a sequence. Equations: `LSTMCell`; arguments: `GatedRecurrent`."""
 
     cell_class = LSTMCell

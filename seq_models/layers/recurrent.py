@@ -1,5 +1,6 @@
 """A unit over a whole sequence, with the contract of the layers of `keras.layers`, in one direction or in both."""
 
+import re
 from typing import Any
 
 import keras
@@ -26,7 +27,6 @@ class Recurrent(keras.layers.RNN):
         unroll: Write the loop out; T must be static.
         zero_output_for_mask: Output zeros on padded steps.
         activity_regularizer: Penalty on the output.
-        use_cudnn: Whether `engine` may be "cudnn" ("auto"), must be (True), or must not be (False).
         engine: What runs the cell over time: "auto", which takes what is fastest of those that need no compiler, or
             "cudnn" (on a GPU), "fused" (one compiled operation on CPU cores; a saved graph then needs it, too), "loop"
             (a loop with its own gradient), "halves" (two such loops, for half of the rows each, beside each other),
@@ -61,25 +61,20 @@ class Recurrent(keras.layers.RNN):
         unroll: bool = False,
         zero_output_for_mask: bool = False,
         activity_regularizer: Option = None,
-        use_cudnn: bool | str = "auto",
         engine: str = "auto",
         dtype: Any = None,
         name: str | None = None,
         trainable: bool = True,
         **cell_options: Any,
     ):
-        if use_cudnn not in ("auto", True, False):
-            raise ValueError(f"use_cudnn must be 'auto', True or False. Received: use_cudnn={use_cudnn!r}")
         engines.check_name(engine)
-        if (use_cudnn is True and engine not in ("auto", "cudnn")) or (use_cudnn is False and engine == "cudnn"):
-            received = f"use_cudnn={use_cudnn}, engine={engine!r}"
-            raise ValueError(f"use_cudnn and engine must not contradict each other. Received: {received}")
-        cell = self.cell_class(units, activation, dtype=dtype, trainable=trainable, **cell_options)
+        cell_options |= {"dtype": dtype, "trainable": trainable, "name": _snake_case(self.cell_class.__name__)}
+        cell = self.cell_class(units, activation, **cell_options)
         of_rnn = return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
         of_layer = {"activity_regularizer": activity_regularizer, "dtype": dtype, "name": name, "trainable": trainable}
         super().__init__(cell, *of_rnn, **of_layer)
         self.input_spec = keras.layers.InputSpec(ndim=3)
-        self.use_cudnn, self.engine = use_cudnn, engine
+        self.engine = engine
 
     def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape, initial_state_shape)
@@ -110,7 +105,7 @@ class Recurrent(keras.layers.RNN):
         keep = cell.keep(initial_state[0]) if training else None
         run = engines.Run(self, sequences, initial_state, mask, keep_inputs, keep, training, last_states)
         facts = engines.facts_of(run)
-        engine = engines.choose(facts, "cudnn" if self.use_cudnn is True else self.engine)
+        engine = engines.choose(facts, "cudnn" if facts.use_cudnn is True else self.engine)
         self.engine_used = engines.Used.of(engine, facts)
         if not engine.under_xla:
             self.supports_jit = False  # `jit_compile="auto"` of Keras then means no
@@ -131,7 +126,7 @@ class Recurrent(keras.layers.RNN):
         del config["cell"]
         own = ("name", "trainable", "dtype")
         cell = {k: v for k, v in self.cell.get_config().items() if k not in own}
-        return {**config, **cell, "use_cudnn": self.use_cudnn, "engine": self.engine}
+        return {**config, **cell, "engine": self.engine}
 
     @classmethod
     def from_config(cls, config):
@@ -148,10 +143,39 @@ class Recurrent(keras.layers.RNN):
         return getattr(self.cell, name)
 
 
+def _snake_case(name):
+    """The name of a class as Keras has it in the paths of weights, there of a cell too: "lstm/lstm_cell/kernel"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
 def _check_shape(name, tensor, expected):
     shape = tuple(tensor.shape)
     if len(shape) != len(expected) or any(s != e and None not in (s, e) for s, e in zip(shape, expected, strict=True)):
         raise ValueError(f"{name} must have shape {expected}. Received: {name}.shape={shape}")
+
+
+class GatedRecurrent(Recurrent):
+    """A recurrent layer with gates: Keras has cuDNN run such layers, and an option for it.
+
+    Args, call arguments, attributes: see `Recurrent`, and
+        use_cudnn: Whether `engine` may be "cudnn" ("auto"), must be (True), or must not be (False).
+    Raises:
+        ValueError: If `use_cudnn` is another value or contradicts `engine`, or for what a `Recurrent` refuses.
+    """
+
+    def __init__(
+        self, units: int, *arguments: Any, use_cudnn: bool | str = "auto", engine: str = "auto", **options: Any
+    ):
+        if use_cudnn not in ("auto", True, False):
+            raise ValueError(f"use_cudnn must be 'auto', True or False. Received: use_cudnn={use_cudnn!r}")
+        if (use_cudnn is True and engine not in ("auto", "cudnn")) or (use_cudnn is False and engine == "cudnn"):
+            received = f"use_cudnn={use_cudnn}, engine={engine!r}"
+            raise ValueError(f"use_cudnn and engine must not contradict each other. Received: {received}")
+        super().__init__(units, *arguments, engine=engine, **options)
+        self.use_cudnn = use_cudnn
+
+    def get_config(self):
+        return {**super().get_config(), "use_cudnn": self.use_cudnn}
 
 
 @keras.saving.register_keras_serializable(package="seq_models")

@@ -124,7 +124,15 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
 
 
 class GatedCell(RecurrentCell):
-    """A cell with gates: their activation is an option of its own."""
+    """A cell with gates: their activation is an option of its own.
+
+    Args, call arguments, returns: see `RecurrentCell`, and
+        recurrent_activation: Of the gates, sigmoid by default.
+        implementation: 0, 1 or 2, as old configurations have it. In Keras it is one product a gate (1) or one for all;
+            here it is one for all whatever the number, and one dropout mask for all, where 1 in Keras draws one a gate.
+    Raises:
+        ValueError: If `implementation` is another value, or for what a `RecurrentCell` refuses.
+    """
 
     def __init__(
         self,
@@ -133,9 +141,13 @@ class GatedCell(RecurrentCell):
         recurrent_activation: Option = "sigmoid",
         use_bias: bool = True,
         *initializers: Option,
+        implementation: int = 2,
         **options: Any,
     ):
+        if implementation not in (0, 1, 2):
+            raise ValueError(f"implementation must be 0, 1 or 2. Received: implementation={implementation!r}")
         super().__init__(units, activation, use_bias, *initializers, **options)
+        self.implementation = implementation
         self.recurrent_activation = keras.activations.get(recurrent_activation)
 
     def get_config(self):

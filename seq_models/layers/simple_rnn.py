@@ -5,12 +5,14 @@ import numpy as np
 from keras import ops
 
 from seq_models.layers.derivatives import STEEPEST, StepGradient, dropped
+from seq_models.layers.places import places_of
 from seq_models.layers.recurrent import Recurrent
 from seq_models.layers.recurrent_cell import RecurrentCell
 from seq_models.layers.tensors import Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
+@places_of(keras.layers.SimpleRNNCell)
 class SimpleRNNCell(RecurrentCell):
     """One step of a simple recurrent (Elman) network [1, section 8.1].
 
@@ -57,6 +59,7 @@ class SimpleRNNGradient(StepGradient):
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
+@places_of(keras.layers.SimpleRNN)
 class SimpleRNN(Recurrent):
     """A simple recurrent network over a sequence. Equations: `SimpleRNNCell`; arguments: `Recurrent`."""
 

@@ -82,7 +82,7 @@ def facts_of(run: Run) -> Facts:
     return Facts(
         cell=run.cell,
         unroll=run.layer.unroll,
-        use_cudnn=run.layer.use_cudnn,
+        use_cudnn=getattr(run.layer, "use_cudnn", "auto"),
         training=run.training,
         rows=run.sequences.shape[0],
         masked=run.mask is not None,

@@ -49,6 +49,9 @@ class CuDNN(Engine):
             return "a graph that XLA does not compile. Received: jit_compile=True"
         return None if facts.gpu else "a GPU. Received: none"
 
+    def pays(self, facts: Facts) -> bool:
+        return facts.backend == "tensorflow"  # XLA, which compiles JAX's loop, is faster
+
     def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
         run = run.dropped()._replace(last_states=True)
         if run.mask is None:

@@ -14,7 +14,7 @@ class Facts(NamedTuple):
     Attributes:
         cell: The cell.
         unroll: Whether the loop is to be written out.
-        use_cudnn: The option of the layer: "auto", True or False.
+        use_cudnn: The option of the layer: "auto", also where it has none, True or False.
         training: Whether the call is one of training.
         rows: B, or None where it is not static.
         masked: Whether the call has a mask.
