@@ -7,6 +7,8 @@ BACKENDS = .venv-backends
 BACKENDS_INSTALLED = $(BACKENDS)/.installed
 TF221 = .venv-tf221
 TF221_INSTALLED = $(TF221)/.installed
+# A file goes to one process, which makes what its tests share once.
+PARALLEL = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-torch test-backends test-matrix check format real-text clean
 
@@ -14,7 +16,7 @@ demo: $(INSTALLED)
 	$(BIN)/seq-models demo --out demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-torch: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,bench]"
@@ -25,7 +27,7 @@ test-backends: $(BACKENDS_INSTALLED)
 	KERAS_BACKEND=torch $(BACKENDS)/bin/python -m pytest tests_backends
 
 test-matrix: $(TF221_INSTALLED)
-	$(TF221)/bin/python -m pytest --numprocesses 2
+	$(TF221)/bin/python -m pytest $(PARALLEL)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """What holds for every test: TensorFlow is quiet, on two logical CPU devices, and starts from the same seed."""
 
+import functools
 import os
 import tempfile
 
@@ -10,10 +11,19 @@ os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="seq-models-tests-")  # n
 import keras  # noqa: E402  TensorFlow reads the environment once, when it is imported
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from forked_gate import forking_python  # noqa: E402
+
+from seq_models.exports import gate  # noqa: E402
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+def pytest_collection_modifyitems(items):
+    """Files that hold long tests come first, so that at the end no process works alone."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +34,12 @@ def same_start_for_every_test():
     yield
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_python():
+    """Gives an interpreter that has imported TensorFlow; a gate's process is one unless another is named."""
+    plain, interpreter = gate.Process.__init__, functools.cache(forking_python)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gate.Process, "__init__", lambda self, python=None: plain(self, python or interpreter()))
+        yield interpreter

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from toy import EXAMPLES
+from toy import EXAMPLES, PLAIN
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -68,10 +68,7 @@ def test_on_a_plateau_of_both_the_learning_rate_falls_again_and_again():
 def run(directory, task="classifier", **options):
     data = EXAMPLES[task]
     options = TrainingOptions(**{"epochs": 1, "watch_share": 0.0, **options})
-    model_options = {"units": 4, "tokenizer": "whitespace"}
-    return train(
-        TASKS[task], data, data, directory, options, model_options, {"train": "a", "valid": "a", "columns": []}
-    )
+    return train(TASKS[task], data, data, directory, options, PLAIN, {"train": "a", "valid": "a", "columns": []})
 
 
 @pytest.mark.parametrize("monitor", ["accuracy", "val_entity_f1"])
@@ -112,7 +109,9 @@ def entity_sentences(count, seed):
 def test_600_sentences_of_entities_are_learnt_with_the_default_options(tmp_path):
     task = TASKS["labeler"]
     data = {"train": "a", "valid": "b", "columns": []}
-    found = train(task, entity_sentences(600, 0), entity_sentences(100, 1), tmp_path, TrainingOptions(), {}, data)
+    found = train(
+        task, entity_sentences(600, 0), entity_sentences(100, 1), tmp_path, TrainingOptions(epochs=10), {}, data
+    )
     best = found.read_metrics()["best"]
     assert best["val_entity_f1"] > 0.95
     assert sm.load_run(tmp_path).score(entity_sentences(100, 1))["entity_f1"] == pytest.approx(best["val_entity_f1"])

@@ -133,7 +133,7 @@ def scores(run, path, capsys):
 def test_bioes_tags_are_scored_as_entities_and_choose_the_best_epoch(tmp_path, capsys):
     path = tmp_path / "bioes.conll"
     path.write_text(BIOES)
-    run = train(tmp_path, "labeler", path)
+    run = train(tmp_path, "labeler", path, "characters=false")
     found, _ = scores(run, path, capsys)
     assert found == {"accuracy": 1, "entity_precision": 1, "entity_recall": 1, "entity_f1": 1}
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
@@ -143,7 +143,7 @@ def test_bioes_tags_are_scored_as_entities_and_choose_the_best_epoch(tmp_path, c
 def test_an_unseen_label_counts_as_wrong_in_evaluation_and_validation(tmp_path, capsys):
     for name, text in {"train": SEEN, "test": UNSEEN}.items():
         (tmp_path / f"{name}.conll").write_text(text)
-    run = train(tmp_path, "labeler", tmp_path / "train.conll", valid=tmp_path / "test.conll")
+    run = train(tmp_path, "labeler", tmp_path / "train.conll", "characters=false", valid=tmp_path / "test.conll")
     warning = "Labels that training has not seen count as wrong, and not in the loss: 1 in all, B-ORG (1)."
     assert capsys.readouterr().err.count(warning) == 1
     found, err = scores(run, tmp_path / "test.conll", capsys)
@@ -209,6 +209,7 @@ def test_right_answers_of_few_tokens_have_a_bleu_of_100_and_wrong_ones_less(righ
     assert translation_scores(["no"], [right])["bleu"] == 0
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_the_target_but_for_spaces_is_exact(tmp_path, capsys):
     (tmp_path / "spaced.tsv").write_text(SPACED)
     run = train(tmp_path, "encoder-decoder", tmp_path / "spaced.tsv")
@@ -217,6 +218,7 @@ def test_an_answer_that_is_the_target_but_for_spaces_is_exact(tmp_path, capsys):
     assert found["bleu_signature"].startswith("nrefs:1|case:mixed|eff:yes|tok:13a|")
 
 
+@pytest.mark.slow
 def test_two_replicas_count_the_entities_of_both():
     generator = np.random.default_rng(3)
     tags = random_tags(generator, "BI", 16, 6)
@@ -226,7 +228,7 @@ def test_two_replicas_count_the_entities_of_both():
         strategy = make_strategy(kind)
         with strategy.scope():
             keras.utils.set_random_seed(1)
-            model = sm.SequenceLabeler.from_examples(examples, units=4)
+            model = sm.SequenceLabeler.from_examples(examples, units=4, characters=False)
             model.compile(keras.optimizers.Adam(0.05))
             model.fit(distribute(strategy, model.dataset(examples, batch_size=8)), epochs=4, verbose=0)
         data = distribute(strategy, model.dataset(examples, batch_size=6))

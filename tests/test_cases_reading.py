@@ -153,6 +153,7 @@ def test_a_line_of_a_slow_pipe_is_answered_at_once(runs):
             assert process.stdout.readline().split(b"\t")[0] in (b"long", b"short")  # before the pipe is closed
         process.stdin.close()
         assert process.stdout.read() == b"" and b"> " not in process.stderr.read()
+    assert process.returncode == 0
 
 
 def test_a_terminal_has_a_prompt(runs, capsys, monkeypatch):
@@ -381,7 +382,7 @@ def test_tokens_that_would_be_torn_are_refused(token):
 def test_a_run_keeps_its_columns_and_answers_tables(write, tmp_path, capsys):
     path, directory = write("wide.csv", WIDE), tmp_path / "run"
     data = ["--train", path, "--valid", path, "--columns", "body", "team"]
-    assert run("train", "classifier", *data, "--out", directory, "--set", "epochs=1", "units=2") == 0
+    assert run("train", "classifier", *data, "--out", directory, "--set", "epochs=1", "units=2", "watch_share=0") == 0
     assert run("evaluate", directory, "--data", path) == 0
     questions_only = write("new.csv", b'body,id\n"two\nlines",8\nred,9\n')
     for name, rows in (("a.csv", csv.DictReader), ("a.jsonl", lambda file: map(json.loads, file))):

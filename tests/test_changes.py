@@ -1,8 +1,10 @@
 """A run whose training is asked for again with other options: what it goes on with, and what is refused."""
 
+import shutil
+
 import numpy as np
 import pytest
-from toy import EXAMPLES
+from toy import EXAMPLES, PLAIN
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -10,13 +12,21 @@ from seq_models.training import trainer
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
 
-MODEL = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, "dropout": 0.3}
+pytestmark = pytest.mark.slow
+MODEL = {**PLAIN, "dropout": 0.3}
 
 
 def run(directory, task="classifier", **options):
     options = {"epochs": 2, "batch_size": 3, "learning_rate": 0.05, "patience": 9, "watch_share": 0, **options}
     data = EXAMPLES[task]
     return trainer.train(TASKS[task], data, data, directory, TrainingOptions(**options), MODEL, {})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Copies the run of so many epochs, with the usual options, to a directory."""
+    runs = {epochs: run(tmp_path_factory.mktemp("finished") / "run", epochs=epochs) for epochs in (1, 2, 3)}
+    return lambda epochs, directory: RunDirectory(shutil.copytree(runs[epochs].path, directory))
 
 
 def state(found):
@@ -30,20 +40,18 @@ def assert_bit_equal(one, other):
     assert all(np.array_equal(a, b) for a, b in zip(one[1], other[1], strict=True))
 
 
-@pytest.mark.parametrize(
-    "task, options",
-    [*((task, {}) for task in TASKS), ("classifier", {"average": 0.9}), ("classifier", {"schedule": "inverse_sqrt"})],
-)
-def test_more_epochs_go_on_to_what_as_many_at_once_come_to(tmp_path, task, options):
-    whole = state(run(tmp_path / "whole", task, epochs=4, **options))
-    assert len(run(tmp_path / "longer", task, epochs=2, **options).read_metrics()["epochs"]) == 2
-    longer = run(tmp_path / "longer", task, epochs=4, **options)
+# That the state of every task is kept whole is in test_resume.py.
+@pytest.mark.parametrize("options", [{}, {"average": 0.9}, {"schedule": "inverse_sqrt"}])
+def test_more_epochs_go_on_to_what_as_many_at_once_come_to(tmp_path, options):
+    whole = state(run(tmp_path / "whole", epochs=4, **options))
+    assert len(run(tmp_path / "longer", epochs=2, **options).read_metrics()["epochs"]) == 2
+    longer = run(tmp_path / "longer", epochs=4, **options)
     assert_bit_equal(state(longer), whole)
     assert longer.read_config()["training"]["epochs"] == 4
 
 
-def test_only_the_epochs_that_are_new_are_trained(tmp_path, monkeypatch, capsys):
-    run(tmp_path, epochs=3)
+def test_only_the_epochs_that_are_new_are_trained(finished, tmp_path, monkeypatch, capsys):
+    path = finished(3, tmp_path / "run").path
     plain, epochs = trainer.Resume.on_epoch_begin, []
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -51,9 +59,9 @@ def test_only_the_epochs_that_are_new_are_trained(tmp_path, monkeypatch, capsys)
         plain(self, epoch, logs)
 
     monkeypatch.setattr(trainer.Resume, "on_epoch_begin", on_epoch_begin)
-    run(tmp_path, epochs=3)
+    run(path, epochs=3)
     assert epochs == [] and "has had its 3 epochs and stays as it is" in capsys.readouterr().err
-    run(tmp_path, epochs=5)
+    run(path, epochs=5)
     assert epochs == [2, 3, 4]  # the newest checkpoint lies in the third
 
 
@@ -77,10 +85,10 @@ def test_a_run_that_stopped_early_goes_on_with_more_patience_only(tmp_path, caps
     assert_bit_equal(state(run(tmp_path / "more", patience=4, **options)), whole)
 
 
-def test_operational_options_may_change_and_nothing_else(tmp_path):
-    found = run(tmp_path, epochs=1)
+def test_operational_options_may_change_and_nothing_else(finished, tmp_path):
+    found = finished(1, tmp_path / "run")
     new = {"checkpoint_seconds": 9.0, "worker_seconds": 8, "watch_share": 0.5, "patience": 4, "profile_steps": "1,2"}
-    run(tmp_path, epochs=2, **new)
+    run(found.path, epochs=2, **new)
     assert (
         found.read_config()["training"] == TrainingOptions(batch_size=3, learning_rate=0.05, epochs=2, **new).written()
     )
@@ -92,11 +100,11 @@ def test_operational_options_may_change_and_nothing_else(tmp_path):
         "strategy": "mirrored",
     }.items():
         with pytest.raises(sm.InputError, match=f"{name} = .* where the run has"):
-            run(tmp_path, **{name: value})
+            run(found.path, **{name: value})
 
 
-def test_epochs_that_the_run_cannot_have_are_refused_with_the_reason(tmp_path):
-    run(tmp_path / "constant", epochs=2)
+def test_epochs_that_the_run_cannot_have_are_refused_with_the_reason(finished, tmp_path):
+    finished(2, tmp_path / "constant")
     with pytest.raises(sm.InputError, match="epochs must be at least the 2 .* Received: epochs=1"):
         run(tmp_path / "constant", epochs=1)
     cosine = run(tmp_path / "cosine", epochs=2, schedule="cosine")
@@ -107,26 +115,26 @@ def test_epochs_that_the_run_cannot_have_are_refused_with_the_reason(tmp_path):
     run(tmp_path / "cosine", epochs=2, schedule="cosine", patience=5)
 
 
-def test_what_a_run_shows_of_itself_changes_nothing_of_its_training(tmp_path):
+def test_what_a_run_shows_of_itself_changes_nothing_of_its_training(finished, tmp_path):
     watched = state(run(tmp_path / "watched", watch_share=0.9, checkpoint_seconds=0))
-    plain = state(run(tmp_path / "plain"))
+    plain = state(finished(2, tmp_path / "plain"))
     assert watched[0] == plain[0]
     weights = len(sm.load_run(tmp_path / "plain").get_weights())
     assert all(np.array_equal(a, b) for a, b in zip(watched[1][:weights], plain[1][:weights], strict=True))
 
 
-def test_a_longer_run_that_is_broken_off_is_no_finished_one(tmp_path, monkeypatch):
-    run(tmp_path / "run", epochs=1)
+def test_a_longer_run_that_is_broken_off_is_no_finished_one(finished, tmp_path, monkeypatch):
+    finished(1, tmp_path / "run")
     begin = trainer._begin
     monkeypatch.setattr(trainer, "_begin", lambda *args: (begin(*args), 1 / 0))
     with pytest.raises(ZeroDivisionError):
         run(tmp_path / "run", epochs=3)
     monkeypatch.undo()
     assert not RunDirectory(tmp_path / "run").read_metrics()["finished"]
-    assert_bit_equal(state(run(tmp_path / "run", epochs=3)), state(run(tmp_path / "whole", epochs=3)))
+    assert_bit_equal(state(run(tmp_path / "run", epochs=3)), state(finished(3, tmp_path / "whole")))
 
 
-def test_a_run_that_was_broken_off_goes_on_to_more_or_fewer_epochs(tmp_path, monkeypatch):
+def test_a_run_that_was_broken_off_goes_on_to_more_or_fewer_epochs(finished, tmp_path, monkeypatch):
     def broken(epochs, after):
         plain, count = trainer.Resume.on_train_batch_end, iter(range(after))
 
@@ -140,7 +148,7 @@ def test_a_run_that_was_broken_off_goes_on_to_more_or_fewer_epochs(tmp_path, mon
             with pytest.raises(InterruptedError):
                 run(tmp_path / f"{epochs}", epochs=epochs, checkpoint_seconds=0)
 
-    whole = run(tmp_path / "whole", epochs=3).read_metrics()
+    whole = finished(3, tmp_path / "whole").read_metrics()
     for epochs in (2, 5):
         broken(epochs, 4)  # in the second epoch
         assert run(tmp_path / f"{epochs}", epochs=3).read_metrics() == whole

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -87,10 +86,11 @@ class Servable:
         return self.session.run({key: info.name for key, info in signature.outputs.items()}, feed)
 
 
-def test_a_fresh_process_without_seq_models_gives_the_models_answers(exported):
+def test_a_fresh_process_without_seq_models_gives_the_models_answers(exported, forked_python, tmp_path):
     model, path = exported
+    (tmp_path / "fresh.py").write_text(FRESH_PROCESS)
     done = subprocess.run(
-        [sys.executable, "-c", FRESH_PROCESS, str(path), json.dumps(QUESTIONS)],
+        [forked_python(), tmp_path / "fresh.py", path, json.dumps(QUESTIONS)],
         check=True, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     served = json.loads(done.stdout.splitlines()[-1])

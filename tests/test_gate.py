@@ -1,6 +1,7 @@
 """The gate: everything that a server could not load or would get wrong is found, and named, before it is published."""
 
 import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import seq_models as sm
 from seq_models import cli
 from seq_models.exports.audit import audit
 from seq_models.exports.export import traced
-from seq_models.exports.gate import check, check_rows, check_text, compare
+from seq_models.exports.gate import Process, check, check_rows, check_text, compare
 from seq_models.exports.operations import LOADING, OWN, known
 from seq_models.exports.probes import Probe, probes_of
 from seq_models.exports.records import predict_request, write_records
@@ -49,7 +50,8 @@ def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
     path = saved(tmp_path / "1")
     assert audit(path) == []
     answer = {"length": np.array([1, 2], np.int32)}
-    check(path, [Probe("serving_default", {"text": np.array([b"a", b"bc"], object)}, answer)])
+    probe = Probe("serving_default", {"text": np.array([b"a", b"bc"], object)}, answer)
+    check(path, [probe], Process(sys.executable))  # one that has to import all
     assert cli.main(["gate", str(path)]) == 0
     assert "passed" in capsys.readouterr().out
 

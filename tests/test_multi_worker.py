@@ -33,6 +33,8 @@ def arguments(data, out, *settings):
         "epochs=3",
         "batch_size=16",
         "units=5",
+        "cell=simple_rnn",
+        "bidirectional=false",
         "dropout=0.0",
         "tokenizer=whitespace",
         "patience=1",

@@ -107,13 +107,15 @@ def test_what_a_step_returns_first_are_the_gates_that_have_names(unit):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", FILES)
-def test_a_task_trains_predicts_and_exports_with_a_new_unit(task, tmp_path, capsys):
+@pytest.mark.parametrize(  # a classifier does in test_recipes.py
+    "task, more", [("language-model", []), ("labeler", ["characters=false"]), ("encoder-decoder", [])]
+)
+def test_a_task_trains_predicts_and_exports_with_a_new_unit(task, more, tmp_path, capsys):
     for name, lines in FILES[task].items():
         (tmp_path / name).write_text("\n".join(lines) + "\n", "utf-8")
     (tmp_path / "in.txt").write_text("a b\nc a e\n", "utf-8")
     names, run = [str(tmp_path / name) for name in FILES[task]], str(tmp_path / "run")
-    options = ["cell=min_gru", "epochs=1", "units=4", "batch_size=4", "tokenizer=whitespace"]
+    options = ["cell=min_gru", "epochs=1", "units=4", "batch_size=4", "tokenizer=whitespace", "watch_share=0", *more]
     data = ["--train", *names, "--valid", *names, "--out", run]
     assert cli.main(["train", task, *data, "--set", *options]) == 0
     capsys.readouterr()

@@ -50,6 +50,7 @@ def test_the_python_example_prints_what_the_readme_says(in_folder_with_files, ca
     assert capsys.readouterr().out == block("output")
 
 
+@pytest.mark.slow
 def test_the_commands_run_one_after_the_other(in_folder_with_files, capsys):
     for line in block("commands").splitlines():
         name, *arguments = shlex.split(line)
@@ -58,6 +59,7 @@ def test_the_commands_run_one_after_the_other(in_folder_with_files, capsys):
         assert capsys.readouterr().out, line
 
 
+@pytest.mark.slow
 def test_the_export_is_served_as_the_readme_says(in_folder_with_files, capsys):
     """The commands one after the other, on free ports; the answer is read by a client as by curl."""
     assert cli.main(shlex.split(block("commands").splitlines()[1])[1:]) == 0

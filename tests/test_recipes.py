@@ -34,8 +34,8 @@ def goes_all_the_way(task, tmp_path, **options):
     model = task.from_examples(EXAMPLES, **OPTIONS, **options)
     model.compile(keras.optimizers.Adam(0.05))
     data = model.dataset(EXAMPLES, batch_size=4)
-    callbacks = watchers(tmp_path / "watched", model, EXAMPLES, {}, every=1, share=1)
-    losses = model.fit(data, validation_data=data, epochs=8, verbose=0, callbacks=callbacks).history["loss"]
+    callbacks = watchers(tmp_path / "watched", model, EXAMPLES, {}, every=4, share=1)
+    losses = model.fit(data, validation_data=data, epochs=4, verbose=0, callbacks=callbacks).history["loss"]
     assert losses[-1] < losses[0]
     model.sample_texts = TEXTS[:2]
     model.save_run(tmp_path / "run")

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from toy import EXAMPLES
+from toy import EXAMPLES, PLAIN
 
 import seq_models as sm
+from seq_models import cli
 from seq_models.tasks import TASKS
 from seq_models.training import resume, trainer
 from seq_models.training.options import TrainingOptions
@@ -22,9 +23,9 @@ from seq_models.training.run_directory import RunDirectory
 EPOCHS, BATCHES = 3, 3  # of 3 examples each, two in the last one
 
 
-def run(directory, task="classifier", **options):
+def run(directory, task="classifier", network=PLAIN, **options):
     options = {"epochs": EPOCHS, "batch_size": 3, "learning_rate": 0.05, "patience": 2, "watch_share": 0, **options}
-    model_options = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, "dropout": 0.3}
+    model_options = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, **network, "dropout": 0.3}
     data = EXAMPLES[task]
     return trainer.train(TASKS[task], data, data, directory, TrainingOptions(**options), model_options, {})
 
@@ -72,12 +73,12 @@ def interrupt(monkeypatch):
 @pytest.mark.parametrize("task", TASKS)
 def test_in_the_middle_of_an_epoch_a_training_goes_on_as_if_nothing_had_been(tmp_path, interrupt, task):
     interrupt(10_000)
-    whole = contents(run(tmp_path / "whole", task, epochs=2))
+    whole = contents(run(tmp_path / "whole", task, {}, epochs=2))
     interrupt(4)
     with pytest.raises(Interrupted):
-        run(tmp_path / "broken", task, epochs=2)
+        run(tmp_path / "broken", task, {}, epochs=2)
     interrupt(10_000)
-    assert_bit_equal(contents(run(tmp_path / "broken", task, epochs=2)), whole)
+    assert_bit_equal(contents(run(tmp_path / "broken", task, {}, epochs=2)), whole)
 
 
 @pytest.mark.slow
@@ -206,18 +207,8 @@ def test_a_full_disk_ends_a_training_with_one_sentence_and_it_goes_on_later(tmp_
 def command(directory, out):
     files = [f"--{split}={directory / 'train.tsv'}" for split in ("train", "valid")]
     options = ["epochs=40", "batch_size=2", "units=8", "tokenizer=whitespace", "patience=40", "dropout=0.2"]
-    words = [
-        "train",
-        "classifier",
-        *files,
-        "--out",
-        str(out),
-        "--set",
-        *options,
-        "checkpoint_seconds=0.2",
-        "watch_share=0",
-    ]
-    return [sys.executable, "-m", "seq_models.cli", *words]
+    options += ["cell=simple_rnn", "bidirectional=false", "checkpoint_seconds=0.2", "watch_share=0"]
+    return ["train", "classifier", *files, "--out", str(out), "--set", *options]
 
 
 @pytest.mark.slow
@@ -225,17 +216,16 @@ def test_a_signal_ends_a_process_which_then_goes_on_to_the_same_end(tmp_path):
     (tmp_path / "train.tsv").write_text(
         "".join(f"{text}\t{label}\n" for text, label in EXAMPLES["classifier"]), "utf-8"
     )
-    assert subprocess.run(command(tmp_path, tmp_path / "whole"), capture_output=True, timeout=300).returncode == 0
+    program = [sys.executable, "-m", "seq_models.cli", *command(tmp_path, tmp_path / "killed")]
+    assert cli.main(command(tmp_path, tmp_path / "whole")) == 0
     for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
-        process = subprocess.Popen(
-            command(tmp_path, tmp_path / "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         wait_for_a_new_checkpoint(tmp_path / "killed", process)
         process.send_signal(number)
         _, said = process.communicate(timeout=120)
         assert process.returncode == code
         assert "Traceback" not in said
-    assert subprocess.run(command(tmp_path, tmp_path / "killed"), capture_output=True, timeout=300).returncode == 0
+    assert subprocess.run(program, capture_output=True, timeout=300).returncode == 0
     # Not the newest checkpoints: on a slow machine one of the last epoch may be among them.
     whole, killed = (result(RunDirectory(tmp_path / name)) for name in ("whole", "killed"))
     assert json.dumps(whole[0]) == json.dumps(killed[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import pytest
 import tensorflow as tf
-from toy import EXAMPLES, small
+from toy import EXAMPLES, PLAIN, small
 
 from seq_models import cli
 from seq_models.errors import InputError
@@ -37,10 +37,9 @@ def data(tmp_path):
 
 def train(data, out, **options):
     options = {"epochs": 2, "batch_size": 4, "watch_share": 0, **options}
-    model_options = {"tokenizer": "whitespace", "units": 3, "embedding_units": 2}
     examples = read_examples(data) if isinstance(data, Path) else data
     task = TASKS["classifier"]
-    return trainer.train(task, examples, examples, out, TrainingOptions(**options), model_options, {})
+    return trainer.train(task, examples, examples, out, TrainingOptions(**options), PLAIN, {})
 
 
 def stopped(data, out, monkeypatch, **options):
@@ -216,6 +215,7 @@ def test_of_a_training_that_cannot_begin_no_directory_stays(tmp_path):
 # Disks and outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["save", "metrics"])
 def test_a_full_disk_is_one_sentence_and_the_training_goes_on_later(place, data, tmp_path, monkeypatch):
     def full(*_, **__):

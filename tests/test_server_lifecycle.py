@@ -154,6 +154,7 @@ def test_check_64_a_new_version_is_taken_without_one_failed_request(base, publis
             thread.start()
         try:
             for number in (2, 3):
+                eventually(lambda number=number: len(seen) > 50 * (number - 1))
                 publish(published, number, base)
                 eventually(lambda number=number: states(server) == {number: "AVAILABLE", number - 1: "END"} | (
                     {1: "END"} if number == 3 else {}))  # fmt: skip
@@ -233,7 +234,7 @@ def test_check_67_a_label_moves_to_a_version_that_is_there(published, tmp_path):
         assert product(server, "/labels/stable")[1] == {"predictions": [1.0]}
         assert product(server, "/labels/canary")[1] == {"predictions": [2.0]}
         config.write_text(config_text(published, LABELS % 9), "utf-8")
-        time.sleep(1.5)
+        time.sleep(0.5)
         assert product(server, "/labels/canary")[1] == {"predictions": [2.0]}
         config.write_text(config_text(published, LABELS % 3), "utf-8")
         eventually(lambda: product(server, "/labels/canary")[1] == {"predictions": [3.0]})
@@ -255,7 +256,7 @@ def test_edits_of_the_config_file(published, base, tmp_path, caplog, seconds):
             eventually(lambda: product(server)[1] == {"predictions": [3.0]})
         else:
             config.write_text(config_text(published), "utf-8")
-            time.sleep(1.5)
+            time.sleep(0.5)
             assert product(server)[1] == {"predictions": [1.0]}
 
 

@@ -362,6 +362,7 @@ def process(base, tmp_path):
             process.wait(30)
 
 
+@pytest.mark.slow
 def test_without_file_handles_the_server_keeps_its_models_and_answers_when_there_are_some(process, base):
     process, server, log = process
     kept = HTTPConnection("127.0.0.1", server.rest_api_port, timeout=20)

@@ -1,13 +1,15 @@
 """What training promises: a loss that padding, order and replicas do not change, and runs that resume."""
 
+import functools
 import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.data.ops.iterator_ops import OwnedIterator
-from toy import EXAMPLES, TEXTS, dataset_of, small
+from toy import EXAMPLES, PLAIN, TEXTS, dataset_of, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -33,6 +35,12 @@ def step(model, data, **options):
     model.compile(keras.optimizers.SGD(0.5), **options)
     logs = model.fit(dataset_of(data), verbose=0).history
     return logs["loss"][0], model.get_weights()
+
+
+@functools.cache
+def alone(task):
+    """Loss and weights after one step on the batch of all examples."""
+    return step(small(task), batch(small(task), task))
 
 
 def assert_same(one, other, tolerance=1e-5):
@@ -65,35 +73,38 @@ def test_the_loss_is_the_mean_over_real_tokens(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_more_padding_changes_neither_loss_nor_updated_weights(task):
     data = batch(small(task), task)
-    assert_same(step(small(task), data), step(small(task), pad(data)))
+    assert_same(alone(task), step(small(task), pad(data)))
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_another_order_of_rows_changes_neither_loss_nor_updated_weights(task):
     data = batch(small(task), task)
     turned = tf.nest.map_structure(lambda tensor: tensor[::-1], data)
-    assert_same(step(small(task), data), step(small(task), turned))
+    assert_same(alone(task), step(small(task), turned))
 
 
-@pytest.mark.parametrize("clip_norm", [None, 0.1])
-@pytest.mark.parametrize("task", TASKS)
+# Of a clipped step a wrong factor is not seen, so it is taken beside the others; no task clips in its own way.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "task, clip_norm", [*((task, None) for task in TASKS), ("language-model", 0.1), ("classifier", 0.1)]
+)
 def test_two_replicas_with_unequal_tokens_give_the_loss_and_weights_of_one(task, clip_norm):
     data = batch(small(task), task)  # sorted by length: the first replica gets few tokens, the second many
-    alone = step(small(task), data, clip_norm=clip_norm)
+    one = step(small(task), data, clip_norm=clip_norm) if clip_norm else alone(task)
     with make_strategy("mirrored").scope():
         model = small(task)
         both = step(model, data, clip_norm=clip_norm)
         assert model.distribute_strategy.num_replicas_in_sync == 2
-    assert_same(alone, both)
+    assert_same(one, both)
 
 
 def test_a_replica_without_any_row_changes_nothing():
     whole = batch(small("language-model"), "language-model")
     single = tf.nest.map_structure(lambda tensor: tensor[:1], whole)
-    alone = step(small("language-model"), single)
+    one = step(small("language-model"), single)
     with make_strategy("mirrored").scope():
         both = step(small("language-model"), single)
-    assert_same(alone, both)
+    assert_same(one, both)
 
 
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
@@ -176,15 +187,25 @@ def test_training_options_out_of_their_range_are_refused(wrong):
         TrainingOptions(**wrong)
 
 
-def run(directory, task="classifier", model_options=None, **options):
+def run(directory, model_options=None, **options):
     options = TrainingOptions(**{"epochs": 4, "batch_size": 3, "watch_share": 0, **options})
-    model_options = {"tokenizer": "whitespace", "units": 4, **(model_options or {})}
-    data = {"train": ["train.tsv"]}
-    return trainer.train(TASKS[task], EXAMPLES[task], EXAMPLES[task], directory, options, model_options, data)
+    task, examples, data = TASKS["classifier"], EXAMPLES["classifier"], {"train": ["train.tsv"]}
+    return trainer.train(task, examples, examples, directory, options, {**PLAIN, **(model_options or {})}, data)
 
 
-def test_a_run_directory_holds_everything_and_its_model_answers(tmp_path):
-    found = run(tmp_path / "run")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run."""
+    return run(tmp_path_factory.mktemp("trained") / "run")
+
+
+@pytest.fixture
+def found(trained, tmp_path):
+    """A copy of it."""
+    return RunDirectory(shutil.copytree(trained.path, tmp_path / "run"))
+
+
+def test_a_run_directory_holds_everything_and_its_model_answers(found):
     assert {p.name for p in found.path.iterdir()} >= {"config.toml", "model.keras", "metrics.json", "logs"}
     assert (found.path / "vocabulary.txt").read_text("utf-8").startswith("<pad>\n<unk>\n<s>\n</s>\n")
     assert (found.path / "labels.txt").read_text("utf-8") == "long\nshort\n"
@@ -220,17 +241,16 @@ def test_the_same_seed_gives_the_same_run_twice(tmp_path):
     assert records[0] != run(tmp_path / "other", seed=8).read_metrics()["epochs"]
 
 
-def test_a_finished_run_is_left_as_it_is(tmp_path):
-    found = run(tmp_path / "run")
+def test_a_finished_run_is_left_as_it_is(found):
     before = {path: path.stat().st_mtime_ns for path in found.path.rglob("*") if path.is_file()}
-    run(tmp_path / "run")
+    run(found.path)
     after = {path: path.stat().st_mtime_ns for path in found.path.rglob("*") if path.is_file()}
     changed = {path.name for path in after if before.get(path) != after[path]}
     assert not changed
 
 
 def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch):
-    whole = run(tmp_path / "whole", task="language-model", epochs=3).read_metrics()
+    whole = run(tmp_path / "whole", epochs=3).read_metrics()
     directory = tmp_path / "broken"
 
     class Interrupted(Exception):
@@ -244,20 +264,16 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(tmp_path, monkeypatch):
     callbacks = trainer._callbacks
     monkeypatch.setattr(trainer, "_callbacks", lambda *a: [*callbacks(*a), Break()])
     with pytest.raises(Interrupted):
-        run(directory, task="language-model", epochs=3)
+        run(directory, epochs=3)
     assert len(RunDirectory(directory).read_metrics()["epochs"]) == 2
     monkeypatch.undo()
-    resumed = run(directory, task="language-model", epochs=3).read_metrics()
-    assert [record["epoch"] for record in resumed["epochs"]] == [1, 2, 3]
-    assert resumed["epochs"][:2] == whole["epochs"][:2]
-    assert resumed["epochs"][2]["val_loss"] < whole["epochs"][1]["val_loss"]
+    assert run(directory, epochs=3).read_metrics() == whole
 
 
-def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(tmp_path):
-    found = run(tmp_path / "run")
+def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(found):
     before = found.model.read_bytes()
     with pytest.raises(sm.InputError, match="units = 5 where the run has 4"):
-        run(tmp_path / "run", model_options={"units": 5})
+        run(found.path, model_options={"units": 5})
     assert found.model.read_bytes() == before
 
 
@@ -315,8 +331,7 @@ def test_a_directory_with_something_else_in_it_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_vocabulary_file_of_another_model_is_refused(tmp_path):
-    found = run(tmp_path / "run")
+def test_a_vocabulary_file_of_another_model_is_refused(found):
     (found.path / "vocabulary.txt").write_text("<pad>\n<unk>\n<s>\n</s>\nz\n", "utf-8")
     with pytest.raises(sm.InputError, match="vocabulary.txt must be the one"):
         sm.load_run(found.path)

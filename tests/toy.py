@@ -12,6 +12,8 @@ EXAMPLES = {
     "classifier": [(text, "long" if len(text) > 3 else "short") for text in TEXTS],
     "encoder-decoder": [(text, " ".join(reversed(text.split()))) for text in TEXTS],
 }
+# The smallest network: for what does not depend on the network.
+PLAIN = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, "cell": "simple_rnn", "bidirectional": False}
 
 
 def small(task, **options):
