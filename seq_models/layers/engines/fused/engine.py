@@ -85,8 +85,8 @@ def _with_gradient(run: Run, unit: FusedUnit):
 
         return first(*given)
 
-    # W x of all steps is one product; the bias is added in the operation.
-    return forward(tf.matmul(run.sequences, run.cell.kernel), *run.states, *unit.weights)
+    # W x of all steps is one product, by Keras, who makes it one of matrices; the bias is added in the operation.
+    return forward(ops.matmul(run.sequences, run.cell.kernel), *run.states, *unit.weights)
 
 
 def _by_loop(run: Run, unit: FusedUnit, x: Tensor, *arguments: Tensor):
