@@ -6,6 +6,7 @@ Checked on Keras 3.15 with TensorFlow 2.20 and 2.21.
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -176,3 +177,17 @@ def recurrence_of_keras(cell: Any, sequences: Any, states: list, mask: Any, go_b
     own = ("kernel", "recurrent_kernel", "bias", "activation", "recurrent_activation")
     options = {name: getattr(cell, name) for name in own}
     return function(sequences, *states, mask, return_sequences=True, go_backwards=go_backwards, **options)
+
+
+def being_exported() -> bool:
+    """Whether what is being traced is for a SavedModel, which may hold no operation that only this machine has.
+
+    Public way tried: none says so. Who asked is on the stack.
+    """
+    exporters = ("keras.src.export", "tensorflow.python.saved_model.save")
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(exporters):
+            return True
+        frame = frame.f_back
+    return False

@@ -27,11 +27,11 @@ class Recurrent(keras.layers.RNN):
         unroll: Write the loop out; T must be static.
         zero_output_for_mask: Output zeros on padded steps.
         activity_regularizer: Penalty on the output.
-        engine: What runs the cell over time: "auto", which takes what is fastest of those that need no compiler, or
-            "cudnn" (on a GPU), "fused" (one compiled operation on CPU cores; a saved graph then needs it, too), "loop"
-            (a loop with its own gradient), "halves" (two such loops, for half of the rows each, beside each other),
-            "steps" (the cell step by step, as `unroll` and activations without a known derivative need it). The result
-            is the same.
+        engine: What runs the cell over time: "auto", which takes the fastest that can, or "cudnn" (on a GPU), "fused"
+            (one compiled operation on CPU cores, never in a SavedModel; built on first use, where there is a C++
+            compiler), "halves" (two loops, for half of the rows each, beside each other), "loop" (a loop with its own
+            gradient), "steps" (the cell step by step, as `unroll` and activations without a known derivative need it).
+            The result is the same.
         dtype, name, trainable: As in every Keras layer.
         cell_options: Every other argument of the cell.
     Call arguments:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from seq_models.layers.engines import Used
 from seq_models.layers.heads import SoftmaxHead
 from seq_models.layers.tensors import Tensor
 from seq_models.layers.units import UNITS
@@ -56,6 +57,11 @@ class Network(keras.Model):
     def body(self) -> keras.Model:
         """From the inputs to the last hidden states."""
         return keras.Model(self.input, self.hidden)
+
+    def engines_used(self) -> dict[str, Used]:
+        """What ran each recurrent layer in the last call, and why, by its name."""
+        layers = [getattr(layer, "forward_layer", layer) for layer in self.layers]
+        return {layer.name: layer.engine_used for layer in layers if getattr(layer, "engine_used", None)}
 
     def get_config(self):
         return {"name": self.name, **self.sizes, **dataclasses.asdict(self.options)}

@@ -1,10 +1,11 @@
-"""What happens at the end of an epoch besides Keras's own callbacks."""
+"""What happens beside a training's steps, apart from Keras's own callbacks."""
 
 from pathlib import Path
 
 import keras
 
 from seq_models.files import written_whole
+from seq_models.messages import say
 from seq_models.training.best import Monitor
 from seq_models.training.run_directory import RunDirectory
 
@@ -51,3 +52,21 @@ class MetricsFile(keras.callbacks.Callback):
         epochs = [*metrics["epochs"][:epoch], record]
         best = max(epochs, key=self.monitor.rank)
         self.run.write_metrics({**metrics, "epochs": epochs, "best": best})
+
+
+class SlowEngines(keras.callbacks.Callback):
+    """Says once why recurrent layers do not run on the fastest engine of the machine, where they do not."""
+
+    FASTEST = ("cudnn", "fused")
+
+    def __init__(self):
+        super().__init__()
+        self.told = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.told:
+            return
+        self.told = True
+        used = {each for each in self.model.network.engines_used().values() if each.name not in self.FASTEST}
+        for name, why in sorted(used):
+            say(f"Recurrent layers run on the engine {name!r}, and might be faster on another one: {why}.")

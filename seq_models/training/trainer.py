@@ -24,7 +24,7 @@ from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.bar import Bar
 from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.best import EarlyStopping, Monitor, check_monitor
-from seq_models.training.callbacks import BestModel, MetricsFile
+from seq_models.training.callbacks import BestModel, MetricsFile, SlowEngines
 from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.class_weights import class_weights
@@ -221,7 +221,7 @@ def _callbacks(run, monitor, options, chief):
     callbacks += [BestModel(run.model, monitor, writes=chief), *plateau_callbacks(options, monitor)]
     callbacks += [EarlyStopping(monitor, options.patience)]
     if chief:
-        callbacks += [MetricsFile(run, monitor)]
+        callbacks += [MetricsFile(run, monitor), SlowEngines()]
     if chief and options.profile_steps:
         callbacks += [Profile(run.logs, *step_range(options.profile_steps))]
     return callbacks

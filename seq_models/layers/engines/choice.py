@@ -14,7 +14,7 @@ from seq_models.layers.engines.fused import Fused
 from seq_models.layers.engines.halves import Halves
 from seq_models.layers.engines.loop import Loop
 from seq_models.layers.engines.steps import Steps
-from seq_models.private_api import compiled_by_xla
+from seq_models.private_api import being_exported, compiled_by_xla
 
 # By name, the fastest first: of those that can run a call the first one that pays is chosen.
 ENGINES: dict[str, Engine] = {
@@ -79,6 +79,7 @@ def facts_of(run: Run) -> Facts:
     """The facts of a run that is about to start."""
     backend = keras.backend.backend()
     on_tensorflow = backend == "tensorflow"
+    graph = on_tensorflow and not hasattr(run.sequences, "numpy")
     return Facts(
         cell=run.cell,
         unroll=run.layer.unroll,
@@ -87,9 +88,10 @@ def facts_of(run: Run) -> Facts:
         rows=run.sequences.shape[0],
         masked=run.mask is not None,
         backend=backend,
-        graph=on_tensorflow and not hasattr(run.sequences, "numpy"),
+        graph=graph,
         gpu=backend in ("tensorflow", "jax") and _has_gpu(),
         xla=on_tensorflow and compiled_by_xla(),
+        exported=graph and being_exported(),
         beside=_beside.get(),
     )
 

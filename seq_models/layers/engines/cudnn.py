@@ -47,6 +47,8 @@ class CuDNN(Engine):
             return "use_cudnn='auto' or True. Received: use_cudnn=False"
         if facts.xla:
             return "a graph that XLA does not compile. Received: jit_compile=True"
+        if facts.exported:
+            return "a graph that is not exported. Received: a SavedModel"
         return None if facts.gpu else "a GPU. Received: none"
 
     def pays(self, facts: Facts) -> bool:

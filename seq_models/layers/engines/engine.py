@@ -22,6 +22,7 @@ class Facts(NamedTuple):
         graph: Whether a graph of TensorFlow is being traced: what does not wait for each other runs at the same time.
         gpu: Whether the backend, TensorFlow or JAX, has a GPU.
         xla: Whether XLA will compile the graph.
+        exported: Whether the graph is for a SavedModel, which others have to run.
         beside: Whether another loop runs beside this one, as the two directions of a `Bidirectional` do.
     """
 
@@ -35,6 +36,7 @@ class Facts(NamedTuple):
     graph: bool = False
     gpu: bool = False
     xla: bool = False
+    exported: bool = False
     beside: bool = False
 
 

@@ -23,9 +23,6 @@ class Fused(Engine):
 
         return engine.why_not(facts)
 
-    def pays(self, facts: Facts) -> bool:
-        return False  # chosen by name only, as long as it is not measured in whole trainings
-
     def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
         from seq_models.layers.engines.fused import engine
 

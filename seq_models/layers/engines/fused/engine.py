@@ -22,6 +22,8 @@ def why_not(facts: Facts) -> str | None:
         return "a CPU. Received: a GPU"
     if facts.xla:
         return "a graph that XLA does not compile. Received: jit_compile=True"
+    if facts.exported:
+        return "a graph that is not exported. Received: a SavedModel"
     if fused_unit(cell) is None:
         return f"one of the cells of this package. Received: {type(cell).__name__}"
     for name, function in PLAIN.items():

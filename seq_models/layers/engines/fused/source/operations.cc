@@ -65,7 +65,7 @@ void lstm(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 6, 4);
   const int64_t B = s.B, T = s.T, H = s.H;
   float* c = call.out(4, {options.training ? B : 0, T, H});
-  const LSTM::Forward U(columns(call.in(1, {H, 4 * H}), H, 4 * H), H, H);
+  const LSTM::Forward U(pool(), columns(call.in(1, {H, 4 * H}), H, 4 * H), H, H);
   const LSTM unit{s, U, call.in(0, {B, T, 4 * H}), call.in(4, {4 * H}), call.in(5, {B, H}),
                   call.out(0, {B, T, H}), call.out(1, {B, H}), call.out(2, {B, H}),
                   gates, options.training ? c : nullptr};
@@ -77,7 +77,7 @@ void lstm_gradient(Call& call, const Options& options) {
   float* dx = call.out_in_place(0, 8, {h[0], h[1], 4 * h[2]});
   const Sequence s = backward_sequence(call, options, 10);
   const int64_t B = s.B, T = s.T, H = s.H;
-  const BackPanels U(transposed(call.in(0, {H, 4 * H}), H, 4 * H), 4 * H, H);
+  const BackPanels U(pool(), transposed(call.in(0, {H, 4 * H}), H, 4 * H), 4 * H, H);
   const Floats dbias = zeros(B * 4 * H);
   const LSTMGradient unit{s, U, call.in(3, {B, T, H}), call.in(9, {B, T, H}), call.in(7, {B, H}),
                           call.in(8, {B, T, 4 * H}), call.in(4, {B, T, H}), call.in(5, {B, H}),
@@ -92,7 +92,7 @@ void gru(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 6, 3);
   const int64_t B = s.B, T = s.T, H = s.H;
   float* a_n = call.out(3, {options.training ? B : 0, T, H});
-  const GRU::Forward U(columns(call.in(1, {H, 3 * H}), H, 3 * H), H, H);
+  const GRU::Forward U(pool(), columns(call.in(1, {H, 3 * H}), H, 3 * H), H, H);
   const GRU unit{{}, s, U, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}), call.in(5, {3 * H}),
                  call.out(0, {B, T, H}), call.out(1, {B, H}), gates, options.training ? a_n : nullptr};
   for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
@@ -103,7 +103,7 @@ void gru_gradient(Call& call, const Options& options) {
   float* dx = call.out_in_place(0, 6, {h[0], h[1], 3 * h[2]});
   const Sequence s = backward_sequence(call, options, 8);
   const int64_t B = s.B, T = s.T, H = s.H;
-  const BackPanels U(transposed(call.in(0, {H, 3 * H}), H, 3 * H), 3 * H, H);
+  const BackPanels U(pool(), transposed(call.in(0, {H, 3 * H}), H, 3 * H), 3 * H, H);
   const Floats dbias = zeros(B * 3 * H), drecurrent = zeros(B * 3 * H);
   const GRUGradient unit{s, U, call.in(3, {B, T, H}), call.in(6, {B, T, 3 * H}), call.in(7, {B, T, H}),
                          call.in(4, {B, T, H}), call.in(5, {B, H}), dx, call.out(1, {B, T, 3 * H}),
@@ -118,8 +118,8 @@ void gru_reset_before(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 5, 3);
   const int64_t B = s.B, T = s.T, H = s.H;
   const float* U = call.in(1, {H, 3 * H});
-  const GRUResetBefore::Gates U_zr(columns(U, H, 3 * H), H, H);
-  const GRUResetBefore::Candidate U_n(columns(U, H, 3 * H, 2), H, H);
+  const GRUResetBefore::Gates U_zr(pool(), columns(U, H, 3 * H), H, H);
+  const GRUResetBefore::Candidate U_n(pool(), columns(U, H, 3 * H, 2), H, H);
   const GRUResetBefore unit{s, U_zr, U_n, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}),
                             call.out(0, {B, T, H}), call.out(1, {B, H}), gates};
   for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
@@ -131,7 +131,7 @@ void gru_reset_before_gradient(Call& call, const Options& options) {
   float* dx = call.out(0, {B, T, 3 * H});  // not in the place of the gates, which are read again after it is written
   const Sequence s = backward_sequence(call, options, 7);
   const float* U = call.in(0, {H, 3 * H});
-  const BackPanels U_zr(transposed(U, H, 3 * H), 2 * H, H), U_n(transposed(U, H, 3 * H, 2), H, H);
+  const BackPanels U_zr(pool(), transposed(U, H, 3 * H), 2 * H, H), U_n(pool(), transposed(U, H, 3 * H, 2), H, H);
   const Floats dbias = zeros(B * 3 * H);
   const GRUResetBeforeGradient unit{s, U_zr, U_n, call.in(3, {B, T, H}), call.in(6, {B, T, 3 * H}),
                                     call.in(4, {B, T, H}), call.in(5, {B, H}), dx, call.out(1, {B, T, H}),
@@ -143,7 +143,7 @@ void gru_reset_before_gradient(Call& call, const Options& options) {
 void simple_rnn(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 5, 1);
   const int64_t B = s.B, T = s.T, H = s.H;
-  const SimpleRNN::Forward U(columns(call.in(1, {H, H}), H, H), H, H);
+  const SimpleRNN::Forward U(pool(), columns(call.in(1, {H, H}), H, H), H, H);
   const SimpleRNN unit{{}, s, U, call.in(0, {B, T, H}), call.in(4, {H}), call.out(0, {B, T, H}), call.out(1, {B, H})};
   for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
 }
@@ -151,7 +151,7 @@ void simple_rnn(Call& call, const Options& options) {
 void simple_rnn_gradient(Call& call, const Options& options) {
   const Sequence s = backward_sequence(call, options, 6);
   const int64_t B = s.B, T = s.T, H = s.H;
-  const BackPanels U(transposed(call.in(0, {H, H}), H, H), H, H);
+  const BackPanels U(pool(), transposed(call.in(0, {H, H}), H, H), H, H);
   const Floats dbias = zeros(B * H);
   const SimpleRNNGradient unit{s, U, call.in(3, {B, T, H}), call.in(4, {B, T, H}), call.in(5, {B, H}),
                                call.out(0, {B, T, H}), call.out(1, {B, T, H}), call.out(2, {B, H}), dbias.get()};

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "pool.h"
 #include "vector.h"
 
 namespace seq_models {
@@ -15,13 +16,16 @@ struct Free {
 };
 using Floats = std::unique_ptr<float[], Free>;
 
-// Aligned and zero.
-inline Floats zeros(size_t count) {
-  const size_t bytes = (4 * count + 63) / 64 * 64 + 64;
+// Aligned; what is in them is not said.
+inline Floats floats(size_t count) {
   void* memory = nullptr;
-  if (posix_memalign(&memory, 64, bytes) != 0) throw std::bad_alloc();
-  memset(memory, 0, bytes);
+  if (posix_memalign(&memory, 64, 4 * count + 64) != 0) throw std::bad_alloc();
   return Floats(static_cast<float*>(memory));
+}
+inline Floats zeros(size_t count) {
+  Floats numbers = floats(count);
+  memset(numbers.get(), 0, 4 * count + 64);
+  return numbers;
 }
 
 // Where a panel's numbers come from: element (k, n) of a matrix is matrix[k * down + n * across].
@@ -38,18 +42,31 @@ class Panels {
   static constexpr int VECTORS = GATES * WIDE;  // of a row of a panel
   static constexpr int UNITS = WIDE * V;
 
-  Panels(Matrix matrix, int64_t K, int64_t H) : K_(K), H_(H), numbers_(zeros(count() * K * VECTORS * V)) {
-    for (int64_t p = 0; p < count(); ++p) pack(matrix, p);
+  Panels(Pool& pool, Matrix matrix, int64_t K, int64_t H) : K_(K), H_(H), numbers_(floats(count() * K * VECTORS * V)) {
+    pool.run(static_cast<int>(count()), [&](int p) {
+      if (units(p) < UNITS) memset(numbers_.get() + p * K_ * VECTORS * V, 0, 4 * K_ * VECTORS * V);
+      matrix.across == 1 ? pack_rows(matrix, p) : pack(matrix, p);
+    });
   }
   int64_t count() const { return (H_ + UNITS - 1) / UNITS; }
   int64_t rows() const { return K_; }
   const float* panel(int64_t p) const { return numbers_.get() + p * K_ * VECTORS * V; }
 
  private:
+  int64_t units(int64_t p) const { return std::min<int64_t>(UNITS, H_ - p * UNITS); }
+
+  // A matrix whose rows lie in one piece.
+  void pack_rows(Matrix matrix, int64_t p) {
+    float* out = numbers_.get() + p * K_ * VECTORS * V;
+    for (int64_t k = 0; k < K_; ++k)
+      for (int gate = 0; gate < GATES; ++gate)
+        memcpy(out + (k * VECTORS + gate * WIDE) * V, matrix.start + k * matrix.down + gate * H_ + p * UNITS,
+               4 * units(p));
+  }
   void pack(Matrix matrix, int64_t p) {
     constexpr int64_t TILE = 16;  // rows at a time: a matrix that is read across stays in the cache meanwhile
     float* out = numbers_.get() + p * K_ * VECTORS * V;
-    const int64_t units = std::min<int64_t>(UNITS, H_ - p * UNITS);
+    const int64_t units = this->units(p);
     for (int64_t from = 0; from < K_; from += TILE)
       for (int gate = 0; gate < GATES; ++gate)
         for (int64_t j = 0; j < units; ++j)
