@@ -8,7 +8,7 @@ Every library runs in a process of its own with all cores, and they take turns i
 the same job, and the ratios of one round are what the medians are taken of. All have the same weights, and their
 outputs and gradients are compared before anything is timed. Some cases are padded batches with 59 % real tokens, of
 which PyTorch gets packed sequences. The limit is the time of the job's matrix products alone at the rate that the
-machine reaches on large ones. Memory is what one training step adds at its peak, each in a fresh process.
+machine reaches on large ones. `scaling.py` measures memory.
 
 Writes benchmarks/results/recurrence.json and, with the whole table, recurrence.md; a cell that was not run keeps its
 records.
@@ -24,20 +24,16 @@ import statistics
 from pathlib import Path
 
 import interleaved
-from recurrence_jobs import CELLS, MODES, prepare, serve
+from recurrence_jobs import CELLS, MODES, serve
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 RESULTS = Path(__file__).resolve().parent / "results" / "recurrence.json"
-DIRECTIONS = (1, 2)
-SHAPES = (
-    *((32, 64, 256, 256), (64, 35, 512, 512), (16, 200, 128, 128), (128, 20, 256, 256), (1, 100, 256, 256)),
-    *((8, 20, 64, 64), (48, 40, 192, 320), (24, 90, 300, 256), (96, 28, 128, 384)),
-)
+BOTH_WAYS = ((32, 64, 256, 256), (64, 35, 512, 512), (16, 200, 128, 128), (128, 20, 256, 256), (1, 100, 256, 256))
+SHAPES = (*BOTH_WAYS, (8, 20, 64, 64), (48, 40, 192, 320), (24, 90, 300, 256), (96, 28, 128, 384))
 PADDED = ((32, 64, 256, 256), (16, 200, 128, 128))
 LIBRARIES = ("fused", "loop", "keras", "keras-xla", "torch", "onnx")
 PEERS = ("keras", "torch", "onnx")
-OF_MEMORY = ("fused", "loop", "keras", "torch")
 
 
 def main():
@@ -46,14 +42,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    cases = list(itertools.product(options.cells, DIRECTIONS, SHAPES, [False]))
-    cases += itertools.product(options.cells, [1], PADDED, [True])
+    cases = [(cell, 1, shape, False) for cell in options.cells for shape in SHAPES]
+    cases += [(cell, 2, shape, False) for cell in options.cells for shape in BOTH_WAYS]
+    cases += [(cell, 1, shape, True) for cell in options.cells for shape in PADDED]
     rate = product_rate()
     with interleaved.workers(LIBRARIES, serve) as workers:
         records = [record for case in cases for record in measure(workers, case, rate, options.rounds)]
-    for record in records:
-        if record["mode"] == "training" and record["directions"] == 1 and not record["padded"]:
-            record["memory MB"] = {library: peak_memory(library, record) for library in OF_MEMORY}
     kept = json.loads(options.out.read_text("utf-8"))["records"] if options.out.exists() else []
     records = [*(record for record in kept if record["cell"] not in options.cells), *records]
     result = {"machine": f"{os.cpu_count()} CPU cores", "product GFLOP/s": round(rate / 1e9), "records": records}
@@ -135,14 +129,7 @@ def table(result):
         f"| {' | '.join(columns)} |",
         "|---" * len(columns) + "|",
         *map(row, result["records"]),
-        "\nMemory that one training step adds, MB:\n",
-        f"| cell | B, T, D, H | {' | '.join(OF_MEMORY)} |",
-        "|---" * (2 + len(OF_MEMORY)) + "|",
     ]
-    for record in result["records"]:
-        if "memory MB" in record:
-            shape, memory = ", ".join(map(str, record["shape"])), map(str, record["memory MB"].values())
-            lines.append(f"| {record['cell']} | {shape} | {' | '.join(memory)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -174,19 +161,6 @@ def _product_rate(library):
         a = tf.random.normal((N, N))
         product = tf.function(lambda: tf.matmul(a, a))
     return 2 * N**3 / min(interleaved.seconds_of(product) for _ in range(20))
-
-
-def peak_memory(library, record):
-    """MB that a training step adds at its peak to a process that has done a short one before."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_memory, (library, record["cell"], record["directions"], record["shape"], False))
-
-
-def _peak_memory(*case):
-    job = prepare(*case)["training"]
-    for steps in (2, 3, 2):  # of different lengths: so the graph takes any
-        job(steps=steps)
-    return interleaved.peak_memory(job)
 
 
 if __name__ == "__main__":

@@ -68,21 +68,20 @@ def keras_jobs(library, cell, directions, x, upstream, weights, lengths):
     x, upstream = tf.constant(x), tf.constant(upstream)
 
     def outputs(x):
-        return layer(x, mask=None if mask is None else mask[:, : tf.shape(x)[1]])
+        return layer(x, mask=mask)
 
     def gradients(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = layer(x, mask=None if mask is None else mask[:, : tf.shape(x)[1]], training=True)
-            loss = tf.reduce_sum(y * upstream[:, : tf.shape(x)[1]])
+            loss = tf.reduce_sum(layer(x, mask=mask, training=True) * upstream)
         return tape.gradient(loss, [x, *variables])
 
     options = {"jit_compile": True} if library == "keras-xla" else {"reduce_retracing": True}
     functions = {"inference": tf.function(outputs, **options), "training": tf.function(gradients, **options)}
 
     def job(mode):
-        def run(check=False, steps=None):
-            results = tf.nest.flatten(functions[mode](x[:, :steps]))
+        def run(check=False):
+            results = tf.nest.flatten(functions[mode](x))
             if check:
                 live = 1.0 if mask is None or mode == "training" else tf.cast(mask, tf.float32)[:, :, None]
                 return tf.reduce_sum(tf.abs(results[0] * live)).numpy()
@@ -110,16 +109,16 @@ def torch_jobs(cell, directions, x, upstream, weights, lengths):
         packed, _ = module(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
         return pad_packed_sequence(packed, batch_first=True, total_length=T)[0]
 
-    def inference(check=False, steps=None):
+    def inference(check=False):
         with torch.inference_mode():
-            y = outputs(x[:, :steps])
+            y = outputs(x)
         if check:
             return y.abs().sum()
 
-    def training(check=False, steps=None):
+    def training(check=False):
         module.zero_grad(set_to_none=True)
-        leaf = x[:, :steps].detach().requires_grad_()
-        outputs(leaf).backward(upstream[:, :steps])
+        leaf = x.detach().requires_grad_()
+        outputs(leaf).backward(upstream)
         if check:
             return leaf.grad.abs().sum()
 

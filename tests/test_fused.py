@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from parity import KINDS, MASK
+from tensorflow.core.protobuf import saved_model_pb2
 
 from seq_models.layers import GRU, LSTM, Bidirectional, GRUCell, LSTMCell, engines
 from seq_models.layers.engines.fused import build
 
 pytestmark = pytest.mark.skipif(build.problem() is not None, reason=f"the kernels need {build.problem()}")
 every_kind = pytest.mark.parametrize("kind", KINDS)
-SHAPES = [(1, 3, 2, 1), (5, 7, 3, 17), (13, 4, 9, 64), (30, 2, 5, 33), (3, 1, 1, 130)]
+# The last two: all threads take the same rows.
+SHAPES = [(1, 3, 2, 1), (5, 7, 3, 17), (13, 4, 9, 64), (30, 2, 5, 33), (3, 1, 1, 130), (1, 5, 2, 370), (3, 4, 2, 365)]
 OPTIONS = [{}, {"go_backwards": True}, {"recurrent_dropout": 0.3}, {"use_bias": False}, {"zero_output_for_mask": True}]
 
 
@@ -124,6 +126,58 @@ def test_not_a_number_stays_one():
 def test_what_it_cannot_run_it_says(cell, facts, why):
     with pytest.raises(ValueError, match=f"engine='fused' needs {why}"):
         engines.choose(engines.Facts(cell, **facts), "fused")
+
+
+@pytest.mark.parametrize("facts", [{}, {"training": True}, {"graph": True}, {"rows": 1}, {"masked": True}], ids=str)
+@every_kind
+def test_it_is_chosen_wherever_it_can_run_on_a_cpu(kind, facts):
+    cell = KINDS[kind].cell(3, **KINDS[kind].options)
+    assert engines.choose(engines.Facts(cell, **facts)) is engines.ENGINES["fused"]
+
+
+@pytest.mark.parametrize("facts", [{"xla": True}, {"gpu": True}, {"exported": True}, {"unroll": True}], ids=str)
+@every_kind
+def test_elsewhere_another_engine_is_chosen(kind, facts):
+    cell = KINDS[kind].cell(3, **KINDS[kind].options)
+    assert engines.choose(engines.Facts(cell, **facts)) is not engines.ENGINES["fused"]
+
+
+def operations_in(directory):
+    """The operations of a SavedModel."""
+    saved = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    [meta] = saved.meta_graphs
+    nodes = [
+        *meta.graph_def.node,
+        *(node for function in meta.graph_def.library.function for node in function.node_def),
+    ]
+    return {node.op for node in nodes}
+
+
+@every_kind
+def test_a_saved_model_has_no_operation_that_only_this_machine_has(kind, tmp_path):
+    layer = KINDS[kind].layer(4, **KINDS[kind].options)
+    inputs = keras.Input((None, 3))
+    model = keras.Model(inputs, layer(inputs))
+    expected = model.predict(normal(2, 5, 3), verbose=0)
+    assert layer.engine_used.name == "fused"
+    model.export(tmp_path / "by keras", verbose=False)
+    module = tf.Module()
+    module.model = model
+    module.call = tf.function(lambda x: model(x), input_signature=[tf.TensorSpec([None, None, 3])])
+    tf.saved_model.save(module, str(tmp_path / "by tensorflow"))
+    for directory in tmp_path.iterdir():
+        assert not [name for name in operations_in(directory) if name.startswith("SeqModels")], directory
+    saved = tf.saved_model.load(str(tmp_path / "by keras"))
+    np.testing.assert_allclose(saved.serve(normal(2, 5, 3)), expected, rtol=1e-5, atol=1e-6)
+    assert model.predict(normal(2, 5, 3), verbose=0) == pytest.approx(expected)
+
+
+def test_a_model_of_keras_is_not_compiled_by_xla_which_has_no_such_operation():
+    model = keras.Sequential([keras.Input((5, 3)), LSTM(4)])
+    model.compile("sgd", "mse", jit_compile="auto")
+    model.fit(normal(2, 5, 3), normal(2, 4), verbose=0)
+    assert model.jit_compile is False
+    assert model.layers[0].engine_used == ("fused", "cudnn needs a GPU. Received: none")
 
 
 def test_xla_is_seen_while_a_graph_is_traced():

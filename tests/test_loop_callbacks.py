@@ -11,10 +11,11 @@ import tensorflow as tf
 from toy import EXAMPLES, TEXTS, dataset_of, small
 
 import seq_models as sm
+from seq_models.layers.engines.fused import engine
 from seq_models.tasks import TASKS
 from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.best import Monitor
-from seq_models.training.callbacks import BestModel
+from seq_models.training.callbacks import BestModel, SlowEngines
 from seq_models.training.optimizers import make_optimizer
 from seq_models.training.options import TrainingOptions
 from seq_models.training.precision import precision
@@ -244,3 +245,26 @@ def test_the_chief_keeps_the_first_of_the_best_models_and_no_other_worker_writes
             assert keras.saving.load_model(best.path).get_weights()[0].item() == last
     assert abs(best.best[0]) == scores[kept[-1]]
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"] * chief
+
+
+@pytest.mark.parametrize("task", ["labeler", "language-model"])
+def test_a_training_says_once_why_it_is_not_on_the_fastest_engine(task, monkeypatch, capsys):
+    monkeypatch.setattr(engine, "problem", lambda: "a C++ compiler. Received: none")
+    model = small(task)
+    model.compile("sgd")
+    data = model.dataset(EXAMPLES[task], batch_size=1)
+    model.fit(data, epochs=2, callbacks=[SlowEngines()], verbose=0)
+    [line] = capsys.readouterr().err.splitlines()
+    name = "loop" if task == "labeler" else "halves"  # the two directions of a labeler are beside each other already
+    assert line.startswith(f"seq-models: Recurrent layers run on the engine {name!r}, and might be faster on another")
+    assert "fused needs a C++ compiler. Received: none" in line
+
+
+def test_on_the_fastest_engine_nothing_is_said(capsys):
+    if (problem := engine.problem()) is not None:
+        pytest.skip(f"the kernels need {problem}")
+    model = small("classifier")
+    model.compile("sgd")
+    model.fit(model.dataset(EXAMPLES["classifier"]), callbacks=[SlowEngines()], verbose=0)
+    assert capsys.readouterr().err == ""
+    assert {used.name for used in model.network.engines_used().values()} == {"fused"}

@@ -134,6 +134,23 @@ def test_the_operations_are_those_of_tensorflow():
     assert (operations["MatMul"], operations["Timestamp"]) == (False, True)
 
 
+def test_an_export_is_seen_while_it_is_traced(tmp_path):
+    seen = []
+
+    class Seeing(keras.layers.Layer):
+        def call(self, x):
+            seen.append(private_api.being_exported())
+            return x + 1
+
+    model = keras.Sequential([keras.Input((3,)), Seeing()])
+    model.predict(np.ones((2, 3)), verbose=0)
+    assert seen and not any(seen)
+    seen.clear()
+    model.export(tmp_path, verbose=False)
+    assert seen and all(seen)
+    assert not private_api.being_exported()
+
+
 def test_a_graph_for_xla_is_seen_while_it_is_traced():
     seen = []
     for compiled in (False, True):

@@ -7,16 +7,16 @@
 namespace seq_models {
 
 struct GRU : OneState {
-  using Forward = Panels<3, 1>;
+  using Packed = Panels<3, 1>;
   Sequence s;
-  const Forward& U;
+  const Packed& U;
   const float *x, *bias, *recurrent_bias;  // (B, T, 3H), (3H), (3H)
   float *h, *h_last;                       // (B, T, H), (B, H)
   float *gates, *a_n;                      // (B, T, 3H): z, r, n, and (B, T, H); null outside training
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& before, const Rows& entered,
-            const Rows& after) const {
-    in_panels<rows_at_once<3>()>(U, rows.size(), [&](auto size, int64_t at, int64_t p) {
+            const Rows& after, const Member& member) const {
+    in_panels<rows_at_once<3>()>(U, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
       block<decltype(size)::value>(state, &rows[at], t, p, before, entered, after);
     });
   }
@@ -87,8 +87,8 @@ struct GRUGradient {
     memset(dx + s.read(row, t) * 3 * s.H, 0, 12 * s.H);
     memset(da + s.read(row, t) * 3 * s.H, 0, 12 * s.H);
   }
-  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh) const {
-    back_product(U, rows, state.da, s.keep ? s.keep + state.first * s.H : nullptr, &state.carry, dh, s.H);
+  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh, const Member& member) const {
+    back_product(U, rows, state.da, s.keep ? s.keep + state.first * s.H : nullptr, &state.carry, dh, s.H, member);
   }
   void finish(State&, int64_t) const {}
 };

@@ -23,12 +23,13 @@ struct GRUResetBefore {
   };
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& before, const Rows& entered,
-            const Rows& after) const {
+            const Rows& after, const Member& member) const {
     constexpr int MOST = rows_at_once<4>();
-    in_panels<MOST>(U_zr, rows.size(), [&](auto size, int64_t at, int64_t p) {
+    in_panels<MOST>(U_zr, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
       gate_block<decltype(size)::value>(state, &rows[at], t, p, entered);
     });
-    in_panels<MOST>(U_n, rows.size(), [&](auto size, int64_t at, int64_t p) {
+    member.wait();  // the product with U_n takes all of r h
+    in_panels<MOST>(U_n, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
       candidate_block<decltype(size)::value>(state, &rows[at], t, p, before, after);
     });
   }
@@ -113,11 +114,14 @@ struct GRUResetBeforeGradient {
     memset(dx + s.read(row, t) * 3 * s.H, 0, 12 * s.H);
     memset(reset + s.read(row, t) * s.H, 0, 4 * s.H);
   }
-  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh) const {
+  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh, const Member& member) const {
     const float* keep = s.keep ? s.keep + state.first * s.H : nullptr;
-    back_product(U_n, rows, state.dn, nullptr, nullptr, state.dreset, s.H);
-    for (int64_t r : rows) through_reset(state, r, keep);
-    back_product(U_zr, rows, state.dzr, keep, &state.carry, dh, s.H);
+    back_product(U_n, rows, state.dn, nullptr, nullptr, state.dreset, s.H, member);
+    member.wait();
+    if (member.leads())
+      for (int64_t r : rows) through_reset(state, r, keep);
+    member.wait();
+    back_product(U_zr, rows, state.dzr, keep, &state.carry, dh, s.H, member);
   }
   void through_reset(State& state, int64_t row_here, const float* keep) const {
     const int64_t H = s.H, row = state.first + row_here, in = s.read(row, state.t);

@@ -7,9 +7,9 @@
 namespace seq_models {
 
 struct LSTM {
-  using Forward = Panels<4, 1>;
+  using Packed = Panels<4, 1>;
   Sequence s;
-  const Forward& U;
+  const Packed& U;
   const float *x, *bias, *c0;         // (B, T, 4H), (4H), (B, H)
   float *h, *h_last, *c_last;         // (B, T, H), (B, H), (B, H)
   float *gates, *c;                   // (B, T, 4H): i, f, g, o, and (B, T, H): c'; null outside training
@@ -23,8 +23,8 @@ struct LSTM {
   };
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows&, const Rows& entered,
-            const Rows& after) const {
-    in_panels<rows_at_once<4>()>(U, rows.size(), [&](auto size, int64_t at, int64_t p) {
+            const Rows& after, const Member& member) const {
+    in_panels<rows_at_once<4>()>(U, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
       block<decltype(size)::value>(state, &rows[at], t, p, entered, after);
     });
   }
@@ -102,8 +102,8 @@ struct LSTMGradient {
     }
   }
   void nothing(int64_t row, int64_t t) const { memset(dx + s.read(row, t) * 4 * s.H, 0, 16 * s.H); }
-  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh) const {
-    back_product(U, rows, state.dz, s.keep ? s.keep + state.first * s.H : nullptr, nullptr, dh, s.H);
+  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh, const Member& member) const {
+    back_product(U, rows, state.dz, s.keep ? s.keep + state.first * s.H : nullptr, nullptr, dh, s.H, member);
   }
   void finish(State& state, int64_t r) const { copy(state.dc[r], dc0 + (state.first + r) * s.H, s.H); }
 };

@@ -18,13 +18,23 @@ Pool& pool() {
   return *pool;
 }
 
-// Calls f(first, last) for parts of the rows. More parts than threads, so that a thread whose core is taken away holds up
-// little, but not so small that a panel is read for one or two rows.
-template <class F>
-void for_rows(int64_t B, F f) {
-  constexpr int64_t ENOUGH = 12;
+// Takes all rows through the steps, forward or back. A thread has rows of its own: more parts than threads, so that a
+// thread whose core is taken away holds up little, but not so small that a panel is read for one or two rows. Too few rows
+// go through the steps with all threads, if U (H, G) is so large that a share of it is worth the waiting.
+template <template <class> class Walk, class Unit>
+void for_rows(const Unit& unit, int64_t G) {
+  constexpr int64_t ENOUGH = 12, LARGE = 1 << 17;
+  const int64_t B = unit.s.B;
+  if (B < 2 * threads && threads > 1 && unit.s.H * G >= LARGE) {
+    Walk<Unit> walk(unit, 0, B);
+    Barrier barrier(threads);
+    return pool().run(threads, [&](int i) { walk.run({i, threads, &barrier}); });
+  }
   const int64_t parts = std::min<int64_t>(B, B < 2 * ENOUGH * threads ? threads : 2 * threads);
-  pool().run(static_cast<int>(parts), [&](int i) { f(B * i / parts, B * (i + 1) / parts); });
+  pool().run(static_cast<int>(parts), [&](int i) {
+    const int64_t first = B * i / parts;
+    Walk<Unit>(unit, first, B * (i + 1) / parts - first).run({});
+  });
 }
 
 // Σ over rows, in their order whatever thread had them.
@@ -65,11 +75,11 @@ void lstm(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 6, 4);
   const int64_t B = s.B, T = s.T, H = s.H;
   float* c = call.out(4, {options.training ? B : 0, T, H});
-  const LSTM::Forward U(pool(), columns(call.in(1, {H, 4 * H}), H, 4 * H), H, H);
+  const LSTM::Packed U(pool(), columns(call.in(1, {H, 4 * H}), H, 4 * H), H, H);
   const LSTM unit{s, U, call.in(0, {B, T, 4 * H}), call.in(4, {4 * H}), call.in(5, {B, H}),
                   call.out(0, {B, T, H}), call.out(1, {B, H}), call.out(2, {B, H}),
                   gates, options.training ? c : nullptr};
-  for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
+  for_rows<Forward>(unit, 4 * H);
 }
 
 void lstm_gradient(Call& call, const Options& options) {
@@ -83,7 +93,7 @@ void lstm_gradient(Call& call, const Options& options) {
                           call.in(8, {B, T, 4 * H}), call.in(4, {B, T, H}), call.in(5, {B, H}),
                           call.in(6, {B, H}), dx, call.out(1, {B, T, H}), call.out(2, {B, H}), call.out(3, {B, H}),
                           dbias.get()};
-  for_rows(B, [&](int64_t first, int64_t last) { back_in_time(unit, first, last); });
+  for_rows<Backward>(unit, 4 * H);
   sum_rows(dbias.get(), B, 4 * H, call.out(4, {4 * H}));
 }
 
@@ -92,10 +102,10 @@ void gru(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 6, 3);
   const int64_t B = s.B, T = s.T, H = s.H;
   float* a_n = call.out(3, {options.training ? B : 0, T, H});
-  const GRU::Forward U(pool(), columns(call.in(1, {H, 3 * H}), H, 3 * H), H, H);
+  const GRU::Packed U(pool(), columns(call.in(1, {H, 3 * H}), H, 3 * H), H, H);
   const GRU unit{{}, s, U, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}), call.in(5, {3 * H}),
                  call.out(0, {B, T, H}), call.out(1, {B, H}), gates, options.training ? a_n : nullptr};
-  for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
+  for_rows<Forward>(unit, 3 * H);
 }
 
 void gru_gradient(Call& call, const Options& options) {
@@ -108,7 +118,7 @@ void gru_gradient(Call& call, const Options& options) {
   const GRUGradient unit{s, U, call.in(3, {B, T, H}), call.in(6, {B, T, 3 * H}), call.in(7, {B, T, H}),
                          call.in(4, {B, T, H}), call.in(5, {B, H}), dx, call.out(1, {B, T, 3 * H}),
                          call.out(2, {B, T, H}), call.out(3, {B, H}), dbias.get(), drecurrent.get()};
-  for_rows(B, [&](int64_t first, int64_t last) { back_in_time(unit, first, last); });
+  for_rows<Backward>(unit, 3 * H);
   sum_rows(dbias.get(), B, 3 * H, call.out(4, {3 * H}));
   sum_rows(drecurrent.get(), B, 3 * H, call.out(5, {3 * H}));
 }
@@ -122,7 +132,7 @@ void gru_reset_before(Call& call, const Options& options) {
   const GRUResetBefore::Candidate U_n(pool(), columns(U, H, 3 * H, 2), H, H);
   const GRUResetBefore unit{s, U_zr, U_n, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}),
                             call.out(0, {B, T, H}), call.out(1, {B, H}), gates};
-  for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
+  for_rows<Forward>(unit, 3 * H);
 }
 
 void gru_reset_before_gradient(Call& call, const Options& options) {
@@ -136,16 +146,16 @@ void gru_reset_before_gradient(Call& call, const Options& options) {
   const GRUResetBeforeGradient unit{s, U_zr, U_n, call.in(3, {B, T, H}), call.in(6, {B, T, 3 * H}),
                                     call.in(4, {B, T, H}), call.in(5, {B, H}), dx, call.out(1, {B, T, H}),
                                     call.out(2, {B, T, H}), call.out(3, {B, H}), dbias.get()};
-  for_rows(B, [&](int64_t first, int64_t last) { back_in_time(unit, first, last); });
+  for_rows<Backward>(unit, 3 * H);
   sum_rows(dbias.get(), B, 3 * H, call.out(4, {3 * H}));
 }
 
 void simple_rnn(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 5, 1);
   const int64_t B = s.B, T = s.T, H = s.H;
-  const SimpleRNN::Forward U(pool(), columns(call.in(1, {H, H}), H, H), H, H);
+  const SimpleRNN::Packed U(pool(), columns(call.in(1, {H, H}), H, H), H, H);
   const SimpleRNN unit{{}, s, U, call.in(0, {B, T, H}), call.in(4, {H}), call.out(0, {B, T, H}), call.out(1, {B, H})};
-  for_rows(B, [&](int64_t first, int64_t last) { over_time(unit, first, last); });
+  for_rows<Forward>(unit, H);
 }
 
 void simple_rnn_gradient(Call& call, const Options& options) {
@@ -155,7 +165,7 @@ void simple_rnn_gradient(Call& call, const Options& options) {
   const Floats dbias = zeros(B * H);
   const SimpleRNNGradient unit{s, U, call.in(3, {B, T, H}), call.in(4, {B, T, H}), call.in(5, {B, H}),
                                call.out(0, {B, T, H}), call.out(1, {B, T, H}), call.out(2, {B, H}), dbias.get()};
-  for_rows(B, [&](int64_t first, int64_t last) { back_in_time(unit, first, last); });
+  for_rows<Backward>(unit, H);
   sum_rows(dbias.get(), B, H, call.out(3, {H}));
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pool.h"
+#include "team.h"
 #include "vector.h"
 
 namespace seq_models {
@@ -109,7 +110,6 @@ INLINE void product(const float* const (&a)[ROWS], const float* panel, int64_t K
   }
 }
 
-
 // Calls f(std::integral_constant<int, rows>, first) for n rows in blocks of even sizes, of MOST rows at most.
 template <int MOST, class F>
 INLINE void in_blocks(int64_t n, F f) {
@@ -123,10 +123,10 @@ INLINE void in_blocks(int64_t n, F f) {
   }
 }
 
-// The same for every panel p: f(size, first, p).
+// The same for every panel p of a member's share: f(size, first, p).
 template <int MOST, class P, class F>
-INLINE void in_panels(const P& panels, int64_t n, F f) {
-  for (int64_t p = 0; p < panels.count(); ++p)
+INLINE void in_panels(const P& panels, int64_t n, const Member& member, F f) {
+  for (int64_t p = member.from(panels.count()); p < member.to(panels.count()); ++p)
     in_blocks<MOST>(n, [&](auto size, int64_t first) { f(size, first, p); });
 }
 

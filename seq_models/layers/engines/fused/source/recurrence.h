@@ -39,40 +39,65 @@ INLINE void dropped(const float* from, const float* keep, float* to, int64_t H) 
   for (int64_t j = 0; j < H; ++j) to[j] = from[j] * keep[j];
 }
 
-// Takes rows first … last - 1 through all steps. `Unit` has, beside a `Sequence s` and outputs `h` (B, T, H) and
-// `h_last` (B, H):
-//   State                                    what it keeps of its rows beside h; made of (unit, first, count)
-//   step(state, rows, t, h, entered, after)  fills `after` for the given rows, from h and what of it enters the product
-//   hold(state, row, t)                      notes that a row stays as it is
-//   finish(state, row)                       hands out the last state
+// Some rows on their way through all steps. `Unit` has, beside a `Sequence s` and outputs `h` (B, T, H) and `h_last`
+// (B, H):
+//   State                                            what it keeps of its rows beside h; made of (unit, first, count)
+//   step(state, rows, t, h, entered, after, member)  fills a member's share of `after` for the given rows, from h and
+//                                                    what of it enters the product
+//   hold(state, row, t)                              notes that a row stays as it is
+//   finish(state, row)                               hands out the last state
 template <class Unit>
-void over_time(const Unit& unit, int64_t first, int64_t last) {
-  const Sequence& s = unit.s;
-  const int64_t count = last - first, H = s.H;
-  typename Unit::State state(unit, first, count);
-  Rows h(count, H), after(count, H), kept(s.keep ? count : 0, H);
-  std::vector<int64_t> live;
-  for (int64_t r = 0; r < count; ++r) copy(s.h0 + (first + r) * H, h[r], H);
-  for (int64_t t = 0; t < s.T; ++t) {
-    live.clear();
-    for (int64_t r = 0; r < count; ++r) {
-      if (s.live(first + r, t)) {
-        live.push_back(r);
-        if (s.keep) dropped(h[r], s.keep + (first + r) * H, kept[r], H);
+class Forward {
+ public:
+  Forward(const Unit& unit, int64_t first, int64_t count)
+      : unit_(unit), first_(first), count_(count), state_(unit, first, count), h_(count, unit.s.H),
+        after_(count, unit.s.H), kept_(unit.s.keep ? count : 0, unit.s.H) {
+    for (int64_t r = 0; r < count; ++r) copy(unit.s.h0 + (first + r) * unit.s.H, h_[r], unit.s.H);
+  }
+
+  void run(const Member& member) {
+    const int64_t T = unit_.s.T;
+    for (int64_t t = 0; t < T; ++t) {
+      if (member.leads()) begin(t);
+      member.wait();
+      unit_.step(state_, live_, t, h_, unit_.s.keep ? kept_ : h_, after_, member);
+      member.wait();
+      if (member.leads()) end(t);
+    }
+    if (member.leads()) finish();
+  }
+
+ private:
+  void begin(int64_t t) {
+    const Sequence& s = unit_.s;
+    live_.clear();
+    for (int64_t r = 0; r < count_; ++r) {
+      if (s.live(first_ + r, t)) {
+        live_.push_back(r);
+        if (s.keep) dropped(h_[r], s.keep + (first_ + r) * s.H, kept_[r], s.H);
       } else {
-        copy(h[r], after[r], H);
-        unit.hold(state, r, t);
+        copy(h_[r], after_[r], s.H);
+        unit_.hold(state_, r, t);
       }
     }
-    unit.step(state, live, t, h, s.keep ? kept : h, after);
-    h.swap(after);
-    for (int64_t r = 0; r < count; ++r) copy(h[r], unit.h + s.at(first + r, t) * H, H);
   }
-  for (int64_t r = 0; r < count; ++r) {
-    copy(h[r], unit.h_last + (first + r) * H, H);
-    unit.finish(state, r);
+  void end(int64_t t) {
+    h_.swap(after_);
+    for (int64_t r = 0; r < count_; ++r) copy(h_[r], unit_.h + unit_.s.at(first_ + r, t) * unit_.s.H, unit_.s.H);
   }
-}
+  void finish() {
+    for (int64_t r = 0; r < count_; ++r) {
+      copy(h_[r], unit_.h_last + (first_ + r) * unit_.s.H, unit_.s.H);
+      unit_.finish(state_, r);
+    }
+  }
+
+  const Unit& unit_;
+  const int64_t first_, count_;
+  typename Unit::State state_;
+  Rows h_, after_, kept_;
+  std::vector<int64_t> live_;
+};
 
 // A unit whose only state is h.
 struct OneState {
@@ -84,50 +109,69 @@ struct OneState {
   void finish(State&, int64_t) const {}
 };
 
-// The way back. `Unit` has a `Sequence s`, the h of all steps `h`, upstream gradients `dh_all` (B, T, H) and
-// `dh_last` (B, H), outputs `dx` (B, T, G), `entered` (B, T, H: what of h entered the product of each step) and
+// Some rows on their way back. `Unit` has a `Sequence s`, the h of all steps `h`, upstream gradients `dh_all` (B, T, H)
+// and `dh_last` (B, H), outputs `dx` (B, T, G), `entered` (B, T, H: what of h entered the product of each step) and
 // `dh0` (B, H), and
-//   State                                    what it keeps of its rows beside dh
-//   derive(state, r, t, before, dh)          the gradients of a row's step: dx, and what its product needs
-//   nothing(row, t)                          the same where a row stays as it is: zeros
-//   rest(state, rows, dh)                    dh before the step, of the given rows
-//   finish(state, row)                       hands out the gradients of the first states
+//   State                            what it keeps of its rows beside dh
+//   derive(state, r, t, before, dh)  the gradients of a row's step: dx, and what its product needs
+//   nothing(row, t)                  the same where a row stays as it is: zeros
+//   rest(state, rows, dh, member)    a member's share of dh before the step, of the given rows
+//   finish(state, row)               hands out the gradients of the first states
 template <class Unit>
-void back_in_time(const Unit& unit, int64_t first, int64_t last) {
-  const Sequence& s = unit.s;
-  const int64_t count = last - first, H = s.H;
-  typename Unit::State state(unit, first, count);
-  Rows dh(count, H);
-  std::vector<int64_t> live;
-  for (int64_t r = 0; r < count; ++r) copy(unit.dh_last + (first + r) * H, dh[r], H);
-  for (int64_t t = s.T - 1; t >= 0; --t) {
-    live.clear();
-    for (int64_t r = 0; r < count; ++r) {
-      const int64_t row = first + r;
-      const float* before = t ? unit.h + s.at(row, t - 1) * H : s.h0 + row * H;
-      for (int64_t j = 0; j < H; ++j) dh[r][j] += unit.dh_all[s.at(row, t) * H + j];
+class Backward {
+ public:
+  Backward(const Unit& unit, int64_t first, int64_t count)
+      : unit_(unit), first_(first), count_(count), state_(unit, first, count), dh_(count, unit.s.H) {
+    for (int64_t r = 0; r < count; ++r) copy(unit.dh_last + (first + r) * unit.s.H, dh_[r], unit.s.H);
+  }
+
+  void run(const Member& member) {
+    for (int64_t t = unit_.s.T - 1; t >= 0; --t) {
+      if (member.leads()) derive(t);
+      member.wait();
+      unit_.rest(state_, live_, dh_, member);
+      member.wait();
+    }
+    if (member.leads()) finish();
+  }
+
+ private:
+  void derive(int64_t t) {
+    const Sequence& s = unit_.s;
+    live_.clear();
+    for (int64_t r = 0; r < count_; ++r) {
+      const int64_t row = first_ + r;
+      const float* before = t ? unit_.h + s.at(row, t - 1) * s.H : s.h0 + row * s.H;
+      for (int64_t j = 0; j < s.H; ++j) dh_[r][j] += unit_.dh_all[s.at(row, t) * s.H + j];
       // in the order of reading x, as dx is: their product is the gradient of U
-      dropped(before, s.keep ? s.keep + row * H : nullptr, unit.entered + s.read(row, t) * H, H);
+      dropped(before, s.keep ? s.keep + row * s.H : nullptr, unit_.entered + s.read(row, t) * s.H, s.H);
       if (s.live(row, t)) {
-        live.push_back(r);
-        unit.derive(state, r, t, before, dh[r]);
+        live_.push_back(r);
+        unit_.derive(state_, r, t, before, dh_[r]);
       } else {
-        unit.nothing(row, t);
+        unit_.nothing(row, t);
       }
     }
-    unit.rest(state, live, dh);
   }
-  for (int64_t r = 0; r < count; ++r) {
-    copy(dh[r], unit.dh0 + (first + r) * H, H);
-    unit.finish(state, r);
+  void finish() {
+    for (int64_t r = 0; r < count_; ++r) {
+      copy(dh_[r], unit_.dh0 + (first_ + r) * unit_.s.H, unit_.s.H);
+      unit_.finish(state_, r);
+    }
   }
-}
+
+  const Unit& unit_;
+  const int64_t first_, count_;
+  typename Unit::State state_;
+  Rows dh_;
+  std::vector<int64_t> live_;
+};
 
 // dh = (dz U') * keep, + what `carry` holds of each row (null: nothing), for the given rows. Panels of U' have 4 vectors.
 using BackPanels = Panels<1, 4>;
 inline void back_product(const BackPanels& panels, const std::vector<int64_t>& rows, const Rows& dz, const float* keep,
-                         const Rows* carry, const Rows& dh, int64_t H) {
-  in_panels<rows_at_once<4>()>(panels, rows.size(), [&](auto size, int64_t at, int64_t p) {
+                         const Rows* carry, const Rows& dh, int64_t H, const Member& member) {
+  in_panels<rows_at_once<4>()>(panels, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
     constexpr int R = decltype(size)::value;
     const float* a[R];
     for (int r = 0; r < R; ++r) a[r] = dz[rows[at + r]];

@@ -6,15 +6,15 @@
 namespace seq_models {
 
 struct SimpleRNN : OneState {
-  using Forward = Panels<1, 4>;
+  using Packed = Panels<1, 4>;
   Sequence s;
-  const Forward& U;
+  const Packed& U;
   const float *x, *bias;  // (B, T, H), (H)
   float *h, *h_last;      // (B, T, H), (B, H)
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows&, const Rows& entered,
-            const Rows& after) const {
-    in_panels<rows_at_once<4>()>(U, rows.size(), [&](auto size, int64_t at, int64_t p) {
+            const Rows& after, const Member& member) const {
+    in_panels<rows_at_once<4>()>(U, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
       block<decltype(size)::value>(state, &rows[at], t, p, entered, after);
     });
   }
@@ -62,8 +62,8 @@ struct SimpleRNNGradient {
     }
   }
   void nothing(int64_t row, int64_t t) const { memset(dx + s.read(row, t) * s.H, 0, 4 * s.H); }
-  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh) const {
-    back_product(U, rows, state.dz, s.keep ? s.keep + state.first * s.H : nullptr, nullptr, dh, s.H);
+  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh, const Member& member) const {
+    back_product(U, rows, state.dz, s.keep ? s.keep + state.first * s.H : nullptr, nullptr, dh, s.H, member);
   }
   void finish(State&, int64_t) const {}
 };
