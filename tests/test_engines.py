@@ -7,6 +7,7 @@ import tensorflow as tf
 from parity import MASK, B, D, H, T, as_json, assert_same, every_kind, measure, normal, ours, states_of
 
 from seq_models.layers import GRU, LSTM, Bidirectional, GRUCell, LSTMCell, SimpleRNNCell, engines
+from seq_models.layers.engines import halves
 from seq_models.layers.engines.fused import engine as fused
 from seq_models.layers.recurrent import Recurrent
 
@@ -20,8 +21,8 @@ CHOICES = [
     ({"unroll": True}, "steps"),
     (IN_A_GRAPH, "halves"),
     ({**IN_A_GRAPH, "training": True}, "halves"),
-    ({**IN_A_GRAPH, "rows": 8}, "halves"),
-    ({**IN_A_GRAPH, "rows": 7}, "loop"),
+    ({**IN_A_GRAPH, "rows": 32}, "halves"),
+    ({**IN_A_GRAPH, "rows": 31}, "loop"),
     ({**IN_A_GRAPH, "rows": 1}, "loop"),
     ({**IN_A_GRAPH, "gpu": True}, "cudnn"),
     ({**IN_A_GRAPH, "gpu": True, "use_cudnn": False}, "loop"),
@@ -68,7 +69,14 @@ def chosen(monkeypatch):
 
 @pytest.mark.parametrize("facts, engine", CHOICES)
 def test_the_choice_of_an_engine(facts, engine):
-    assert engines.choose(engines.Facts(LSTMCell(H), **facts)) is engines.ENGINES[engine]
+    assert engines.choose(engines.Facts(LSTMCell(64), **facts)) is engines.ENGINES[engine]
+
+
+@pytest.mark.parametrize(
+    "rows, units, engine", [(None, 63, "loop"), (8, 256, "halves"), (7, 256, "loop"), (1, 9999, "loop")]
+)
+def test_rows_are_halved_where_a_step_is_work_enough(rows, units, engine):
+    assert engines.choose(engines.Facts(GRUCell(units), graph=True, rows=rows)) is engines.ENGINES[engine]
 
 
 @pytest.mark.parametrize("facts", [{}, IN_A_GRAPH], ids=["eager", "graph"])
@@ -100,7 +108,8 @@ def test_every_known_derivative_and_dropout_stay_on_the_loop(kind, activation, o
     assert [(engine, facts.training) for facts, engine in chosen] == [("loop", True)]
 
 
-def test_the_facts_are_those_of_the_call(chosen):
+def test_the_facts_are_those_of_the_call(chosen, monkeypatch):
+    monkeypatch.setattr(halves, "ENOUGH", 8 * H)
     layer, unrolled, both = ours("lstm"), ours("gru", unroll=True), Bidirectional(ours("gru"))
     layer(normal(B, T, D))
     unrolled(normal(2, T, D), training=True)
@@ -122,7 +131,8 @@ def test_a_gpu_is_seen(chosen, monkeypatch):
     assert [(engine, facts.gpu) for facts, engine in chosen] == [("cudnn", True)]
 
 
-def test_after_two_directions_a_layer_halves_its_rows_again(chosen):
+def test_after_two_directions_a_layer_halves_its_rows_again(chosen, monkeypatch):
+    monkeypatch.setattr(halves, "ENOUGH", 8 * H)
     layer, both = ours("lstm"), Bidirectional(ours("lstm"))
     tf.function(lambda x: layer(x) + layer(x + both(x)[:, :1, None])).get_concrete_function(tf.TensorSpec([None, T, D]))
     assert [engine for _, engine in chosen] == ["halves", "loop", "loop", "halves"]

@@ -1,8 +1,10 @@
 """The fused recurrence: equal to the loop in all that it runs, the same whatever stands beside a row, and optional."""
 
+import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -234,3 +236,11 @@ def test_two_directions_where_nobody_said_whether_it_is_training(kind):
     fused.build(x.shape)
     fused.set_weights(loop.get_weights())
     np.testing.assert_allclose(fused(x, mask=MASK), loop(x, mask=MASK), rtol=1e-5, atol=1e-6)
+
+
+def test_no_sanitizer_objects_and_threads_change_no_bit(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "checks"))
+    results = importlib.import_module("fused_sanitizers").results
+    runs = results(["-march=native", "-fsanitize=address,undefined"], (1, 3))
+    assert [run.returncode for run in runs] == [0, 0], runs
+    assert runs[0].stdout == runs[1].stdout

@@ -7,7 +7,8 @@ from seq_models.layers.engines.engine import Facts, Run
 from seq_models.layers.engines.loop import Loop
 from seq_models.layers.tensors import Tensor, Tensors
 
-ROWS_TO_HALVE = 8  # a batch of fewer is not worth a second loop
+ENOUGH = 2048  # numbers of a state, B H: a step of fewer is not worth a second loop
+USUAL_ROWS = 32  # where B is not known
 
 
 class Halves(Loop):
@@ -18,7 +19,8 @@ class Halves(Loop):
     """
 
     def pays(self, facts: Facts) -> bool:
-        enough = facts.rows is None or facts.rows >= ROWS_TO_HALVE
+        rows = USUAL_ROWS if facts.rows is None else facts.rows
+        enough = rows > 1 and rows * facts.cell.units >= ENOUGH
         return enough and facts.graph and not facts.gpu and not facts.beside
 
     def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
