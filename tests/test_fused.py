@@ -228,6 +228,25 @@ def test_an_engine_that_is_not_built_says_what_it_needs(monkeypatch):
         LSTM(3, engine="fused")(normal(2, 3, 4))
 
 
+@pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"zero_output_for_mask": True}], ids=str)
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+@every_kind
+def test_where_only_the_last_output_is_wanted_no_other_is_kept(kind, masked, options):
+    layers = [layer_of(kind, 3, 17, engine, **options) for engine in ("fused", "loop")]
+    x = normal(*MASK.shape, 3)
+    states = [normal(len(MASK), 17, seed=k) for k in range(len(tf.nest.flatten(layers[0].cell.state_size)))]
+    mask = MASK if masked else None
+    for layer in layers:
+        layer.return_sequences = False
+    for training in (False, True):
+        fused, loop = (outputs_and_gradients(layer, x, states, mask, training) for layer in layers)
+        for one, other in zip(fused, loop, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    function = tf.function(layers[0]).get_concrete_function(x)
+    [forward] = [o for o in function.graph.get_operations() if o.type.startswith("SeqModels")]
+    assert forward.get_attr("whole") is False
+
+
 @every_kind
 def test_two_directions_where_nobody_said_whether_it_is_training(kind):
     fused, loop = (Bidirectional(KINDS[kind].layer(4, engine=e, **KINDS[kind].options)) for e in ("fused", "loop"))

@@ -82,7 +82,7 @@ class Recurrent(keras.layers.RNN):
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         wanted = self.return_state or self.stateful
-        return self._run(sequences, initial_state, mask, training, wanted)
+        return self._run(sequences, initial_state, mask, training, wanted, self.return_sequences)
 
     def read(self, sequences: Tensor, states: Tensors, mask: Mask = None) -> tuple[Tensor, Tensors]:
         """Sequences (B, T, D) and the states before them -> h of all steps (B, T, H), the states after them.
@@ -94,17 +94,20 @@ class Recurrent(keras.layers.RNN):
     def call(self, sequences, initial_state=None, mask=None, training=False, read=False):
         if not read:
             return super().call(sequences, initial_state, mask, training)
-        _, outputs, states = self._run(sequences, initial_state, mask, training=False, last_states=True)
+        _, outputs, states = self._run(
+            sequences, initial_state, mask, training=False, last_states=True, all_outputs=True
+        )
         return outputs, states
 
-    def _run(self, sequences, initial_state, mask, training, last_states):
+    def _run(self, sequences, initial_state, mask, training, last_states, all_outputs):
         training = bool(training)  # a `Bidirectional` hands on None where nobody said
         mask = None if mask is None else ops.convert_to_tensor(mask)
         self._check_shapes(sequences, initial_state, mask)
         cell = self.cell
         keep_inputs = cell.get_dropout_mask(sequences[:, 0]) if training and cell.dropout else None
         keep = cell.keep(initial_state[0]) if training else None
-        run = engines.Run(self, sequences, initial_state, mask, keep_inputs, keep, training, last_states)
+        wanted = last_states, all_outputs
+        run = engines.Run(self, sequences, initial_state, mask, keep_inputs, keep, training, *wanted)
         facts = engines.facts_of(run)
         engine = engines.choose(facts, "cudnn" if facts.use_cudnn is True else self.engine)
         self.engine_used = engines.Used.of(engine, facts)

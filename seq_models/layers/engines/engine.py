@@ -52,6 +52,7 @@ class Run(NamedTuple):
         keep: The dropout of h where it enters the product with U, the same at every step, floats (B, H) or None.
         training: Whether a gradient will be asked for: it then takes less time, for more memory.
         last_states: Whether the states after the last step are wanted.
+        all_outputs: Whether all outputs are wanted, or the last one only.
     """
 
     layer: keras.layers.RNN
@@ -62,6 +63,7 @@ class Run(NamedTuple):
     keep: Tensor | None = None
     training: bool = False
     last_states: bool = False
+    all_outputs: bool = True
 
     @property
     def cell(self) -> RecurrentCell:
@@ -95,5 +97,8 @@ class Engine:
         return True
 
     def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
-        """The last output (B, H), all outputs (B, T, H), the last states, which may be [] where they are not wanted."""
+        """The last output (B, H), all outputs (B, T, H), the last states; what is not wanted may be left out.
+
+        In place of all outputs there may then be the last one alone (B, 1, H), and no states, [].
+        """
         raise NotImplementedError

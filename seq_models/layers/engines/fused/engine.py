@@ -38,12 +38,25 @@ def run_fused(run: Run) -> tuple[Tensor, Tensor, Tensors]:
     """See `Engine.run`."""
     run = run.dropped()
     h, *states = _with_gradient(run, _unit_of(run))
-    if run.mask is not None:
-        live = tf.cast(run.mask, tf.bool)
-        live = tf.reverse(live, [1]) if run.layer.go_backwards else live
-        shown = live if run.layer.zero_output_for_mask else tf.cumsum(tf.cast(live, tf.int32), axis=1) > 0
-        h = tf.where(shown[:, :, None], h, tf.zeros_like(h))
+    shown = _shown(run)
+    if not (run.training or run.all_outputs):
+        last = states[0] if shown is None else _only(states[0], shown[:, -1])
+        return last, last[:, None], states
+    h = h if shown is None else _only(h, shown)
     return h[:, -1], h, states
+
+
+def _shown(run: Run) -> Tensor | None:
+    """Where an output is h and not zeros, (B, T) in the order of reading; None: everywhere."""
+    if run.mask is None:
+        return None
+    live = tf.cast(run.mask, tf.bool)
+    live = tf.reverse(live, [1]) if run.layer.go_backwards else live
+    return live if run.layer.zero_output_for_mask else tf.cumsum(tf.cast(live, tf.int32), axis=1) > 0
+
+
+def _only(h: Tensor, shown: Tensor) -> Tensor:
+    return tf.where(shown[..., None], h, tf.zeros_like(h))
 
 
 def _unit_of(run: Run) -> FusedUnit:
@@ -61,9 +74,10 @@ def _with_gradient(run: Run, unit: FusedUnit):
     def forward(*arguments):
         h, states, kept = unit.forward(*arguments, training=run.training)
 
-        def gradient(*upstream):
-            needed = kept if run.training else unit.forward(*arguments, training=True)[2]
-            return backward(*arguments, *upstream, of=(h, needed))
+        def gradient(dh, *of_states):
+            of = (h, kept) if run.training else unit.forward(*arguments, training=True)[::2]
+            dh = dh if run.training or run.all_outputs else tf.zeros_like(of[0])
+            return backward(*arguments, dh, *of_states, of=of)
 
         return (h, *states), gradient
 

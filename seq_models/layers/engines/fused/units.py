@@ -29,6 +29,10 @@ class FusedUnit:
             "backwards": run.layer.go_backwards,
         }
 
+    def forward_options(self, training: bool) -> dict[str, Any]:
+        """The options of the forward operation. A gradient needs h of all steps, whoever else does."""
+        return {**self.options, "training": training, "whole": training or self.run.all_outputs}
+
     def biases(self, cell: Any) -> Tensors:
         """The biases that the operation adds; zeros where the cell has none."""
         G = cell.blocks * cell.units
@@ -52,6 +56,9 @@ class FusedUnit:
             tensor.set_shape(shape)
         return list(tensors)
 
+    def _shape_of_h(self, x, training):
+        return x.shape[0], x.shape[1] if training or self.run.all_outputs else 0, self.H
+
     def of_product(self, entered: Tensor, dx: Tensor) -> Tensor:
         """Σ over steps and rows of h' dx: (B, T, H), (B, T, G) -> (H, G)."""
         rows = tf.reshape(entered, (-1, entered.shape[-1]))
@@ -63,9 +70,9 @@ class FusedLSTM(FusedUnit):
 
     def forward(self, x: Tensor, h0: Tensor, c0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
         h, h_last, c_last, gates, c = operations().seq_models_lstm(
-            x=x, u=U, h0=h0, c0=c0, bias=bias, training=training, **self.options
+            x=x, u=U, h0=h0, c0=c0, bias=bias, **self.forward_options(training)
         )
-        h, *last = self.shaped([h, h_last, c_last], (*x.shape[:2], self.H), h0.shape, c0.shape)
+        h, *last = self.shaped([h, h_last, c_last], self._shape_of_h(x, training), h0.shape, c0.shape)
         return h, last, [gates, c]
 
     def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:
@@ -92,9 +99,9 @@ class FusedGRU(FusedUnit):
         self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, recurrent_bias: Tensor, training: bool
     ) -> Forward:
         h, h_last, gates, a_n = operations().seq_models_gru(
-            x=x, u=U, h0=h0, bias=bias, recurrent_bias=recurrent_bias, training=training, **self.options
+            x=x, u=U, h0=h0, bias=bias, recurrent_bias=recurrent_bias, **self.forward_options(training)
         )
-        h, last = self.shaped([h, h_last], (*x.shape[:2], self.H), h0.shape)
+        h, last = self.shaped([h, h_last], self._shape_of_h(x, training), h0.shape)
         return h, [last], [gates, a_n]
 
     def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:
@@ -118,9 +125,9 @@ class FusedGRUResetBefore(FusedUnit):
 
     def forward(self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
         h, h_last, gates = operations().seq_models_gru_reset_before(
-            x=x, u=U, h0=h0, bias=bias, training=training, **self.options
+            x=x, u=U, h0=h0, bias=bias, **self.forward_options(training)
         )
-        h, last = self.shaped([h, h_last], (*x.shape[:2], self.H), h0.shape)
+        h, last = self.shaped([h, h_last], self._shape_of_h(x, training), h0.shape)
         return h, [last], [gates]
 
     def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:
@@ -141,8 +148,8 @@ class FusedSimpleRNN(FusedUnit):
     """The weights are U and b."""
 
     def forward(self, x: Tensor, h0: Tensor, U: Tensor, bias: Tensor, training: bool) -> Forward:  # type: ignore[override]
-        h, h_last = operations().seq_models_simple_rnn(x=x, u=U, h0=h0, bias=bias, training=training, **self.options)
-        h, last = self.shaped([h, h_last], x.shape, h0.shape)
+        h, h_last = operations().seq_models_simple_rnn(x=x, u=U, h0=h0, bias=bias, **self.forward_options(training))
+        h, last = self.shaped([h, h_last], self._shape_of_h(x, training), h0.shape)
         return h, [last], []
 
     def backward(self, kept: Tensors, h: Tensor, arguments: Tensors, upstream: Tensors) -> Gradients:

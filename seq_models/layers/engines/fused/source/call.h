@@ -84,13 +84,14 @@ class Call {
 
 // The options of an operation, read once.
 struct Options {
-  bool backwards = false, training = false;
+  bool backwards = false, training = false, whole = false;
 };
 
 inline void* read_options(TF_OpKernelConstruction* construction) {
   auto* options = new Options;
   TF_Status* status = TF_NewStatus();
-  for (auto [name, value] : {std::pair{"backwards", &options->backwards}, std::pair{"training", &options->training}}) {
+  for (auto [name, value] : {std::pair{"backwards", &options->backwards}, std::pair{"training", &options->training},
+                             std::pair{"whole", &options->whole}}) {
     unsigned char read = 0;
     TF_OpKernelConstruction_GetAttrBool(construction, name, &read, status);
     *value = TF_GetCode(status) == TF_OK && read;  // a gradient has `backwards` only

@@ -35,6 +35,12 @@ float* gates_in_place(Call& call, const Options& options, int output) {
   return nullptr;
 }
 
+// h of all steps, where it is wanted; null where only the last one is.
+float* whole_sequence(Call& call, const Options& options, const Sequence& s) {
+  float* h = call.out(0, {s.B, options.whole ? s.T : 0, s.H});
+  return options.whole ? h : nullptr;
+}
+
 void lstm(Call& call, const Options& options) {
   float* gates = gates_in_place(call, options, 3);
   const Sequence s = forward_sequence(call, options, 6, 4);
@@ -42,7 +48,7 @@ void lstm(Call& call, const Options& options) {
   float* c = call.out(4, {options.training ? B : 0, T, H});
   const LSTM::Packed U(pool(), columns(call.in(1, {H, 4 * H}), H, 4 * H), H, H);
   const LSTM unit{s, U, call.in(0, {B, T, 4 * H}), call.in(4, {4 * H}), call.in(5, {B, H}),
-                  call.out(0, {B, T, H}), call.out(1, {B, H}), call.out(2, {B, H}),
+                  whole_sequence(call, options, s), call.out(1, {B, H}), call.out(2, {B, H}),
                   gates, options.training ? c : nullptr};
   for_rows<Forward>(unit, 4 * H);
 }
@@ -69,7 +75,7 @@ void gru(Call& call, const Options& options) {
   float* a_n = call.out(3, {options.training ? B : 0, T, H});
   const GRU::Packed U(pool(), columns(call.in(1, {H, 3 * H}), H, 3 * H), H, H);
   const GRU unit{{}, s, U, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}), call.in(5, {3 * H}),
-                 call.out(0, {B, T, H}), call.out(1, {B, H}), gates, options.training ? a_n : nullptr};
+                 whole_sequence(call, options, s), call.out(1, {B, H}), gates, options.training ? a_n : nullptr};
   for_rows<Forward>(unit, 3 * H);
 }
 
@@ -96,7 +102,7 @@ void gru_reset_before(Call& call, const Options& options) {
   const GRUResetBefore::Gates U_zr(pool(), columns(U, H, 3 * H), H, H);
   const GRUResetBefore::Candidate U_n(pool(), columns(U, H, 3 * H, 2), H, H);
   const GRUResetBefore unit{s, U_zr, U_n, call.in(0, {B, T, 3 * H}), call.in(4, {3 * H}),
-                            call.out(0, {B, T, H}), call.out(1, {B, H}), gates};
+                            whole_sequence(call, options, s), call.out(1, {B, H}), gates};
   for_rows<Forward>(unit, 3 * H);
 }
 
@@ -119,7 +125,8 @@ void simple_rnn(Call& call, const Options& options) {
   const Sequence s = forward_sequence(call, options, 5, 1);
   const int64_t B = s.B, T = s.T, H = s.H;
   const SimpleRNN::Packed U(pool(), columns(call.in(1, {H, H}), H, H), H, H);
-  const SimpleRNN unit{{}, s, U, call.in(0, {B, T, H}), call.in(4, {H}), call.out(0, {B, T, H}), call.out(1, {B, H})};
+  const SimpleRNN unit{{}, s, U, call.in(0, {B, T, H}), call.in(4, {H}), whole_sequence(call, options, s),
+                       call.out(1, {B, H})};
   for_rows<Forward>(unit, H);
 }
 
@@ -136,7 +143,7 @@ void simple_rnn_gradient(Call& call, const Options& options) {
 
 // When the library is loaded.
 const bool registered = [] {
-  const std::initializer_list<const char*> options = {"backwards", "training"}, backwards = {"backwards"};
+  const std::initializer_list<const char*> options = {"backwards", "training", "whole"}, backwards = {"backwards"};
   register_operation<lstm>("SeqModelsLSTM", {"x", "u", "h0", "keep", "bias", "c0"},
                            {"h", "h_last", "c_last", "gates", "c"}, options);
   register_operation<lstm_gradient>("SeqModelsLSTMGradient",

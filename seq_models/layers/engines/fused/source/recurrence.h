@@ -39,8 +39,8 @@ INLINE void dropped(const float* from, const float* keep, float* to, int64_t H) 
   for (int64_t j = 0; j < H; ++j) to[j] = from[j] * keep[j];
 }
 
-// Some rows on their way through all steps. `Unit` has, beside a `Sequence s` and outputs `h` (B, T, H) and `h_last`
-// (B, H):
+// Some rows on their way through all steps. `Unit` has, beside a `Sequence s` and outputs `h` (B, T, H; null: only the last
+// is wanted) and `h_last` (B, H):
 //   State                                            what it keeps of its rows beside h; made of (unit, first, count)
 //   step(state, rows, t, h, entered, after, member)  fills a member's share of `after` for the given rows, from h and
 //                                                    what of it enters the product
@@ -83,6 +83,7 @@ class Forward {
   }
   void end(int64_t t) {
     h_.swap(after_);
+    if (!unit_.h) return;
     for (int64_t r = 0; r < count_; ++r) copy(h_[r], unit_.h + unit_.s.at(first_ + r, t) * unit_.s.H, unit_.s.H);
   }
   void finish() {
