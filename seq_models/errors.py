@@ -1,7 +1,9 @@
 """The exceptions of this package: for what a user handed in, and for a worker that is lost; and what words them."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -35,6 +37,17 @@ def sentence_of(error: OSError | ValueError) -> str | None:
     if "embedded null" in str(error):
         return "The name of a file must be without NUL characters. Received: one with it"
     return None
+
+
+def path_of(name: str, value: Any) -> Path:
+    """The path that an argument names.
+
+    Raises:
+        InputError: If it is none.
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value):
+        raise InputError(f"{name} must be a path. Received: {name}={value!r:.60}")
+    return Path(value)
 
 
 def positive(**numbers: Any) -> None:

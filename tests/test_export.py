@@ -262,3 +262,17 @@ def test_the_models_of_a_server_are_listed_and_what_was_written_by_hand_stays(tm
     with pytest.raises(sm.InputError, match="must be a ModelServerConfig"):
         write_server_config(tmp_path, "more")
     assert path.read_text() == "nonsense {"
+
+
+@pytest.mark.parametrize("call", [sm.load_run, sm.read_examples, lambda path: sm.export(small("classifier"), path)])
+@pytest.mark.parametrize("path", [None, 3, "", ["runs/mood"]], ids=repr)
+def test_what_is_no_path_is_refused_in_one_sentence(call, path):
+    with pytest.raises(sm.InputError, match=r"^(directory|path|base) must be a path\. Received: "):
+        call(path)
+
+
+@pytest.mark.parametrize("model", [None, "runs/mood", 5], ids=repr)
+def test_what_is_no_model_is_not_exported(model, tmp_path):
+    with pytest.raises(sm.InputError, match=r"^model must be a model, as sm.load_run gives it\. Received: model="):
+        sm.export(model, tmp_path / "exports")
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from seq_models.errors import InputError
+from seq_models.errors import InputError, path_of
 from seq_models.exports import warmup
 from seq_models.exports.assets import vocabularies_in
 from seq_models.exports.engines import SERVING
@@ -35,10 +35,12 @@ def export(model: TextModel, base: str | Path, version: int | None = None) -> Pa
         base: The directory of all versions of the model; made if it does not exist.
         version: A positive integer that no version there has; by default the one above the highest.
     Raises:
-        InputError: If `base` is a file, the version is there already, or the disk is full.
+        InputError: If `model` is none, `base` is no path or a file, the version is there already, or the disk is full.
         ExportRefused: If the export does not pass the gate; says what is wrong.
     """
-    base = Path(base)
+    base = path_of("base", base)
+    if not isinstance(model, TextModel):
+        raise InputError(f"model must be a model, as sm.load_run gives it. Received: model={model!r:.60}")
     check_new(base, version)  # an error now, and not after the work
     base.mkdir(parents=True, exist_ok=True)
     aside = base / f".tmp-{uuid.uuid4().hex}"  # on the same file system, and no version to a server

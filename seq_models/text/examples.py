@@ -6,6 +6,7 @@ import glob
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
+from seq_models.errors import path_of
 from seq_models.text.columns import Columns, checked_pair
 from seq_models.text.contents import contents_of_file
 from seq_models.text.example_types import Example
@@ -167,14 +168,14 @@ def read_examples(
     Returns:
         A re-iterable of examples; see `Examples`.
     Raises:
-        InputError: If no file matches, an ending is unknown or another one, a file cannot be read, or the first example
-            of a file is not what was expected. What is wrong further down is raised while iterating.
+        InputError: If a path is none, no file matches, an ending is unknown or another one, a file cannot be read, or
+            the first example of a file is not what was expected. What is wrong further down is raised while iterating.
 
     Example:
         >>> for source, target in read_examples("train.en.gz", "train.de.gz"):
         ...     print(source, "->", target)
     """
-    paths = [_matching(name) for name in (path, *more)]
+    paths = [_matching(path_of("path", name)) for name in (path, *more)]
     if columns is not None:
         columns = _checked_columns(paths[0][0], columns)
     parts = _parts(paths, columns)

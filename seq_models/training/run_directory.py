@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tomlkit
 
-from seq_models.errors import InputError, shortened
+from seq_models.errors import InputError, path_of, shortened
 from seq_models.files import write_whole
 from seq_models.training.lock import LOCK
 
@@ -36,10 +36,12 @@ class RunDirectory:
 
     Args:
         path: The directory; it need not exist.
+    Raises:
+        InputError: If it is no path.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = path_of("directory", path)
         self.config = self.path / "config.toml"
         self.model = self.path / "model.keras"
         self.checkpoints = self.path / "checkpoints"
