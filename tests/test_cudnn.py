@@ -15,6 +15,7 @@ from seq_models.layers.engines import cudnn
 
 WHOLE = {"return_sequences": True, "return_state": True}
 AT_THE_END = np.array([[1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1] * 5, [1, 1, 0, 0, 0], [1] * 5, [1, 1, 1, 1, 0]], bool)
+EMPTY_ROW = AT_THE_END & (np.arange(B) != 1)[:, None]
 ON_A_GPU = {"gpu": True, "graph": True}
 every_gated = pytest.mark.parametrize("kind", ["lstm", "gru"])
 
@@ -63,7 +64,7 @@ def test_a_graph_looks_at_each_mask(kind, gpu):
     run = tf.function(
         lambda mask: layer(x, initial_state=states, mask=mask), input_signature=[tf.TensorSpec([B, T], tf.bool)]
     )
-    for mask in (AT_THE_END, MASK, AT_THE_END[:, ::-1], np.ones_like(MASK)):
+    for mask in (AT_THE_END, MASK, AT_THE_END[:, ::-1], np.ones_like(MASK), EMPTY_ROW):
         expected = measure(layer, x, states, mask)
         for k, output in enumerate(run(mask)):
             np.testing.assert_allclose(output, expected[f"output {k}"], rtol=1e-5, atol=1e-6)
