@@ -170,3 +170,9 @@ def test_an_export_never_asks_for_it(gpu):
         layer(normal(B, T, D))
     assert layer.engine_used == ("ForwardLoop", "")
     assert not gpu
+
+
+@pytest.mark.parametrize("use", [1, 0, None, "yes"], ids=repr)
+def test_use_cudnn_is_auto_or_a_boolean(use):
+    with pytest.raises(ValueError, match="use_cudnn must be 'auto', True or False. Received: use_cudnn="):
+        LSTM(H, use_cudnn=use)

@@ -687,3 +687,19 @@ def test_an_unrolled_layer_refuses_an_unknown_length(kind):
     model = keras.Sequential([keras.Input((None, D)), KINDS[kind].layer(H, unroll=True)])
     with pytest.raises(ValueError, match="Cannot unroll a RNN if the time dimension is undefined"):
         tf.function(model).get_concrete_function(tf.TensorSpec((B, None, D)))
+
+
+@pytest.mark.parametrize("engine", ["auto", "loop", "halves", "steps"])
+@every_kind
+def test_the_gradients_of_a_stateful_layer_are_those_of_keras_also_without_a_graph(kind, engine):
+    layer, keras_layer = pair(kind, stateful=True)
+    layer.engine = engine
+
+    def gradients(layer, x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(layer(x)))
+        return tape.gradient(loss, layer.trainable_variables)
+
+    for x in (tf.constant(normal(B, T, D)), tf.constant(normal(B, T, D))):
+        for one, other in zip(gradients(layer, x), gradients(keras_layer, x), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

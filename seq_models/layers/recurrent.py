@@ -103,6 +103,8 @@ class Recurrent(keras.layers.RNN):
         training = bool(training)  # a `Bidirectional` hands on None where nobody said
         mask = None if mask is None else ops.convert_to_tensor(mask)
         self._check_shapes(sequences, initial_state, mask)
+        # Their values now: a stateful layer changes its variables before the gradient looks at them.
+        initial_state = [ops.copy(state) for state in initial_state]
         cell = self.cell
         keep_inputs = cell.get_dropout_mask(sequences[:, 0]) if training and cell.dropout else None
         keep = cell.keep(initial_state[0]) if training else None
@@ -170,7 +172,7 @@ class GatedRecurrent(Recurrent):
     def __init__(
         self, units: int, *arguments: Any, use_cudnn: bool | str = "auto", engine: str = "auto", **options: Any
     ):
-        if use_cudnn not in ("auto", True, False):
+        if use_cudnn != "auto" and not isinstance(use_cudnn, bool):
             raise ValueError(f"use_cudnn must be 'auto', True or False. Received: use_cudnn={use_cudnn!r}")
         if (use_cudnn is True and engine not in ("auto", "cudnn")) or (use_cudnn is False and engine == "cudnn"):
             received = f"use_cudnn={use_cudnn}, engine={engine!r}"
