@@ -28,13 +28,13 @@ def normal(*shape, seed=0):
 
 
 def layer_of(kind, D, H, engine, **options):
-    """A layer with random weights, the same for every engine."""
+    """A layer with random weights, the same for every engine; none so large that rounding would grow from step to step."""
     layer = KINDS[kind].layer(
         H, engine=engine, seed=3, return_sequences=True, return_state=True, **KINDS[kind].options, **options
     )
     layer.build((None, None, D))
     for k, variable in enumerate(layer.trainable_variables):
-        variable.assign(normal(*variable.shape, seed=k) * 0.5)
+        variable.assign(normal(*variable.shape, seed=k) / np.sqrt(variable.shape[0] if len(variable.shape) == 2 else 4))
     return layer
 
 

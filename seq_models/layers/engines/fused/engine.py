@@ -101,15 +101,14 @@ def _with_gradient(run: Run, unit: FusedUnit):
 
         return first(*given)
 
-    # W x of all steps is one product, by Keras, who makes it one of matrices; the bias is added in the operation.
-    return forward(ops.matmul(run.sequences, run.cell.kernel), *run.states, *unit.weights)
+    return forward(run.sequences, *run.states, *unit.weights)
 
 
 def _by_loop(run: Run, unit: FusedUnit, x: Tensor, *arguments: Tensor):
     """h (B, T, H) and the last states by plain operations."""
     count = len(run.states)
-    states, (U, *biases) = list(arguments[:count]), arguments[count:]
-    projected, others = unit.loop_arguments(x, biases)
+    states, (W, U, *biases) = list(arguments[:count]), arguments[count:]
+    projected, others = unit.loop_arguments(ops.matmul(x, W), biases)
 
     def time_major(tensor):
         turned = ops.swapaxes(tensor, 0, 1)
