@@ -94,11 +94,14 @@ constexpr int rows_at_once() {
   return MANY_REGISTERS ? std::min(8, (31 - VECTORS) / VECTORS) : std::max(1, 15 / (VECTORS + 1));
 }
 
-// sum[r][n] += Σ_k a[r][k down] panel[k][n], k in order: what a row becomes does not depend on the rows beside it. The
-// last column of a panel goes to sum LAST.
+// sums[r][n] += Σ_k a[r][k down] panel[k][n], k in order: what a row becomes does not depend on the rows beside it. The
+// last vector of a panel goes to sum LAST. Not inlined, for it is called from everywhere and takes long to compile.
 template <int ROWS, int VECTORS, int LAST = VECTORS - 1, int SUMS>
-INLINE void product(const float* const (&a)[ROWS], const float* panel, int64_t K, Vector (&sum)[ROWS][SUMS],
-                    int64_t down = 1) {
+__attribute__((noinline)) void product(const float* const (&a)[ROWS], const float* panel, int64_t K,
+                                       Vector (&sums)[ROWS][SUMS], int64_t down = 1) {
+  Vector sum[ROWS][SUMS];
+  for (int r = 0; r < ROWS; ++r)
+    for (int n = 0; n < SUMS; ++n) sum[r][n] = sums[r][n];
   constexpr auto to = [](int n) { return n == VECTORS - 1 ? LAST : n; };
 #pragma GCC unroll 4
   for (int64_t k = 0; k < K; ++k, panel += VECTORS * V) {
@@ -116,6 +119,8 @@ INLINE void product(const float* const (&a)[ROWS], const float* panel, int64_t K
       }
     }
   }
+  for (int r = 0; r < ROWS; ++r)
+    for (int n = 0; n < SUMS; ++n) sums[r][n] = sum[r][n];
 }
 
 // sum[r][n] += x in every row.

@@ -1,15 +1,17 @@
 // The gradients of weights: products over all tokens.
 #pragma once
+#include <functional>
+
 #include "recurrence.h"
 
 namespace seq_models {
 
 // out[k][j] = Σ a[token][k] dz[token][j] for K rows of `out`, and sums[j] = Σ dz[token][j] where it is wanted (not null).
-// a is told by fill(token, k, count, to). Tokens are taken in their order, whatever threads there are. A part of the work
+// `fill` writes `count` numbers of a[token] from number k on. Tokens are taken in their order, whatever threads there are. A part of the work
 // is some rows and columns of `out`; it goes through the tokens in tiles that fit into the caches.
-template <class Fill>
-void weight_gradient(Pool& pool, const std::vector<int64_t>& tokens, int64_t K, const Fill& fill, Part dz, float* out,
-                     int64_t width, float* sums) {
+using Fill = std::function<void(int64_t token, int64_t k, int64_t count, float* to)>;
+inline void weight_gradient(Pool& pool, const std::vector<int64_t>& tokens, int64_t K, const Fill& fill, Part dz,
+                            float* out, int64_t width, float* sums) {
   constexpr int64_t TILE = 128, COLUMNS = 4 * V, ROWS = 96, DOWN = ROWS + 16;  // no two rows of a tile in one place of a cache
   const int64_t columns = (dz.numbers + COLUMNS - 1) / COLUMNS, rows = (K + ROWS - 1) / ROWS;
   pool.run(static_cast<int>(columns * rows), [&](int part) {
