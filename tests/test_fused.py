@@ -192,7 +192,12 @@ def test_xla_is_seen_while_a_graph_is_traced():
 
 # The build
 
-LOOK = "from seq_models.layers.engines.fused import build; print(build.problem())"
+# Without optimization, which takes a compiler most of its time.
+LOOK = """
+from seq_models.layers.engines.fused import build
+build.FLAGS = tuple(flag for flag in build.FLAGS if flag != "-O3")
+print(build.problem())
+"""
 
 
 def problem_with(**environment):
