@@ -2,11 +2,11 @@
 
     python checks/way_of_a_batch.py
 
-The first step of an epoch, in which files are read anew, and a `predict_text` are traced, operation by operation. A file
-is on the way if a function in it returns or yields what carries the data: a line, an example, a row, an array or tensor
-with an axis. What looks at data only (checks, counts, metrics) or says how to treat them (options, choices) is not. Two
-things on the way are one function of tensors each to those around them, and what they are made of is listed apart: the
-operations on texts that a codec calls, and the layers below the head.
+The first step of an epoch, in which files are read anew, and a `predict_text` are traced, operation by operation. A
+file is on the way if a function in it returns or yields what carries the data: a line, an example, a row, an array or
+tensor with an axis. What looks at data only (checks, counts, metrics) or says how to treat them (options, choices) is
+not. Two things on the way are one function of tensors each to those around them, and what they are made of is listed
+apart: the operations on texts that a codec calls, and the layers below the head.
 """
 
 import os

@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 from toy import EXAMPLES, TEXTS, dataset_of, small
 
 from seq_models.layers import GRU, LSTM, Bidirectional
-from seq_models.layers.losses import cross_entropy
+from seq_models.layers.heads import cross_entropy
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
 from seq_models.training.options import TrainingOptions

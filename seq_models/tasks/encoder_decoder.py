@@ -13,7 +13,7 @@ from seq_models.tasks.signature import Signature, array, strings
 from seq_models.tasks.text_writer import TextWriter
 from seq_models.tasks.translation_scores import translation_scores
 from seq_models.text.codec import dense
-from seq_models.text.datasets import check_examples
+from seq_models.text.counting import check_examples
 from seq_models.text.given import Given
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START

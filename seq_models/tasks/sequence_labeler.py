@@ -14,7 +14,7 @@ from seq_models.tasks.judging import judge
 from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task, unbatch
 from seq_models.text.codec import chunked
-from seq_models.text.datasets import check_examples
+from seq_models.text.counting import check_examples
 from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 from seq_models.training.metrics import EntityF1, TokenAccuracy
