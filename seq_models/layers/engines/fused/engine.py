@@ -93,7 +93,7 @@ def _with_gradient(run: Run, unit: FusedUnit):
                     outer.watch(given)
                     with tf.GradientTape() as inner:
                         inner.watch(arguments)
-                        outputs = _by_loop(run, unit, *arguments)
+                        outputs = _by_loop(run, *arguments)
                     again = inner.gradient(outputs, arguments, upstream, unconnected_gradients="zero")
                 return outer.gradient(again, given, upstream_of_first, unconnected_gradients="zero")
 
@@ -105,11 +105,11 @@ def _with_gradient(run: Run, unit: FusedUnit):
     return forward(ops.matmul(run.sequences, run.cell.kernel), *run.states, *unit.weights)
 
 
-def _by_loop(run: Run, unit: FusedUnit, x: Tensor, *arguments: Tensor):
+def _by_loop(run: Run, x: Tensor, *arguments: Tensor):
     """h (B, T, H) and the last states by plain operations."""
     count = len(run.states)
     states, (U, *biases) = list(arguments[:count]), arguments[count:]
-    projected, others = unit.loop_arguments(x, biases)
+    projected, others = x + biases[0], biases[1:]
 
     def time_major(tensor):
         turned = ops.swapaxes(tensor, 0, 1)
