@@ -116,8 +116,8 @@ class SequenceLabeler(Task):
 
     def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
-        inputs, _, _ = self.batch(examples)
-        rows = np.array(self.preprocessor.labels.names)[self.predict_targets(inputs)]
+        _, predicted, _ = self.compare_rows(*self.batch(examples))
+        rows = np.array(self.preprocessor.labels.names)[predicted.numpy()]
         shown = []
         for (tokens, labels, *_), row in zip(examples, rows, strict=True):
             read = min(len(tokens), len(row))  # a long example is read in part

@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol, Self
+from typing import Self
 
 import numpy as np
 import tensorflow as tf
@@ -74,35 +74,18 @@ def by_turns(parts: Parts) -> Iterator[Example]:
         opened.extend([part] if len(chunk) == CHUNK else itertools.islice(waiting, 1))
 
 
-class Batching(Protocol):
-    """A way to make batches of the examples of an epoch.
-
-    Its measure of examples is what it takes to say how many batches there are; measures can be added.
-    """
-
-    def batches(self, examples: Iterable[Example], encode: Encode, order: Order, left_out: int) -> Iterator[list[Row]]:
-        """The rows of each batch of an epoch, without the first `left_out` batches."""
-
-    def number(self, measure: Any) -> int:
-        """How many batches an epoch has."""
-
-    def largest(self, measure: Any) -> int:
-        """How many examples the largest batch may have."""
-
-    def divided(self, count: int) -> Self:
-        """The batching that makes the count-th part of each batch."""
-
-
 @dataclasses.dataclass(frozen=True)
 class RowBatching:
     """Batches of `size` examples. A pool of examples is sorted by length and cut into batches.
 
-    The pool's batches come in random order if the data is shuffled.
+    The pool's batches come in random order if the data is shuffled. The measure of some examples, which it takes to say
+    how many batches there are, is their number.
     """
 
     size: int
 
     def batches(self, examples: Iterable[Example], encode: Encode, order: Order, left_out: int) -> Iterator[list[Row]]:
+        """The rows of each batch of an epoch, without the first `left_out` batches."""
         for pool in chunked(examples, POOL * self.size):
             starts = order.permuted(range(0, len(pool), self.size))
             if left_out < len(starts):
@@ -112,12 +95,15 @@ class RowBatching:
             left_out = max(left_out - len(starts), 0)
 
     def number(self, count: int) -> int:
+        """How many batches an epoch has."""
         return -(-count // self.size)
 
     def largest(self, count: int) -> int:
+        """How many examples the largest batch may have."""
         return min(count, self.size)
 
     def divided(self, count: int) -> Self:
+        """The batching that makes the count-th part of each batch."""
         if self.size % count:
             raise InputError(
                 f"batch_size must be a multiple of the number of workers, {count}, where whole files are divided among "
@@ -131,7 +117,7 @@ class TokenBatching:
     """Batches of at most `size` tokens, padding included, or of one example that is longer.
 
     Examples of like length are gathered in a bucket until they are a batch. How many batches an epoch has depends on
-    how many examples there are of each length, and not on their order.
+    how many examples there are of each length, the measure here, and not on their order.
 
     Args:
         size: Rows of a batch times its longest sequence.
@@ -184,6 +170,9 @@ class TokenBatching:
             if longest == self.longest:
                 return buckets
             longest = int(np.ceil(longest * GROWTH))
+
+
+Batching = RowBatching | TokenBatching
 
 
 def lengths_of(row: Row) -> tuple[int, ...]:

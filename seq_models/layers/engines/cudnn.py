@@ -5,10 +5,15 @@ from keras import ops
 
 from seq_models.layers.engines.engine import Engine, Facts, Run
 from seq_models.layers.engines.loop import Loop
+from seq_models.layers.places import stands_for
 from seq_models.layers.tensors import Tensor, Tensors
 from seq_models.private_api import recurrence_of_keras
 
 DTYPES = {"tensorflow": ("float32", "float16"), "jax": ("float32",)}
+CELLS = {  # that Keras hands to cuDNN
+    "tensorflow": (keras.layers.LSTMCell, keras.layers.GRUCell),
+    "jax": (keras.layers.LSTMCell,),
+}
 FUNCTIONS = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
 
 
@@ -23,10 +28,10 @@ class CuDNN(Engine):
 
     def why_not(self, facts: Facts) -> str | None:
         backend, cell = facts.backend, facts.cell
-        if backend not in ("tensorflow", "jax"):
+        if backend not in CELLS:
             return f"the backend tensorflow or jax. Received: {backend}"
-        if type(cell) not in (cells := _cells(backend)):
-            names = " or a ".join(each.__name__ for each in cells)
+        if stands_for(cell) not in CELLS[backend]:
+            names = " or a ".join(each.__name__ for each in CELLS[backend])
             return f"a {names} on {backend}. Received: {type(cell).__name__}"
         for name, function in FUNCTIONS.items():
             if getattr(cell, name) is not function:
@@ -60,14 +65,6 @@ class CuDNN(Engine):
             return _by_cudnn(run)
         run = run._replace(mask=ops.cast(run.mask, "bool"))
         return ops.cond(_padded_at_the_end(run.mask), lambda: _by_cudnn(run), lambda: Loop().run(run))
-
-
-def _cells(backend):
-    """What Keras hands to cuDNN; a class that derives from one of them may step otherwise."""
-    from seq_models.layers.gru import GRUCell
-    from seq_models.layers.lstm import LSTMCell
-
-    return [LSTMCell, GRUCell] if backend == "tensorflow" else [LSTMCell]
 
 
 def _padded_at_the_end(mask):

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from seq_models.layers.engines.engine import Run
 from seq_models.layers.engines.fused.build import operations
+from seq_models.layers.places import stands_for
 from seq_models.layers.tensors import Tensor, Tensors
 
 
@@ -116,12 +118,14 @@ def _product(entered, dx):
     return tf.matmul(rows, tf.reshape(dx, (-1, dx.shape[-1])), transpose_a=True)
 
 
-def fused_unit(cell: Any) -> type[FusedUnit] | None:
-    """The operations of a cell; None where there are none: a class that derives from one of ours may step otherwise."""
-    from seq_models.layers.gru import GRUCell
-    from seq_models.layers.lstm import LSTMCell
-    from seq_models.layers.simple_rnn import SimpleRNNCell
+UNITS = {
+    keras.layers.LSTMCell: FusedLSTM,
+    keras.layers.GRUCell: FusedGRU,
+    keras.layers.SimpleRNNCell: FusedSimpleRNN,
+}
 
-    if type(cell) is GRUCell:
-        return FusedGRU if cell.reset_after else FusedGRUResetBefore
-    return {LSTMCell: FusedLSTM, SimpleRNNCell: FusedSimpleRNN}.get(type(cell))
+
+def fused_unit(cell: Any) -> type[FusedUnit] | None:
+    """The operations of a cell; None where there are none."""
+    unit = UNITS.get(stands_for(cell))
+    return FusedGRUResetBefore if unit is FusedGRU and not cell.reset_after else unit
