@@ -5,90 +5,66 @@
 The first step of an epoch, in which files are read anew, and a `predict_text` are traced, operation by operation. A
 file is on the way if a function in it returns or yields what carries the data: a line, an example, a row, an array or
 tensor with an axis. What looks at data only (checks, counts, metrics) or says how to treat them (options, choices) is
-not. Two things on the way are one function of tensors each to those around them, and what they are made of is listed
-apart: the operations on texts that a codec calls, and the layers below the head.
+not. Two things are listed apart: the operations on texts that a `Codec` calls, and the layers of the network.
 """
 
-import os
 import sys
 import tempfile
 from pathlib import Path
+from unittest import mock
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import numpy as np
+import tensorflow as tf
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import seq_models as sm
+from seq_models.tasks import TASKS
 
-import seq_models as sm  # noqa: E402
-from seq_models.tasks import TASKS  # noqa: E402
-
-WORD = "zyzzyva"
-HEAD = ("layers/heads.py", "layers/losses.py")
-FILES = {
-    "language-model": {"train.txt": f"{WORD} eats\n"},
-    "labeler": {"train.conll": f"{WORD} NOUN\neats VERB\n\n"},
-    "classifier": {"train.tsv": f"{WORD} eats\tgood\n"},
-    "encoder-decoder": {"train.en": f"{WORD} eats\n", "train.es": f"{WORD} come\n"},
+FILES = {  # of each task; the word is in everything that comes out of them
+    "language-model": {"train.txt": "zyzzyva eats\n"},
+    "labeler": {"train.conll": "zyzzyva NOUN\neats VERB\n\n"},
+    "classifier": {"train.tsv": "zyzzyva eats\tgood\n"},
+    "encoder-decoder": {"train.en": "zyzzyva eats\n", "train.es": "zyzzyva come\n"},
 }
 
 
 def carries(value):
-    if isinstance(value, str | bytes):
-        return WORD in str(value)
     if isinstance(value, list | tuple | dict):
         return any(map(carries, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, np.ndarray | tf.Tensor | tf.RaggedTensor) and len(value.shape) > 0
+    is_array = isinstance(value, np.ndarray | tf.Tensor | tf.RaggedTensor) and len(value.shape) > 0
+    return is_array or isinstance(value, str) and "zyzzyva" in value
 
 
-def kind_of(name, frame):
-    while frame := frame.f_back:
-        if name != "text/codec.py" and frame.f_code.co_qualname.startswith("Codec."):
-            return "operations on texts"
-    return "layers" if name.startswith("layers/") and name not in HEAD else "on the way"
-
-
-def way(function):
-    """The files by kind, in the order in which they hand on data."""
+def show_way(title, function, *arguments):
     found = {"on the way": {}, "operations on texts": {}, "layers": {}}
 
     def note(frame, event, value):
-        _, inside, name = frame.f_code.co_filename.rpartition(f"{os.sep}seq_models{os.sep}")
-        if event == "return" and inside and carries(value):
-            found[kind_of(name, frame)].setdefault(name)
+        name = frame.f_code.co_filename.rpartition("/seq_models/")[2]
+        if event == "return" and name != frame.f_code.co_filename and carries(value):
+            kind = "layers" if name.startswith("layers/") and name != "layers/heads.py" else "on the way"
+            while name != "text/codec.py" and (frame := frame.f_back):
+                kind = "operations on texts" if frame.f_code.co_qualname.startswith("Codec.") else kind
+            found[kind].setdefault(name)
 
     sys.setprofile(note)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return found
+    function(*arguments)
+    sys.setprofile(None)
+    print(title, *(f"  {len(names)} {kind}: {', '.join(names)}" for kind, names in found.items()), sep="\n")
 
 
-def main():
-    made, from_generator = [], tf.data.Dataset.from_generator
-    tf.data.Dataset.from_generator = lambda batches, **more: made.append(batches) or from_generator(batches, **more)
-    for task, files in FILES.items():
-        with tempfile.TemporaryDirectory() as directory:
-            paths = [Path(directory) / name for name in files]
-            for path in paths:
-                path.write_text(files[path.name] * 9)
-            examples = sm.read_examples(*paths)
-            model = TASKS[task].from_examples(examples, units=4)
-            model.compile()
-            model.dataset(examples, shuffle=True)
-            tf.config.run_functions_eagerly(True)
-
-            def step(model=model):
-                batch = next(made[-1]())
-                model.train_step(tf.nest.map_structure(tf.constant, batch))
-
-            ways = {"a batch": way(step), "predict_text": way(lambda model=model: model.predict_text([f"{WORD} eats"]))}
-            tf.config.run_functions_eagerly(False)
-        for what, found in ways.items():
-            print(f"{task}, {what}:")
-            for kind, names in found.items():
-                print(f"  {len(names)} {kind}: {', '.join(names)}")
+def first_step(model, epoch):
+    model.train_step(tf.nest.map_structure(tf.constant, next(epoch())))
 
 
-if __name__ == "__main__":
-    main()
+for task, files in FILES.items():
+    paths = [Path(tempfile.mkdtemp()) / name for name in files]
+    for path in paths:
+        path.write_text(files[path.name] * 9)
+    examples = sm.read_examples(*paths)
+    model = TASKS[task].from_examples(examples, units=4)
+    model.compile()
+    with mock.patch.object(tf.data.Dataset, "from_generator", wraps=tf.data.Dataset.from_generator) as made:
+        model.dataset(examples, shuffle=True)
+    tf.config.run_functions_eagerly(True)
+    show_way(f"{task}, a batch:", first_step, model, made.call_args.args[0])
+    show_way(f"{task}, predict_text:", model.predict_text, ["zyzzyva eats"])
+    tf.config.run_functions_eagerly(False)

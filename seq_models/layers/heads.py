@@ -4,6 +4,7 @@ Everything that asks how wrong or how sure a model is (training, validation, sco
 
     head(hidden)                    logits
     head.compare(hidden, targets)   losses and predictions, a number each for every target
+    head.predict(hidden)            predictions alone
     head.probabilities(hidden)      P(y = k | h)
     head.log_probability(hidden, targets)   log P(y | h), whatever the loss is
 
@@ -59,6 +60,10 @@ class SoftmaxHead(keras.layers.Layer):
         """Losses, floats of 32 bits, and predictions, integers: both of the shape of `targets`, integers (...)."""
         logits = self._logits(hidden)
         return cross_entropy(targets, logits), ops.argmax(logits, axis=-1)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """The most probable class, integers (...)."""
+        return ops.argmax(self._logits(hidden), axis=-1)
 
     def probabilities(self, hidden: Tensor) -> Tensor:
         """The probability of each class, floats of 32 bits (..., K)."""
