@@ -37,7 +37,7 @@ def why_not(facts: Facts) -> str | None:
 def run_fused(run: Run) -> tuple[Tensor, Tensor, Tensors]:
     """See `Engine.run`."""
     run = run.dropped()
-    h, *states = _with_gradient(run, _unit_of(run))
+    h, *states = _with_gradient(run, fused_unit(run.cell)(run))  # type: ignore[misc]  # there is one: see `why_not`
     shown = _shown(run)
     if not (run.training or run.all_outputs):
         last = states[0] if shown is None else _only(states[0], shown[:, -1])
@@ -57,13 +57,6 @@ def _shown(run: Run) -> Tensor | None:
 
 def _only(h: Tensor, shown: Tensor) -> Tensor:
     return tf.where(shown[..., None], h, tf.zeros_like(h))
-
-
-def _unit_of(run: Run) -> FusedUnit:
-    unit_class = fused_unit(run.cell)
-    if unit_class is None:
-        raise TypeError(f"The cell must be one of this package. Received: {type(run.cell).__name__}")
-    return unit_class(run)
 
 
 def _with_gradient(run: Run, unit: FusedUnit):
