@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from seq_models.layers.engines.engine import Engine, Facts, Run
+from seq_models.layers.engines.engine import Engine, Facts, Run, lacking_for_a_kernel
 from seq_models.layers.engines.loop import Loop
 from seq_models.layers.places import stands_for
 from seq_models.layers.tensors import Tensor, Tensors
@@ -14,7 +14,6 @@ CELLS = {  # that Keras hands to cuDNN
     "tensorflow": (keras.layers.LSTMCell, keras.layers.GRUCell),
     "jax": (keras.layers.LSTMCell,),
 }
-FUNCTIONS = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
 
 
 class CuDNN(Engine):
@@ -33,28 +32,19 @@ class CuDNN(Engine):
         if stands_for(cell) not in CELLS[backend]:
             names = " or a ".join(each.__name__ for each in CELLS[backend])
             return f"a {names} on {backend}. Received: {type(cell).__name__}"
-        for name, function in FUNCTIONS.items():
-            if getattr(cell, name) is not function:
-                return f"{name}={function.__name__}. Received: {name}={getattr(cell, name)!r}"
         if not getattr(cell, "reset_after", True):
             return "reset_after=True. Received: False"
         if not cell.use_bias:
             return "use_bias=True. Received: False"
         if facts.training and cell.recurrent_dropout:
             return f"recurrent_dropout=0 in training. Received: {cell.recurrent_dropout}"
-        if facts.unroll:
-            return "a loop that is not written out. Received: unroll=True"
         if cell.compute_dtype not in DTYPES[backend]:
             return f"{' or '.join(DTYPES[backend])} on {backend}. Received: {cell.compute_dtype}"
         if facts.masked and backend == "jax":
             return "a call without a mask on jax. Received: a mask"
         if facts.use_cudnn is False:
             return "use_cudnn='auto' or True. Received: use_cudnn=False"
-        if facts.xla:
-            return "a graph that XLA does not compile. Received: jit_compile=True"
-        if facts.exported:
-            return "a graph that is not exported. Received: a SavedModel"
-        return None if facts.gpu else "a GPU. Received: none"
+        return lacking_for_a_kernel(facts) or (None if facts.gpu else "a GPU. Received: none")
 
     def pays(self, facts: Facts) -> bool:
         return facts.backend == "tensorflow"  # XLA, which compiles JAX's loop, is faster

@@ -1,37 +1,25 @@
 """A whole sequence in one operation on CPU cores, and its gradient in another."""
 
-import keras
 import tensorflow as tf
 from keras import ops
 
-from seq_models.layers.engines.engine import Facts, Run
+from seq_models.layers.engines.engine import Facts, Run, lacking_for_a_kernel
 from seq_models.layers.engines.fused.build import problem
 from seq_models.layers.engines.fused.units import FusedUnit, fused_unit
 from seq_models.layers.engines.loop import loop_forward
 from seq_models.layers.tensors import Tensor, Tensors
 
-PLAIN = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
-
 
 def why_not(facts: Facts) -> str | None:
     """See `Engine.why_not`."""
     cell = facts.cell
-    if facts.unroll:
-        return "a loop that is not written out. Received: unroll=True"
     if facts.gpu:
         return "a CPU. Received: a GPU"
-    if facts.xla:
-        return "a graph that XLA does not compile. Received: jit_compile=True"
-    if facts.exported:
-        return "a graph that is not exported. Received: a SavedModel"
     if fused_unit(cell) is None:
         return f"one of the cells of this package. Received: {type(cell).__name__}"
-    for name, function in PLAIN.items():
-        if getattr(cell, name, function) is not function:
-            return f"{name}={function.__name__}. Received: {name}={getattr(cell, name)!r}"
     if cell.compute_dtype != "float32":
         return f"float32. Received: {cell.compute_dtype}"
-    return problem()
+    return lacking_for_a_kernel(facts) or problem()
 
 
 def run_fused(run: Run) -> tuple[Tensor, Tensor, Tensors]:
