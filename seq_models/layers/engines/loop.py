@@ -4,7 +4,7 @@ The forward loop runs a cell's `step` on inputs that were projected for all step
 out as a custom gradient [1]: it carries the gradients of the states from the last step to the first, through the
 derivative of one step; the gradients of U and of the projected inputs are one product each over all steps after it. In
 training the gates are kept from the forward loop, else they are computed again, for all steps at once, if a gradient is
-asked for at all.
+asked for at all. `Halves` is two such loops; `Steps`, where there is no derivative of a step, is the loop of Keras.
 
 References:
     [1] Werbos 1990, Backpropagation Through Time; Jurafsky and Martin, chapter 8.1.2.

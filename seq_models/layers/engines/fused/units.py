@@ -78,6 +78,8 @@ class FusedUnit:
 
 
 class FusedLSTM(FusedUnit):
+    """Its gradient needs c of all steps, too."""
+
     operation, states, kept = "lstm", ("h", "c"), ("gates", "c")
 
 
@@ -102,6 +104,8 @@ class FusedGRUResetBefore(FusedUnit):
 
 
 class FusedSimpleRNN(FusedUnit):
+    """Its gradient needs h alone."""
+
     operation, kept = "simple_rnn", ()
 
 
