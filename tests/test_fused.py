@@ -28,7 +28,7 @@ def normal(*shape, seed=0):
 
 
 def layer_of(kind, D, H, engine, **options):
-    """A layer with random weights, the same for every engine; none so large that rounding would grow from step to step."""
+    """A layer with random weights, the same for every engine, and small: else rounding would grow from step to step."""
     layer = KINDS[kind].layer(
         H, engine=engine, seed=3, return_sequences=True, return_state=True, **KINDS[kind].options, **options
     )

@@ -23,7 +23,7 @@ def add(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
     from seq_models.tasks.report import report
-    from seq_models.text.datasets import say_cut_examples
+    from seq_models.text.counting import say_cut_examples
 
     model = load_run(options.directory)
     columns = columns_of_run(options.directory, options.data, options.columns)

@@ -7,6 +7,7 @@ import keras
 from seq_models.files import written_whole
 from seq_models.messages import say
 from seq_models.training.best import Monitor
+from seq_models.training.resume import Resume
 from seq_models.training.run_directory import RunDirectory
 
 
@@ -70,3 +71,57 @@ class SlowEngines(keras.callbacks.Callback):
         used = {each for each in self.model.network.engines_used().values() if each.name not in self.FASTEST}
         for name, why in sorted(used):
             say(f"Recurrent layers run on the engine {name!r}, and might be faster on another one: {why}.")
+
+
+class AverageBetweenEpochs(keras.callbacks.Callback):
+    """Between two epochs the model holds the moving average of its weights [1]: it is validated and saved with it.
+
+    Training goes on with the weights themselves, exactly: `keras.callbacks.SwapEMAWeights` loses digits of them, for it
+    swaps by addition, and leaves them in the model if training stops early. The average is that of the optimizer, which
+    was made with `use_ema`; after `fit` it stays in the model. To come before the callbacks that save a model.
+
+    References:
+        [1] Polyak and Juditsky 1992.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.aside = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.aside is not None:
+            for variable, value in zip(self.model.trainable_variables, self.aside, strict=True):
+                variable.assign(value)
+        self.aside = None
+
+    def on_test_begin(self, logs=None):
+        self._put_aside()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._put_aside()
+
+    def _put_aside(self):
+        if self.aside is None:
+            variables = self.model.trainable_variables
+            self.aside = [variable.numpy() for variable in variables]
+            self.model.optimizer.finalize_variable_values(variables)
+
+
+class Bar(keras.callbacks.ProgbarLogger):
+    """Keras's bar, which knows the number of steps from the first epoch on, and where an epoch goes on.
+
+    Args:
+        steps: Steps in an epoch.
+        resume: Says how many of them were done before.
+    """
+
+    def __init__(self, steps: int, resume: Resume):
+        super().__init__()
+        self.steps, self.resume = steps, resume
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.target = self.steps
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(self.resume.first + batch, logs)
