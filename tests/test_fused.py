@@ -100,6 +100,16 @@ def test_a_second_derivative_is_that_of_the_loop(kind):
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-4)
 
 
+@every_kind
+def test_a_gradient_that_is_taken_twice_is_the_same(kind):
+    layer, x = layer_of(kind, 3, 20, "fused"), normal(4, 5, 3)
+    with tf.GradientTape(persistent=True) as tape:
+        y = tf.reduce_sum(tf.square(layer(x, training=True)[0]))
+    first, again = (tape.gradient(y, layer.trainable_variables) for _ in range(2))
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_batch_without_rows_is_none():
     outputs = [output.shape.as_list() for output in layer_of("lstm", 2, 4, "fused")(tf.zeros((0, 3, 2)))]
     assert outputs == [[0, 3, 4], [0, 4], [0, 4]]

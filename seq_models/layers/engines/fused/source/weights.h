@@ -7,12 +7,13 @@
 namespace seq_models {
 
 // out[k][j] = Σ a[token][k] dz[token][j] for K rows of `out`, and sums[j] = Σ dz[token][j] where it is wanted (not null).
-// `fill` writes `count` numbers of a[token] from number k on. Tokens are taken in their order, whatever threads there are. A part of the work
-// is some rows and columns of `out`; it goes through the tokens in tiles that fit into the caches.
+// `fill` writes `count` numbers of a[token] from number k on. Tokens are taken in their order, whatever threads there
+// are. A part of the work is some rows and columns of `out`; it goes through the tokens in tiles that fit into the caches.
 using Fill = std::function<void(int64_t token, int64_t k, int64_t count, float* to)>;
 inline void weight_gradient(Pool& pool, const std::vector<int64_t>& tokens, int64_t K, const Fill& fill, Part dz,
                             float* out, int64_t width, float* sums) {
-  constexpr int64_t TILE = 128, COLUMNS = 4 * V, ROWS = 96, DOWN = ROWS + 16;  // no two rows of a tile in one place of a cache
+  constexpr int64_t TILE = 128, COLUMNS = 4 * V, ROWS = 96;
+  constexpr int64_t DOWN = ROWS + 16;  // the rows of a tile do not share a place of the cache
   const int64_t columns = (dz.numbers + COLUMNS - 1) / COLUMNS, rows = (K + ROWS - 1) / ROWS;
   pool.run(static_cast<int>(columns * rows), [&](int part) {
     const int64_t j = part / rows * COLUMNS, k = part % rows * ROWS;
