@@ -115,7 +115,7 @@ class EncoderDecoder(TextWriter):
     @functools.cached_property
     def _attend(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """The network's `attend`, traced once."""
-        return tf.function(self.network.attend, input_signature=[IDS, IDS])
+        return tf.function(self.network.attend, input_signature=[IDS, IDS], autograph=False)
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float | str]:
         """BLEU and chrF in [0, 100] with their signatures, see `translation_scores`, and the share of exact answers.
