@@ -1,6 +1,7 @@
 """What holds for every test: TensorFlow is quiet, on two logical CPU devices, and starts from the same seed."""
 
 import functools
+import gc
 import os
 import tempfile
 
@@ -24,6 +25,11 @@ def pytest_collection_modifyitems(items):
     """Files that hold long tests come first, so that at the end no process works alone."""
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: the garbage collector need not look at it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
