@@ -3,7 +3,9 @@
 import functools
 import gc
 import os
+import shutil
 import tempfile
+from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -40,6 +42,19 @@ def same_start_for_every_test():
     yield
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernels_of_the_last_time(pytestconfig):
+    """Compiled kernels are kept from one run of the tests to the next; their name says what they were compiled from."""
+    kept, cache = pytestconfig.cache.mkdir("kernels"), Path(os.environ["XDG_CACHE_HOME"]) / "seq_models"
+    cache.mkdir()
+    for path in kept.glob("kernels-*.so"):
+        shutil.copy(path, cache)
+    yield
+    for path in cache.glob("kernels-*.so"):
+        aside = shutil.copy(path, kept / f"{path.name}.{os.getpid()}")
+        os.replace(aside, kept / path.name)
 
 
 @pytest.fixture(scope="session", autouse=True)
