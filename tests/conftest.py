@@ -45,10 +45,11 @@ def same_start_for_every_test():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kernels_of_the_last_time(pytestconfig):
+def kernels_of_the_last_time():
     """Compiled kernels are kept from one run of the tests to the next; their name says what they were compiled from."""
-    kept, cache = pytestconfig.cache.mkdir("kernels"), Path(os.environ["XDG_CACHE_HOME"]) / "seq_models"
+    cache, kept = Path(os.environ["XDG_CACHE_HOME"]) / "seq_models", Path(__file__).parent.parent / ".pytest_cache"
     cache.mkdir()
+    kept.mkdir(exist_ok=True)
     for path in kept.glob("kernels-*.so"):
         shutil.copy(path, cache)
     yield

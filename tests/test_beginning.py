@@ -32,8 +32,8 @@ def classifier(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def after(classifier, tmp_path_factory):
-    """A run of one epoch that begins with it; the options of the model that are given are the same."""
-    return train(tmp_path_factory.mktemp("after") / "run", from_run=classifier.path, epochs=1)
+    """A run that begins with it; the options of the model that are given are the same."""
+    return train(tmp_path_factory.mktemp("after") / "run", from_run=classifier.path)
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_it_goes_on_as_any_other_and_is_another_run_than_one_from_nothing(tmp_pa
 
 
 def test_its_precision_is_that_of_the_new_run(tmp_path, classifier, after):
-    mixed = train(tmp_path / "mixed", model={}, from_run=classifier.path, precision="mixed_bfloat16", epochs=1)
+    mixed = train(tmp_path / "mixed", model={}, from_run=classifier.path, precision="mixed_bfloat16")
     one, other = (np.array(list(run.read_metrics()["best"].values())) for run in (after, mixed))
     assert not np.allclose(one, other, atol=1e-6)
 
