@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import EXAMPLES, TEXTS, dataset_of, small
+from toy import EXAMPLES, PLAIN, TEXTS, dataset_of, small
 
 import seq_models as sm
 from seq_models.layers.engines.fused import engine
@@ -195,7 +195,7 @@ def test_the_texts_of_a_batch_can_be_read_again(task):
 
 
 def profiled(tmp_path, first, last, **options):
-    model = small("classifier")
+    model = small("classifier", **PLAIN)
     model.compile(**options)
     model.fit(
         model.dataset(EXAMPLES["classifier"], batch_size=2), callbacks=[Profile(tmp_path, first, last)], verbose=0

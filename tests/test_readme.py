@@ -36,13 +36,20 @@ def block(name):
     return re.search(r"```\w*\n(.*?)```", section(name), re.S).group(1)
 
 
-@pytest.fixture
-def in_folder_with_files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def folder_with_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readme")
     table = "".join(f"{text}\t{label}\n" for text, label in TRAIN)
-    (tmp_path / "train.tsv").write_text(table, "utf-8")
-    (tmp_path / "valid.tsv").write_text(table, "utf-8")
-    (tmp_path / "texts.txt").write_text("".join(text + "\n" for text, _ in TRAIN), "utf-8")
+    (folder / "train.tsv").write_text(table, "utf-8")
+    (folder / "valid.tsv").write_text(table, "utf-8")
+    (folder / "texts.txt").write_text("".join(text + "\n" for text, _ in TRAIN), "utf-8")
+    return folder
+
+
+@pytest.fixture
+def in_folder_with_files(folder_with_files, monkeypatch):
+    """One folder for all: a `train` that an earlier test has come to the end of leaves its run as it is."""
+    monkeypatch.chdir(folder_with_files)
 
 
 def test_the_python_example_prints_what_the_readme_says(in_folder_with_files, capsys):

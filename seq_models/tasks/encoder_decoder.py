@@ -111,7 +111,7 @@ class EncoderDecoder(TextWriter):
     @functools.cached_property
     def _attention_of_pairs(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
         """`attention_of_pairs`, traced once."""
-        return tf.function(self.attention_of_pairs, input_signature=PAIR)
+        return tf.function(self.attention_of_pairs, input_signature=PAIR, autograph=False)
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float | str]:
         """BLEU and chrF in [0, 100] with their signatures, see `translation_scores`, and the share of exact answers.

@@ -87,7 +87,7 @@ class SequenceLabeler(Task):
     @functools.cached_property
     def _answer_tokens(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """`respond_to_tokens`, traced once."""
-        return tf.function(self.respond_to_tokens, input_signature=[TOKENS])
+        return tf.function(self.respond_to_tokens, input_signature=[TOKENS], autograph=False)
 
     def label(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """`respond` for tokens, ragged (B, None)."""

@@ -171,7 +171,7 @@ class Task(TokenTraining):
             tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
             return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
 
-        return tf.function(compare, reduce_retracing=True)
+        return tf.function(compare, reduce_retracing=True, autograph=False)
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> the answers."""
@@ -197,7 +197,7 @@ class Task(TokenTraining):
     @functools.cached_property
     def _answer(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """`respond`, traced once."""
-        return tf.function(self.respond, input_signature=[STRINGS])
+        return tf.function(self.respond, input_signature=[STRINGS], autograph=False)
 
     def signatures(self) -> dict[str, Signature]:
         """What an export answers to, by name; `serving_default` is `respond`."""

@@ -147,7 +147,7 @@ class Preprocessor:
         """`encode`, traced once."""
         strings = [tf.TensorSpec([None], tf.string)] * len(inspect.signature(self.encode).parameters)
 
-        @tf.function(input_signature=strings)
+        @tf.function(input_signature=strings, autograph=False)
         def encode(*texts):
             with tf.device("CPU"):  # small operations on strings and ids; a GPU is left to the model
                 return self.encode(*texts)

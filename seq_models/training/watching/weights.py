@@ -30,7 +30,7 @@ class GradientNorms(Watcher):
 
     def __init__(self, log: TrainingLog, every: int, share: float, batch: tuple):
         super().__init__(log, every, share)
-        self.batch, self.norms = batch, tf.function(gradient_norms)
+        self.batch, self.norms = batch, tf.function(gradient_norms, autograph=False)
 
     def prepare(self) -> None:
         self.norms(self.model, *self.batch)
