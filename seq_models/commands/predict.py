@@ -9,6 +9,7 @@ from typing import Any
 
 from seq_models.commands.answers import OUTPUTS, Print, opened
 from seq_models.commands.data import columns_of_run
+from seq_models.text.examples import KNOWN
 
 HELP = "one line in, one line out; or the answers to a column of a table"
 CHUNK = 64  # texts that are answered at once, if as many have come
@@ -20,6 +21,12 @@ def add(parser: ArgumentParser) -> None:
         "--input",
         metavar="FILE",
         help="a text a line, or a table: .tsv .csv .jsonl .conllu .conll .bio; also .gz (default: standard input)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=[ending[1:] for ending in KNOWN],
+        help="what is read, where no ending of a file says it; without it a first line that names columns makes it a "
+        "table, and all else is a text a line",
     )
     parser.add_argument(
         "--columns", nargs="+", metavar="NAME", help="the column of the text in a table (default: that of the training)"
@@ -35,15 +42,20 @@ def run(options: Namespace) -> None:
     from seq_models.text.cutting import say_cut
     from seq_models.text.example_types import EXAMPLE_TYPES
     from seq_models.text.progress import watched
-    from seq_models.text.questions import read_questions
+    from seq_models.text.questions import Reading, read_questions
 
     lengths: Counter[int] = Counter()
     with opened(options.output) if options.output else Print(options.json) as output:
         model: Any = load_run(options.directory)
         codec = model.preprocessor.codec
-        columns = columns_of_run(options.directory, [options.input or ""], options.columns)
-        field = EXAMPLE_TYPES[model.task_name].fields[0]
-        for questions in _prompted(read_questions(options.input, columns, field), options.input is None):
+        labels = model.preprocessor.labels
+        reading = Reading(
+            EXAMPLE_TYPES[model.task_name].fields[0],
+            lambda ending: columns_of_run(options.directory, ending, options.columns),
+            f".{options.format}" if options.format else None,
+            () if labels is None else labels.names,
+        )
+        for questions in _prompted(read_questions(options.input, reading), options.input is None):
             if options.input and (options.output or not sys.stdout.isatty()):  # else the answers show how far it is
                 questions = watched(questions, "answering")
             while chunk := list(itertools.islice(questions, CHUNK)):
