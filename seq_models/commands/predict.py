@@ -40,7 +40,7 @@ def add(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
     from seq_models.text.cutting import say_cut
-    from seq_models.text.example_types import EXAMPLE_TYPES
+    from seq_models.text.example_types import EXAMPLE_TYPES, LabeledTokens
     from seq_models.text.progress import watched
     from seq_models.text.questions import Reading, read_questions
 
@@ -61,15 +61,11 @@ def run(options: Namespace) -> None:
             while chunk := list(itertools.islice(questions, CHUNK)):
                 texts = [each.text if isinstance(each.text, str) else " ".join(each.text) for each in chunk]
                 lengths.update(codec.lengths(texts).numpy().tolist())
-                for question, answer in zip(chunk, _answers(model, [each.text for each in chunk]), strict=True):
+                if reading.field in LabeledTokens.fields and not any(isinstance(each.text, str) for each in chunk):
+                    texts = [each.text for each in chunk]
+                for question, answer in zip(chunk, model.predict_text(texts), strict=True):
                     output.write(question, answer, model.line(answer))
     say_cut(lengths, codec.max_length)
-
-
-def _answers(model: Any, texts: list) -> list[dict[str, Any]]:
-    if hasattr(model, "predict_tokens") and not any(isinstance(text, str) for text in texts):
-        return model.predict_tokens(texts)
-    return model.predict_text([text if isinstance(text, str) else " ".join(text) for text in texts])
 
 
 def _prompted(questions: Iterator, from_stdin: bool) -> Iterator:
