@@ -13,11 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.messages import say
+from seq_models.messages import say, say_once
 from seq_models.text.batching import Batching, RowBatching, TokenBatching
 from seq_models.text.cache import remembered
 from seq_models.text.codec import chunked
 from seq_models.text.cutting import say_cut
+from seq_models.text.doubts import doubts
 from seq_models.text.example_types import Example
 from seq_models.text.examples import located
 from seq_models.text.given import Given
@@ -203,6 +204,8 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
         shown = ", ".join(f"{name} ({times})" for name, times in found[:SHOWN]) + (", …" if found[SHOWN:] else "")
         total = sum(times for _, times in found)
         say(f"Labels that training has not seen count as wrong, and not in the loss: {total} in all, {shown}.")
+    for doubt in doubts(preprocessor, Given(examples, preprocessor.example_type), sum(counts)):
+        say_once(doubt)  # the same examples are scored too
     return counts
 
 
