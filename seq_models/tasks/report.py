@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rich.cells import cell_len
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from seq_models.files import write_whole, written_whole
@@ -143,13 +144,12 @@ def _confusion(pairs):
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of texts, the first one to the left and all others to the right."""
+    """Columns of texts, the first one to the left and all others to the right; a Chinese character takes two places."""
     rows = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        gaps = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        others = (gap + cell for gap, cell in zip(gaps[1:], row[1:], strict=True))
+        lines.append("  ".join([row[0] + gaps[0], *others]).rstrip())
+    return "\n".join(lines)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 PATIENCE = 1.0  # seconds before anything is shown
 
@@ -20,7 +20,7 @@ def watched(items: Iterable, description: str, total: int | None = None) -> Iter
         description: What is done with it.
         total: Their number, if they do not know it themselves.
     """
-    with _shown(*Progress.get_default_columns()) as progress:
+    with _shown(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
         yield from items if progress is None else progress.track(items, total, description=description)
 
 
