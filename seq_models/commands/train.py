@@ -68,7 +68,8 @@ def run(flags: Namespace) -> None:
         _say_other_contents(flags, corpora)
     run = train(
         task,
-        *corpora.values(),
+        corpora["train"],
+        corpora["valid"],
         flags.out,
         options["training"],
         {**values["text"], **values["network"]},

@@ -57,7 +57,7 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
         positive(units=units)
         for name in ("dropout", "recurrent_dropout"):
             rate = options.get(name, 0)
-            if not isinstance(rate, Real) or not 0 <= rate <= 1:
+            if not isinstance(rate, Real) or not 0 <= float(rate) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]. Received: {name}={options[name]!r}")
         # Here, for a seed gives the weights that it always gave only if they are drawn before the seed of the dropout.
         initializers = map(keras.initializers.get, (kernel_initializer, recurrent_initializer, bias_initializer))

@@ -90,7 +90,7 @@ class SequenceLabeler(Task):
             ValueError: If an argument is not of this kind.
         """
         if not is_list(texts) or all(isinstance(text, str) for text in texts):
-            return super().predict_text(texts, batch_size)
+            return super().predict_text(texts, batch_size)  # type: ignore[arg-type] # strings, or refused
         positive(batch_size=batch_size)
         if not all(is_list(text) and all(isinstance(token, str) and token for token in text) for text in texts):
             expected = "a list of strings, or of lists of tokens, none of them empty"

@@ -48,7 +48,7 @@ def _of_entities(examples: Given) -> Iterator[str]:
     for first in others[:1]:
         yield (
             f"{first.place}: {first.tag!r} after {first.before!r}, tag {first.number} of its sentence, is not of the "
-            f"scheme {scheme}, which most tags keep to; {sum(step.count for step in others):,} in all do not, so that "
+            f"scheme {scheme}, which most tags keep to; {sum(step.times for step in others):,} in all do not, so that "
             "one thing is learned under two names."
         )
 

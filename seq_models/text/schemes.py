@@ -13,14 +13,14 @@ class Step(NamedTuple):
         before, tag: The tags.
         place: Where their sentence stands, the first time.
         number: That of the tag there, from 1.
-        count: How often they come.
+        times: How often they come.
     """
 
     before: str
     tag: str
     place: str
     number: int
-    count: int
+    times: int
 
 
 def steps_of(located: Iterable[tuple[list[str], str]]) -> list[Step]:
@@ -29,7 +29,7 @@ def steps_of(located: Iterable[tuple[list[str], str]]) -> list[Step]:
     for tags, place in located:
         for number, pair in enumerate(zip([OUTSIDE, *tags], [*tags, OUTSIDE], strict=True), start=1):
             known = found.get(pair)
-            found[pair] = known._replace(count=known.count + 1) if known else Step(*pair, place, number, 1)
+            found[pair] = known._replace(times=known.times + 1) if known else Step(*pair, place, number, 1)
     return list(found.values())
 
 
@@ -43,7 +43,7 @@ def misfits(steps: list[Step]) -> tuple[str, list[Step]]:
         return "", []
     rules = {"IOB2": _iob2, "IOB1": _iob1} if name == "BIO" else {name: _closed}
     broken = {rule: [s for s in steps if s.tag in others or not fits(s.before, s.tag)] for rule, fits in rules.items()}
-    counts = {rule: sum(step.count for step in found) for rule, found in broken.items()}
+    counts = {rule: sum(step.times for step in found) for rule, found in broken.items()}
     best = min(counts, key=counts.__getitem__)
     return best, broken[best]
 
