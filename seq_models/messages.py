@@ -11,7 +11,7 @@ def say(sentence: str) -> None:
     """Prints a sentence on standard error, apart from answers and scores on standard output."""
     # Nobody listens, or a signal has come in the middle of another sentence: no reason to stop.
     with contextlib.suppress(OSError, RuntimeError):
-        start = ERASED if sys.stderr.isatty() else ""
+        start = ERASED if sys.stderr is not None and sys.stderr.isatty() else ""
         print(f"{start}seq-models: {sentence}", file=sys.stderr, flush=True)
 
 
