@@ -73,7 +73,7 @@ def read(terminal):
 
 
 def test_the_screen_of_a_test_is_that_of_a_terminal():
-    assert screen(b"12 %\r\x1b[K34 %\r56\r\nnext\b\bXY\n\x1b[1A\x1b[2Kgone\n") == ["56 %", "gone", ""]
+    assert screen(b"12 %\r\x1b[K34 %\r56\r\nnext\b\bXY\r\n\x1b[1A\x1b[2Kgone\r\n") == ["56 %", "gone", ""]
     assert screen(b"a" * 81 + b"\b\b\rb") == ["a" * 80, "b"]
 
 
