@@ -13,9 +13,8 @@ from toy import EXAMPLES, TEXTS, dataset_of, small
 import seq_models as sm
 from seq_models.layers.engines.fused import engine
 from seq_models.tasks import TASKS
-from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.best import Monitor
-from seq_models.training.callbacks import BestModel, SlowEngines
+from seq_models.training.callbacks import AverageBetweenEpochs, BestModel, SlowEngines
 from seq_models.training.optimizers import make_optimizer
 from seq_models.training.options import TrainingOptions
 from seq_models.training.precision import precision

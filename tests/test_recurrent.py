@@ -38,7 +38,7 @@ from parity import (
 )
 
 from seq_models.layers import GRU, LSTM, Bidirectional, SimpleRNN, engines
-from seq_models.layers.engines import halves
+from seq_models.layers.engines import loop
 from seq_models.layers.engines.fused import engine as fused
 
 WHOLE = {"return_sequences": True, "return_state": True}
@@ -140,7 +140,7 @@ def test_the_halves_of_any_number_of_rows_are_the_whole(kind, rows):
 @every_kind
 def test_without_a_compiler_a_graph_has_two_loops_but_for_little_work_or_both_directions(kind, monkeypatch):
     monkeypatch.setattr(fused, "problem", lambda: "a C++ compiler")
-    monkeypatch.setattr(halves, "ENOUGH", 8 * H)
+    monkeypatch.setattr(loop, "ENOUGH", 8 * H)
 
     def loops(layer, rows):
         concrete = tf.function(layer).get_concrete_function(tf.TensorSpec([rows, T, D]))

@@ -15,9 +15,8 @@ import seq_models as sm
 from seq_models.tasks import TASKS
 from seq_models.text.datasets import Position
 from seq_models.training import trainer
-from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.best import Monitor
-from seq_models.training.callbacks import BestModel, MetricsFile
+from seq_models.training.callbacks import AverageBetweenEpochs, BestModel, MetricsFile
 from seq_models.training.cluster import Cluster
 from seq_models.training.metrics import TokenAccuracy
 from seq_models.training.options import TrainingOptions

@@ -19,7 +19,7 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 from toy import EXAMPLES, TEXTS, dataset_of, small
 
 from seq_models.layers import GRU, LSTM, Bidirectional
-from seq_models.layers.losses import cross_entropy
+from seq_models.layers.heads import cross_entropy
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
 from seq_models.training.options import TrainingOptions
@@ -28,11 +28,11 @@ from seq_models.training.strategy import make_strategy
 from seq_models.training.trainer import train
 from seq_models.training.watching import draw, one_text, projector, watcher, watchers
 from seq_models.training.watching.error_analysis import errors_of
-from seq_models.training.watching.gradients import gradient_norms
 from seq_models.training.watching.log import TrainingLog, markdown
 from seq_models.training.watching.names import named_cells, named_layers, named_weights
 from seq_models.training.watching.through_time import through_time
 from seq_models.training.watching.watcher import Every, Watcher
+from seq_models.training.watching.weights import gradient_norms
 
 array = keras.ops.convert_to_numpy
 OPTIONS = {"units": 5, "cell": "lstm", "vocabulary_size": None, "bidirectional": True}

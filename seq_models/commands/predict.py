@@ -39,7 +39,7 @@ def add(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     from seq_models.tasks import load_run
-    from seq_models.text.cutting import say_cut
+    from seq_models.text.counting import say_cut
     from seq_models.text.example_types import EXAMPLE_TYPES, LabeledTokens
     from seq_models.text.progress import watched
     from seq_models.text.questions import Reading, read_questions

@@ -15,7 +15,7 @@ from seq_models.tasks.judging import judge
 from seq_models.tasks.signature import Signature, array
 from seq_models.tasks.task import Task, answered, brief, is_list
 from seq_models.text.codec import chunked
-from seq_models.text.datasets import check_examples
+from seq_models.text.counting import check_examples
 from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 from seq_models.training.metrics import EntityF1, TokenAccuracy
@@ -126,8 +126,8 @@ class SequenceLabeler(Task):
 
     def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
-        inputs, _, _ = self.batch(examples)
-        rows = np.array(self.preprocessor.labels.names)[self.predict_targets(inputs)]
+        _, predicted, _ = self.compare_rows(*self.batch(examples))
+        rows = np.array(self.preprocessor.labels.names)[predicted.numpy()]
         shown = []
         for (tokens, labels, *_), row in zip(examples, rows, strict=True):
             read = min(len(tokens), len(row))  # a long example is read in part

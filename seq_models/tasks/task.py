@@ -162,10 +162,6 @@ class Task(TokenTraining):
         """The labels of an example, and those that predictions (of one row of a batch) are; see `Judged`."""
         return [], []
 
-    def predict_targets(self, inputs: Any) -> np.ndarray:
-        """The prediction for each row or each token of inputs: integers (B,) or (B, T)."""
-        return self._predict_targets(inputs).numpy()
-
     @functools.cached_property
     def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """A batch -> of each row (B,) the mean loss, the predictions, and how many tokens were read; traced once."""
@@ -176,10 +172,6 @@ class Task(TokenTraining):
             return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
 
         return tf.function(compare, reduce_retracing=True)
-
-    @functools.cached_property
-    def _predict_targets(self) -> Callable[[Any], tf.Tensor]:
-        return tf.function(lambda inputs: self.network.head.predict(self.hidden(inputs)), reduce_retracing=True)
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> the answers."""

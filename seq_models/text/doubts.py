@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from seq_models.text.cache import remembered
 from seq_models.text.entities import scheme_of
 from seq_models.text.example_types import LabeledText, LabeledTokens, TextPair
+from seq_models.text.examples import remembered
 from seq_models.text.given import Given
 from seq_models.text.schemes import Step, misfits, steps_of
 

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 
 from seq_models.errors import InputError
 from seq_models.text.codec import Codec, chunked
-from seq_models.text.cutting import say_cut
+from seq_models.text.counting import say_cut
 from seq_models.text.example_types import EXAMPLE_TYPES, Example, Text
 from seq_models.text.examples import located
 from seq_models.text.labels import twins

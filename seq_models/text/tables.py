@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from seq_models.errors import InputError
-from seq_models.text.columns import EITHER, KNOWN, LISTED, Columns, at_position, missing, pair_in, question_in, say_once
+from seq_models.messages import say_once
+from seq_models.text.columns import EITHER, KNOWN, LISTED, Columns, at_position, missing, pair_in, question_in
 from seq_models.text.lines import Line, Lines, unexpected
 from seq_models.text.records import Format, Record, Records
 
