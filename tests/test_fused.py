@@ -210,11 +210,14 @@ print(build.problem())
 """
 
 
-def problem_with(**environment):
-    """What a fresh process says."""
+def process_with(**environment):
+    """A fresh process that looks for what is compiled."""
     environment = {**os.environ, **environment, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return subprocess.run([sys.executable, "-c", LOOK], env=environment, capture_output=True, text=True, check=True)
+
+
+def problem_with(**environment):
+    return process_with(**environment).stdout.strip()
 
 
 @pytest.mark.slow
@@ -225,11 +228,15 @@ def test_without_a_compiler_that_works_another_engine_is_left(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_compiled_is_kept_and_a_cache_that_cannot_be_written_is_no_matter(tmp_path):
+def test_what_is_compiled_is_kept_and_a_cache_that_cannot_be_written_costs_time_and_one_sentence(tmp_path):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
-    assert problem_with(XDG_CACHE_HOME=str(in_the_way)) == "None"
-    assert problem_with(XDG_CACHE_HOME=str(tmp_path)) == "None"
+    done = process_with(XDG_CACHE_HOME=str(in_the_way))
+    assert done.stdout == "None\n"
+    [said] = [line for line in done.stderr.splitlines() if line.startswith("seq-models: ")]
+    assert f"{in_the_way / 'seq_models'} cannot keep compiled kernels" in said
+    done = process_with(XDG_CACHE_HOME=str(tmp_path))
+    assert done.stdout == "None\n" and "seq-models: " not in done.stderr
     [library] = (tmp_path / "seq_models").iterdir()
     changed = library.stat().st_mtime_ns
     assert problem_with(XDG_CACHE_HOME=str(tmp_path)) == "None"

@@ -642,8 +642,15 @@ def test_arguments_of_the_cell_are_checked_through_the_layer(kind):
         layer(0)
     with pytest.raises(ValueError, match=r"recurrent_dropout must be in \[0, 1\]. Received: recurrent_dropout=2"):
         layer(H, recurrent_dropout=2)
-    with pytest.raises(ValueError, match="Unrecognized keyword arguments.*unit"):
-        layer(H, unit=3)
+
+
+@pytest.mark.parametrize("wrong, close", [("activaton", "activation"), ("return_sequence", "return_sequences")])
+@every_layer
+def test_an_option_that_is_none_is_refused_in_the_name_of_the_layer_with_the_close_ones(kind, wrong, close):
+    layer = KINDS[kind].layer
+    message = rf"^{layer.__name__} must be given its own options, as .*\b{close}\b.*\. Received: {wrong}='tanh'$"
+    with pytest.raises(ValueError, match=message):
+        layer(H, **{wrong: "tanh"})
 
 
 @pytest.mark.parametrize("unroll", [False, True], ids=["loop", "step-by-step"])

@@ -380,3 +380,26 @@ def test_a_temperature_that_is_no_number_from_0_is_refused(temperature):
 def test_a_batch_of_no_example_is_refused():
     with pytest.raises(ValueError, match="examples must hold at least one. Received: none"):
         shared("classifier").batch([])
+
+
+@pytest.mark.parametrize("as_given", [list, tuple, lambda row: np.array(row, object)], ids=["list", "tuple", "array"])
+def test_a_labeler_answers_to_lists_of_tokens_which_stay_whole(as_given):
+    model = small("labeler", tokenizer="words")
+    rows = [["a", "b-c", "New York"], ["d"], [], ["e", "a"]]
+    answers = model.predict_text(list(map(as_given, rows)), batch_size=3)
+    assert [answer["tokens"] for answer in answers] == rows
+    assert [len(answer["tags"]) for answer in answers] == [3, 1, 0, 2]
+    assert answers[3]["tags"] == model.predict_text(["e a"])[0]["tags"]
+    assert model.predict_text([[]]) == [{"tokens": [], "tags": [], "scores": [], "lengths": 0}]
+
+
+@pytest.mark.parametrize("wrong", [[["a"], "b"], [["a", ""]], [["a", 3]], [None], [[["a"]]], [{"a": 1}]])
+def test_texts_that_are_neither_strings_nor_tokens_are_one_sentence(wrong):
+    with pytest.raises(ValueError, match="^texts must be a list of strings, or of lists of tokens, none of them empty"):
+        shared("labeler").predict_text(wrong)
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "labeler"])
+def test_tokens_are_refused_where_no_task_takes_them(task):
+    with pytest.raises(ValueError, match=r"^texts must be a list of strings. Received: texts=\[\['a', 'b'\]\]$"):
+        shared(task).predict_text([["a", "b"]])

@@ -119,8 +119,11 @@ class EncoderDecoder(TextWriter):
         An answer is exact if it is the target cut into tokens and joined again, as answers are.
         """
         check_examples(self.preprocessor, examples)
-        given = Given(examples, self.preprocessor.example_type)
-        sources, targets = zip(*(example[:2] for example in given), strict=True)
+        return self.scores_of(list(Given(examples, self.preprocessor.example_type)))
+
+    def scores_of(self, examples: Sequence[tuple[str, str]]) -> dict[str, float | str]:
+        """`score` of a list of examples that are known to be right."""
+        sources, targets = zip(*(example[:2] for example in examples), strict=True)
         answers = [answer["translation"] for answer in self.predict_text(list(sources))]
         exact = np.mean(self.preprocessor.target.respaced(answers) == self.preprocessor.target.respaced(targets))
         return {**translation_scores(answers, targets), "exact_match": float(exact)}

@@ -188,11 +188,7 @@ class Task(TokenTraining):
         """
         positive(batch_size=batch_size)
         check_texts("texts", texts)
-        rows = []
-        starts = range(0, len(texts), batch_size)
-        for start in watched(starts, "answering") if len(starts) > 1 else starts:
-            rows += unbatch(self._answer(tf.constant(texts[start : start + batch_size], tf.string)))
-        return rows
+        return answered(texts, batch_size, lambda some: self._answer(tf.constant(some, tf.string)))
 
     @functools.cached_property
     def _answer(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
@@ -245,9 +241,13 @@ class Task(TokenTraining):
 
 def check_texts(name: str, texts: Any) -> None:
     """Raises a ValueError if an argument of this name is no list of strings."""
-    is_list = hasattr(texts, "__getitem__") and getattr(texts, "ndim", 1) == 1 and not isinstance(texts, str | Mapping)
-    if not is_list or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{name} must be a list of strings. Received: {name}={_brief(texts)}")
+    if not is_list(texts) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{name} must be a list of strings. Received: {name}={brief(texts)}")
+
+
+def is_list(value: Any) -> bool:
+    """Whether a value is a list, or may pass for one, as an array or a column of a table."""
+    return hasattr(value, "__getitem__") and getattr(value, "ndim", 1) == 1 and not isinstance(value, str | Mapping)
 
 
 def check_batches(verb: str, data: Any) -> None:
@@ -256,11 +256,11 @@ def check_batches(verb: str, data: Any) -> None:
         raise ValueError(
             f"{verb} takes batches of ids, those of model.dataset(examples); texts as they are go to "
             "model.predict_text(texts), and examples to model.score(examples). "
-            f"Received: {type(data).__name__}, {_brief(data)}"
+            f"Received: {type(data).__name__}, {brief(data)}"
         )
 
 
-def _brief(value):
+def brief(value: Any) -> str:
     """A value as Python writes it, on one line."""
     return shortened(" ".join(reprlib.repr(value).split()), 60)
 
@@ -274,6 +274,15 @@ def _holds_texts(data):
     if data is None or isinstance(data, Iterator | keras.utils.PyDataset):
         return False
     return data.dtype == tf.string if tf.is_tensor(data) else np.asarray(data).dtype.kind in "OSU"
+
+
+def answered(texts: Sequence[Any], size: int, answer: Callable[[Any], dict[str, tf.Tensor]]) -> list[dict[str, Any]]:
+    """The answers to texts, so many of which are answered at once."""
+    rows = []
+    starts = range(0, len(texts), size)
+    for start in watched(starts, "answering") if len(starts) > 1 else starts:
+        rows += unbatch(answer(texts[start : start + size]))
+    return rows
 
 
 def unbatch(answer: dict[str, tf.Tensor]) -> list[dict[str, Any]]:

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from seq_models.errors import InputError
-from seq_models.messages import say
+from seq_models.messages import say, say_once
 from seq_models.text.batching import Parts
 from seq_models.text.codec import chunked
+from seq_models.text.doubts import doubts
 from seq_models.text.example_types import Example
 from seq_models.text.examples import Examples, located, remembered
 from seq_models.text.given import Given
@@ -52,6 +53,8 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
         shown = ", ".join(f"{name} ({times})" for name, times in found[:SHOWN]) + (", …" if found[SHOWN:] else "")
         total = sum(times for _, times in found)
         say(f"Labels that training has not seen count as wrong, and not in the loss: {total} in all, {shown}.")
+    for doubt in doubts(preprocessor, Given(examples, preprocessor.example_type), sum(counts)):
+        say_once(doubt)  # the same examples are scored too
     return counts
 
 

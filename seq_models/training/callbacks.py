@@ -1,5 +1,7 @@
 """What happens beside a training's steps, apart from Keras's own callbacks."""
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -9,6 +11,8 @@ from seq_models.messages import say
 from seq_models.training.best import Monitor
 from seq_models.training.resume import Resume
 from seq_models.training.run_directory import RunDirectory
+
+LONGEST = 20  # characters of a bar
 
 
 class BestModel(keras.callbacks.Callback):
@@ -108,7 +112,7 @@ class AverageBetweenEpochs(keras.callbacks.Callback):
 
 
 class Bar(keras.callbacks.ProgbarLogger):
-    """Keras's bar, which knows the number of steps from the first epoch on, and where an epoch goes on.
+    """Keras's bar in one line, which knows the number of steps from the first epoch on, and where an epoch goes on.
 
     Args:
         steps: Steps in an epoch.
@@ -124,4 +128,29 @@ class Bar(keras.callbacks.ProgbarLogger):
         super().on_epoch_begin(epoch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(self.resume.first + batch, logs)
+        super().on_train_batch_end(self.resume.first + batch, self._fitting(logs or {}))
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        if self.verbose != 1:
+            super().on_epoch_end(epoch, logs)
+            return
+        validation = [name for name in logs if name.startswith("val_")]
+        super().on_epoch_end(epoch, self._fitting({name: logs[name] for name in logs if name not in validation}))
+        print(*(f"{name}: {logs[name]:.4f}" for name in validation), sep=" - ", flush=True)
+
+    def _fitting(self, logs: Mapping[str, float]) -> dict[str, float]:
+        """The loss and, as many as fit into a line, the other values, with a bar as short as they need it.
+
+        A longer line could not be written over, and each step would leave one behind.
+        """
+        shown: dict[str, float] = {}
+        room = shutil.get_terminal_size().columns - 1 - len(f"{self.target}/{self.target}  1:00:00 100ms/step")
+        for name in sorted(logs, key=lambda name: (name != "loss", name == "gradient_norm")):
+            value = logs[name]
+            room -= len(f" - {name}: {value:.4{'f' if abs(value) > 1e-3 else 'e'}}")  # as Keras writes it
+            if room < 0:
+                break
+            shown[name] = value
+            self.progbar.width = min(LONGEST, room)
+        return shown
