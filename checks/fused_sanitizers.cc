@@ -53,7 +53,7 @@ struct Given {
     const Part part{{dz, G}, G};
     multiply(pool(), tokens, part.dz, BackPanels(pool(), transposed(W, G), G, D), dx, D);
     const Fill fill = [&](int64_t token, int64_t k, int64_t count, float* to) { copy(x + token * D + k, to, count); };
-    weight_gradient(pool(), tokens, D, fill, part, dW, G, dbias);
+    weight_gradient(tokens, D, fill, part, dW, G, dbias);
   }
   void add_to(double& sum) const {
     for (const Array* each : {&h, &h_last, &dz, &dx, &dW, &dU, &dh0, &dbias}) each->add_to(sum);
@@ -74,7 +74,7 @@ void run_lstm(const Sequence& s, double& sum) {
   const BackPanels back(pool(), transposed(g.U, G), G, H);
   for_rows<Backward>(LSTMGradient{s, back, g.h, c, c0, g.dh, g.dh_last, dc_last, g.dz, g.dh0, dc0}, G);
   g.through_W();
-  gradient_of_U(pool(), s, g.tokens, g.h, {{g.dz, G}, G}, g.dU, G);
+  gradient_of_U(s, g.tokens, g.h, {{g.dz, G}, G}, g.dU, G);
   g.add_to(sum);
   for (const Array* each : {&c_last, &dc0}) each->add_to(sum);
 }
@@ -89,8 +89,8 @@ void run_gru(const Sequence& s, double& sum) {
   const BackPanels back(pool(), transposed(g.U, G), G, H);
   for_rows<Backward>(GRUGradient{s, back, g.h, g.dh, g.dh_last, g.dz, da_n, g.dh0}, G);
   g.through_W();
-  gradient_of_U(pool(), s, g.tokens, g.h, {{g.dz, G}, 2 * H}, g.dU, G, drecurrent);
-  gradient_of_U(pool(), s, g.tokens, g.h, {{da_n, H}, H}, g.dU + 2 * H, G, drecurrent + 2 * H);
+  gradient_of_U(s, g.tokens, g.h, {{g.dz, G}, 2 * H}, g.dU, G, drecurrent);
+  gradient_of_U(s, g.tokens, g.h, {{da_n, H}, H}, g.dU + 2 * H, G, drecurrent + 2 * H);
   g.add_to(sum);
   drecurrent.add_to(sum);
 }
@@ -107,7 +107,7 @@ void run_gru_reset_before(const Sequence& s, double& sum) {
   const BackPanels back_zr(pool(), transposed(g.U, G), 2 * H, H), back_n(pool(), transposed(g.U, G, 2 * H), H, H);
   for_rows<Backward>(GRUResetBeforeGradient{s, back_zr, back_n, g.h, g.dh, g.dh_last, g.dz, reset, g.dh0}, G);
   g.through_W();
-  gradient_of_U(pool(), s, g.tokens, g.h, {{g.dz, G}, 2 * H}, g.dU, G);
+  gradient_of_U(s, g.tokens, g.h, {{g.dz, G}, 2 * H}, g.dU, G);
   g.add_to(sum);
   reset.add_to(sum);
 }
@@ -120,7 +120,7 @@ void run_simple_rnn(const Sequence& s, double& sum) {
   const BackPanels back(pool(), transposed(g.U, s.H), s.H, s.H);
   for_rows<Backward>(SimpleRNNGradient{s, back, g.h, g.dh, g.dh_last, g.dz, g.dh0}, s.H);
   g.through_W();
-  gradient_of_U(pool(), s, g.tokens, g.h, {{g.dz, s.H}, s.H}, g.dU, s.H);
+  gradient_of_U(s, g.tokens, g.h, {{g.dz, s.H}, s.H}, g.dU, s.H);
   g.add_to(sum);
 }
 

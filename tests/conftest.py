@@ -23,6 +23,24 @@ tf.config.set_logical_device_configuration(
 )
 
 
+# Compiled kernels are kept from one run of the tests to the next; their name says what they were compiled from.
+CACHE, KEPT = Path(os.environ["XDG_CACHE_HOME"]) / "seq_models", Path(__file__).parent.parent / ".pytest_cache"
+
+
+def pytest_configure():
+    """Before a file of tests is read, for one asks there whether there are kernels."""
+    CACHE.mkdir()
+    for path in KEPT.glob("kernels-*.so"):
+        shutil.copy(path, CACHE)
+
+
+def pytest_unconfigure():
+    KEPT.mkdir(exist_ok=True)
+    for path in CACHE.glob("kernels-*.so"):
+        aside = shutil.copy(path, KEPT / f"{path.name}.{os.getpid()}")
+        os.replace(aside, KEPT / path.name)
+
+
 def pytest_collection_modifyitems(items):
     """Files that hold long tests come first, so that at the end no process works alone."""
     long = {item.path for item in items if item.get_closest_marker("slow")}
@@ -42,20 +60,6 @@ def same_start_for_every_test():
     yield
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kernels_of_the_last_time():
-    """Compiled kernels are kept from one run of the tests to the next; their name says what they were compiled from."""
-    cache, kept = Path(os.environ["XDG_CACHE_HOME"]) / "seq_models", Path(__file__).parent.parent / ".pytest_cache"
-    cache.mkdir()
-    kept.mkdir(exist_ok=True)
-    for path in kept.glob("kernels-*.so"):
-        shutil.copy(path, cache)
-    yield
-    for path in cache.glob("kernels-*.so"):
-        aside = shutil.copy(path, kept / f"{path.name}.{os.getpid()}")
-        os.replace(aside, kept / path.name)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -51,7 +51,7 @@ struct Wanted {
       std::fill(dx, dx + given.s.B * given.s.T * given.D, 0.0f);
     multiply(pool(), given.tokens, part.dz, BackPanels(pool(), transposed(given.W, given.G), given.G, given.D), dx, given.D);
     const auto x = [&](int64_t token, int64_t j, int64_t count, float* to) { copy(given.x.row(token) + j, to, count); };
-    weight_gradient(pool(), given.tokens, given.D, x, part, dW, given.G, dbias);
+    weight_gradient(given.tokens, given.D, x, part, dW, given.G, dbias);
   }
 };
 
@@ -98,7 +98,7 @@ void lstm_gradient(Call& call, const Options& options) {
                           call.in(7, {B, H}), call.in(8, {B, H}), dz, wanted.dh0, call.out(5, {B, H})};
   for_rows<Backward>(unit, given.G);
   wanted.through_W(given, dz, call.out(6, {given.G}));
-  gradient_of_U(pool(), s, given.tokens, h, {{dz, given.G}, given.G}, wanted.dU, given.G);
+  gradient_of_U(s, given.tokens, h, {{dz, given.G}, given.G}, wanted.dU, given.G);
 }
 
 void gru(Call& call, const Options& options) {
@@ -124,8 +124,8 @@ void gru_gradient(Call& call, const Options& options) {
   for_rows<Backward>(unit, G);
   float *dbias = call.out(5, {G}), *drecurrent_bias = call.out(6, {G});
   wanted.through_W(given, dz, dbias);
-  gradient_of_U(pool(), s, given.tokens, h, {{dz, G}, 2 * H}, wanted.dU, G, drecurrent_bias);
-  gradient_of_U(pool(), s, given.tokens, h, {{da_n, H}, H}, wanted.dU + 2 * H, G, drecurrent_bias + 2 * H);
+  gradient_of_U(s, given.tokens, h, {{dz, G}, 2 * H}, wanted.dU, G, drecurrent_bias);
+  gradient_of_U(s, given.tokens, h, {{da_n, H}, H}, wanted.dU + 2 * H, G, drecurrent_bias + 2 * H);
 }
 
 void gru_reset_before(Call& call, const Options& options) {
@@ -154,11 +154,11 @@ void gru_reset_before_gradient(Call& call, const Options& options) {
                                     wanted.dh0};
   for_rows<Backward>(unit, G);
   wanted.through_W(given, dz, call.out(5, {G}));
-  gradient_of_U(pool(), s, given.tokens, h, {{dz, G}, 2 * H}, wanted.dU, G);
+  gradient_of_U(s, given.tokens, h, {{dz, G}, 2 * H}, wanted.dU, G);
   const auto entered = [&](int64_t token, int64_t j, int64_t count, float* to) {
     copy(reset.get() + token * H + j, to, count);
   };
-  weight_gradient(pool(), given.tokens, H, entered, {{dz + 2 * H, G}, H}, wanted.dU + 2 * H, G, nullptr);
+  weight_gradient(given.tokens, H, entered, {{dz + 2 * H, G}, H}, wanted.dU + 2 * H, G, nullptr);
 }
 
 void simple_rnn(Call& call, const Options& options) {
@@ -181,7 +181,7 @@ void simple_rnn_gradient(Call& call, const Options& options) {
   const SimpleRNNGradient unit{s, U, h, call.in(6, {B, T, H}), call.in(7, {B, H}), dz, wanted.dh0};
   for_rows<Backward>(unit, H);
   wanted.through_W(given, dz, call.out(5, {H}));
-  gradient_of_U(pool(), s, given.tokens, h, {{dz, H}, H}, wanted.dU, H);
+  gradient_of_U(s, given.tokens, h, {{dz, H}, H}, wanted.dU, H);
 }
 
 // When the library is loaded.
