@@ -21,7 +21,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from seq_models.tasks import load_run
+    from seq_models.catalog import load_run
     from seq_models.tasks.report import report
     from seq_models.text.datasets import say_cut_examples
 

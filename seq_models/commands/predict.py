@@ -31,9 +31,8 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from seq_models.tasks import load_run
+    from seq_models.catalog import load_run
     from seq_models.text.cutting import say_cut
-    from seq_models.text.example_types import EXAMPLE_TYPES
     from seq_models.text.progress import watched
     from seq_models.text.questions import read_questions
 
@@ -42,7 +41,7 @@ def run(options: Namespace) -> None:
         model: Any = load_run(options.directory)
         codec = model.preprocessor.codec
         columns = columns_of_run(options.directory, [options.input or ""], options.columns)
-        field = EXAMPLE_TYPES[model.task_name].fields[0]
+        field = model.preprocessor.example_type.fields[0]
         for questions in _prompted(read_questions(options.input, columns, field), options.input is None):
             if options.input and (options.output or not sys.stdout.isatty()):  # else the answers show how far it is
                 questions = watched(questions, "answering")

@@ -54,7 +54,7 @@ class LanguageModel(TextWriter):
         inputs, targets, weights = self.preprocessor.encode(text)
         log_p = self.log_probability(*map(dense, (inputs, targets, weights)))
         lengths = tf.cast(targets.row_lengths(), tf.int32)
-        perplexity = tf.exp(-log_p / tf.cast(lengths, tf.float32))
+        perplexity = tf.exp(-log_p / tf.cast(lengths, log_p.dtype))
         return {"log_probability": log_p, "perplexity": perplexity, "lengths": lengths}
 
     def generate(
