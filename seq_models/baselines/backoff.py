@@ -9,7 +9,7 @@ FALLBACK = 0.5
 
 
 class Backoff:
-    """Katz's backoff [1], [2, section 2.4], with absolute discounts [2, section 2.6] in place of those of Good and Turing.
+    """Katz's backoff [1], [2, section 2.4], with absolute discounts [2, section 2.6] instead of Good's and Turing's.
 
         P(w | h) = (c(h w) - D) / c(h)       if c(h w) > 0
                  = α(h) P(w | h')            if not
@@ -34,7 +34,8 @@ class Backoff:
             c_h, N = table.sums(c, contexts), table.sums(seen, contexts)
             D = np.where(N < words, self.discount(c), 0)
             shorter = p[-1][table.suffixes]  # P(w | h')
-            alpha.append(safe_ratio(safe_ratio(D * N, c_h), np.where(N < words, 1 - table.sums(shorter * seen, contexts), 0)))
+            others = np.where(N < words, 1 - table.sums(shorter * seen, contexts), 0)  # Σ_w P(w | h') of the others
+            alpha.append(safe_ratio(safe_ratio(D * N, c_h), others))
             p.append(np.where(seen, (c - D[h]) / np.maximum(c_h, 1)[h], alpha[-1][h] * shorter))
         return in_tables(p[1:], alpha)
 

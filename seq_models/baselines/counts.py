@@ -36,7 +36,7 @@ class Ngrams:
     def __len__(self) -> int:
         return len(self.keys)
 
-    @functools.cached_property
+    @property
     def contexts(self) -> np.ndarray:
         """The place of h among the shorter n-grams, integers (M,)."""
         return self.keys // self.vocabulary_size
@@ -70,7 +70,7 @@ def count_ngrams(ids: np.ndarray, order: int, vocabulary_size: int) -> list[Ngra
 
 def tally(pieces: Iterable[np.ndarray]) -> Tally:
     """How often each key comes in all pieces together, in memory for the different ones of them."""
-    runs = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    runs: list[Tally] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for piece in pieces:
         runs.append(_merged([(piece, np.ones_like(piece))]))
         while len(runs) > 1 and len(runs[-2][0]) <= 2 * len(runs[-1][0]):  # each key is merged a few times only
@@ -90,7 +90,7 @@ def _words(ids, V):
     """The 1-grams; the place before any word is 0, that of the empty context."""
     counts = np.bincount(ids, minlength=V)
     counts[START] = 0
-    return Ngrams(np.arange(V), counts, np.zeros(V, np.int64), np.arange(V) == START, V)
+    return Ngrams(np.arange(V), counts, np.zeros(V, np.int32), np.arange(V) == START, V)
 
 
 def _keys(ids: np.ndarray, places: np.ndarray, V: int) -> Iterator[np.ndarray]:
@@ -98,18 +98,22 @@ def _keys(ids: np.ndarray, places: np.ndarray, V: int) -> Iterator[np.ndarray]:
     for start in range(0, len(ids), PIECE):
         w = ids[start : start + PIECE]
         before = places[start - 1] if start else -1
-        h = np.insert(places[start : start + len(w) - 1].astype(np.int64), 0, before)
+        h: np.ndarray = np.insert(places[start : start + len(w) - 1].astype(np.int64), 0, before)
         yield np.where((h >= 0) & (w != START), h * V + w, -1)
 
 
 def _places(keys, wanted):
     """The places of keys that are there; -1 stays."""
-    return np.where(wanted >= 0, np.searchsorted(keys, wanted), -1).astype(np.int32)
+    sorted_, order = np.unique(wanted, return_inverse=True)  # for a search goes on from the last one, close by
+    return np.where(sorted_ >= 0, np.searchsorted(keys, sorted_), -1).astype(np.int32)[order]
 
 
 def _longer(shorter, keys, counts):
     """The n-grams of these keys, from those that are one word shorter."""
     V = shorter.vocabulary_size
-    h, w = np.divmod(keys, V)
-    suffixes = np.searchsorted(shorter.keys, shorter.suffixes[h] * V + w)
-    return Ngrams(keys, counts, suffixes, shorter.at_start[h], V)
+    suffixes, at_start = [], []
+    for start in range(0, len(keys), PIECE):
+        h, w = np.divmod(keys[start : start + PIECE], V)
+        suffixes.append(_places(shorter.keys, shorter.suffixes[h].astype(np.int64) * V + w))
+        at_start.append(shorter.at_start[h])
+    return Ngrams(keys, counts.astype(np.int32), np.concatenate(suffixes), np.concatenate(at_start), V)

@@ -20,8 +20,8 @@ class KneserNey:
     them, c(h w) = N_1+(• h w): a word that follows one word only is not likely after others. No word comes before
     `<s>`, so n-grams that begin with it keep their own count, as in SRILM and KenLM ([1] writes `<s>` n-1 times).
 
-    Where one of n_1, n_2, n_3 is 0, or a D_k is not above 0 and at most k, as in very small texts, the three discounts of
-    this length are 0.5, 1 and 1.5: those that KenLM has for this case.
+    Where one of n_1, n_2, n_3 is 0, or a D_k is not above 0 and at most k, as in very small texts, the three discounts
+    of this length are 0.5, 1 and 1.5: those that KenLM has for this case.
 
     References:
         [1] Chen and Goodman 1998, TR-10-98. [2] Kneser and Ney 1995, Improved Backing-off for M-gram Language Modeling.

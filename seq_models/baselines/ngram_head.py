@@ -22,8 +22,8 @@ class NgramHead(SoftmaxHead):
         log P(w | h) = log P(h w)                if h w is in the table
                      = log B(h) + log P(w | h')  if not; h' is h without its first word, B(h) = 1 where h is in no table
 
-    Weights, for each length k of n-grams: keys_k (M_k,), see `Ngrams`; log_p_k (M_k,); and below n log_b_k (M_k,). Words
-    have no keys.
+    Weights, for each length k of n-grams: keys_k (M_k,), see `Ngrams`, from k = 2 on; log_p_k (M_k,), log P(h w); and
+    below n log_b_k (M_k,), log B(h w).
 
     Args:
         classes: V.
@@ -51,11 +51,13 @@ class NgramHead(SoftmaxHead):
         """Fills the tables with the estimates of n-grams."""
         for keys, table in zip(self.keys, tables[1:], strict=True):
             keys.assign(table.keys)
-        log_p = [np.log(each.p) for each in estimates]
-        log_p[0][[PAD, START]] = NEVER
-        log_b = [np.log(each.b) for each in estimates[:-1]]
-        for weights, values in zip([*self.log_p, *self.log_b], [*log_p, *log_b], strict=True):
-            weights.assign(values)
+        for log_p, each in zip(self.log_p, estimates, strict=True):
+            log_p.assign(np.log(each.p))
+        for log_b, each in zip(self.log_b, estimates[:-1], strict=True):
+            log_b.assign(np.log(each.b))
+        words = np.log(estimates[0].p)
+        words[[PAD, START]] = NEVER
+        self.log_p[0].assign(words)
 
     def call(self, hidden):
         V, h = self.classes, tf.reshape(hidden, [-1, len(self.keys)])  # (N, n-1)

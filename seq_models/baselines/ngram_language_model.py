@@ -1,7 +1,8 @@
 """The n-gram language model: the baseline that recurrence is held against."""
 
+import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,7 @@ from seq_models.text.progress import watched
 from seq_models.text.vocabulary import START
 from seq_models.training.identity import Identity
 from seq_models.training.lock import locked
+from seq_models.training.metrics import mean_of_rows
 from seq_models.training.run_directory import RunDirectory
 
 SAMPLE_TEXTS = 8  # to try an export with
@@ -101,7 +103,7 @@ class NgramLanguageModel(LanguageModel):
             text, network = cls.split_options(values)
         config = {"data": {"task": cls.task_name, **data, **identity.contents}}
         config |= {"text": text.written(), "network": network.written()}
-        run.check(config)
+        run.check(config, network.operational())
         identity.check(run)
         if run.read_metrics()["finished"]:
             say(f"{run.path} has these counts already and stays as it is.")
@@ -111,10 +113,22 @@ class NgramLanguageModel(LanguageModel):
             best = {"epoch": 1, **{f"val_{name}": score for name, score in model.score(valid_data).items()}}
             model.sample_texts = list(map(model.question, itertools.islice(valid_data, SAMPLE_TEXTS)))
             identity.check_unchanged()
-            run.start(config)
+            run.start(config, network.operational())
             model.write_files(run)
             run.write_metrics({"epochs": [best], "best": best, "finished": True})
         return run
+
+    @functools.cached_property
+    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """As `Task.compare_rows` without predictions: to find the most probable of all words takes much more."""
+
+        def compare(inputs, targets, weights):
+            losses = tf.cast(-self.network.head.log_probability(self.hidden(inputs), targets), tf.float32)
+            no_predictions = tf.zeros([tf.shape(targets)[0], 0], tf.int32)
+            tokens = tf.math.count_nonzero(inputs, axis=1) - 1  # without the end
+            return mean_of_rows(losses, weights), no_predictions, tokens
+
+        return tf.function(compare, reduce_retracing=True)
 
 
 def read_ids(preprocessor: NgramPreprocessor, examples: Iterable[str], options: NgramOptions) -> np.ndarray:
@@ -125,7 +139,8 @@ def read_ids(preprocessor: NgramPreprocessor, examples: Iterable[str], options: 
     """
     encode = tf.function(preprocessor.codec.encode, input_signature=[tf.TensorSpec([None], tf.string)])
     limit = free_memory() if options.max_memory is None else options.max_memory
-    parts, count = [], 0
+    parts: list[np.ndarray] = []
+    count = 0
     for chunk in watched(chunked(_texts(preprocessor, examples)), "reading tokens"):
         rows = encode(tf.constant(chunk, tf.string))
         parts.append(np.insert(rows.values.numpy(), rows.row_splits.numpy()[:-1], START))

@@ -9,7 +9,6 @@ from seq_models.baselines.backoff import Backoff
 from seq_models.baselines.kneser_ney import KneserNey
 from seq_models.baselines.smoothing import Smoothing
 from seq_models.options import Options, option
-from seq_models.text.codec import Codec
 from seq_models.text.options import TextOptions, VocabularyOptions
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 
@@ -33,7 +32,10 @@ class NgramOptions(Options):
     smoothing: str = option("kneser_ney", "where n-grams that were not seen have their share from", choices=SMOOTHINGS)
     delta: float | None = option(None, f"what additive adds to every count; {DELTA} if left out", above=0)
     max_memory: float | None = option(
-        None, "gigabytes that counting may take; what the machine has free if left out", above=0
+        None,
+        "gigabytes that counting may take; what the machine has free if left out",
+        operational=True,
+        above=0,
     )
 
     def __post_init__(self):
@@ -58,4 +60,4 @@ class NgramPreprocessor(LanguageModelPreprocessor):
 
     @classmethod
     def from_examples(cls, examples: Iterable[str], options: VocabularyOptions) -> Self:
-        return cls(Codec.train(examples, TextOptions(**asdict(options), max_length=WHOLE, unknown_share=0.0)))
+        return super().from_examples(examples, TextOptions(**asdict(options), max_length=WHOLE, unknown_share=0.0))

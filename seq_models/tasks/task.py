@@ -14,7 +14,7 @@ import tensorflow as tf
 from seq_models.errors import InputError, options_from_outside, positive, shortened
 from seq_models.files import written_whole
 from seq_models.networks import Network
-from seq_models.options import Options, grouped
+from seq_models.options import grouped
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
 from seq_models.text.preprocessors import Preprocessor
@@ -77,7 +77,7 @@ class Task(TokenTraining):
         return {"text": text, "network": network, "training": TrainingOptions}
 
     @classmethod
-    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Options]:
+    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Any]:
         """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
         groups = cls.option_groups()
         values = grouped(options, groups)
