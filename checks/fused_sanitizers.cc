@@ -9,6 +9,7 @@
 #include "lstm.h"
 #include "parallel.h"
 #include "simple_rnn.h"
+#include "weights.h"
 
 using namespace seq_models;
 
@@ -33,61 +34,94 @@ struct Array {
 };
 Array result(int64_t count) { return Array(count, false); }
 
-Matrix columns(const float* U, int64_t G, int64_t start = 0) { return {U + start, G, 1}; }
-Matrix transposed(const float* U, int64_t G, int64_t start = 0) { return {U + start, 1, G}; }
+Matrix columns(const float* M, int64_t G, int64_t start = 0) { return {M + start, G, 1}; }
+Matrix transposed(const float* M, int64_t G, int64_t start = 0) { return {M + start, 1, G}; }
+
+// What every unit is given, and what its gradient gives.
+struct Given {
+  Given(const Sequence& s, int64_t gates)
+      : s(s), D(between(1, 40)), G(gates * s.H), tokens(s.tokens()), x(s.B * s.T * D), W(D * G), U(s.H * G), bias(G),
+        dh(s.B * s.T * s.H), dh_last(s.B * s.H), h(result(s.B * s.T * s.H)), h_last(result(s.B * s.H)),
+        dz(result(s.B * s.T * G)), dx(result(s.B * s.T * D)), dW(result(D * G)), dU(result(s.H * G)),
+        dh0(result(s.B * s.H)), dbias(result(G)) {}
+
+  template <class Packed>
+  Inputs<Packed> inputs(int64_t start = 0) const {
+    return Inputs<Packed>(pool(), {x, D}, columns(W, G, start), D, s.H, tokens, s.B < 6);
+  }
+  void through_W() const {
+    const Part part{{dz, G}, G};
+    multiply(pool(), tokens, part.dz, BackPanels(pool(), transposed(W, G), G, D), dx, D);
+    const Fill fill = [&](int64_t token, int64_t k, int64_t count, float* to) { copy(x + token * D + k, to, count); };
+    weight_gradient(pool(), tokens, D, fill, part, dW, G, dbias);
+  }
+  void add_to(double& sum) const {
+    for (const Array* each : {&h, &h_last, &dz, &dx, &dW, &dU, &dh0, &dbias}) each->add_to(sum);
+  }
+  const Sequence& s;
+  const int64_t D, G;
+  const std::vector<int64_t> tokens;
+  const Array x, W, U, bias, dh, dh_last, h, h_last, dz, dx, dW, dU, dh0, dbias;
+};
 
 void run_lstm(const Sequence& s, double& sum) {
-  const int64_t B = s.B, T = s.T, H = s.H, G = 4 * H;
-  const Array x(B * T * G), U(H * G), bias(G), c0(B * H), dh(B * T * H), dh_last(B * H), dc_last(B * H);
-  const Array h = result(B * T * H), h_last = result(B * H), c_last = result(B * H), gates = result(B * T * G);
-  const Array c = result(B * T * H), entered = result(B * T * H), dh0 = result(B * H), dc0 = result(B * H);
-  const Array dbias = result(B * G), total = result(G);
-  const LSTM::Packed packed(pool(), columns(U, G), H, H);
-  for_rows<Forward>(LSTM{s, packed, x, bias, c0, h, h_last, c_last, gates, c}, G);
-  const BackPanels back(pool(), transposed(U, G), G, H);
-  for_rows<Backward>(LSTMGradient{s, back, h, c, c0, gates, dh, dh_last, dc_last, gates, entered, dh0, dc0, dbias}, G);
-  sum_rows(dbias, B, G, total);
-  for (const Array* each : {&h, &h_last, &c_last, &gates, &entered, &dh0, &dc0, &total}) each->add_to(sum);
+  const Given g(s, 4);
+  const int64_t B = s.B, H = s.H, G = g.G;
+  const Array c0(B * H), dc_last(B * H), c_last = result(B * H), c = result(B * s.T * H), dc0 = result(B * H);
+  const auto x = g.inputs<LSTM::Packed>();
+  const LSTM::Packed packed(pool(), columns(g.U, G), H, H);
+  for_rows<Forward>(LSTM{s, x, packed, g.bias, c0, g.h, g.h_last, c_last, g.dz, c}, G);
+  const BackPanels back(pool(), transposed(g.U, G), G, H);
+  for_rows<Backward>(LSTMGradient{s, back, g.h, c, c0, g.dh, g.dh_last, dc_last, g.dz, g.dh0, dc0}, G);
+  g.through_W();
+  gradient_of_U(pool(), s, g.tokens, g.h, {{g.dz, G}, G}, g.dU, G);
+  g.add_to(sum);
+  for (const Array* each : {&c_last, &dc0}) each->add_to(sum);
 }
 
 void run_gru(const Sequence& s, double& sum) {
-  const int64_t B = s.B, T = s.T, H = s.H, G = 3 * H;
-  const Array x(B * T * G), U(H * G), bias(G), recurrent_bias(G), dh(B * T * H), dh_last(B * H);
-  const Array h = result(B * T * H), h_last = result(B * H), gates = result(B * T * G), a_n = result(B * T * H);
-  const Array da = result(B * T * G), entered = result(B * T * H), dh0 = result(B * H), dbias = result(B * G);
-  const Array drecurrent = result(B * G);
-  const GRU::Packed packed(pool(), columns(U, G), H, H);
-  for_rows<Forward>(GRU{{}, s, packed, x, bias, recurrent_bias, h, h_last, gates, a_n}, G);
-  const BackPanels back(pool(), transposed(U, G), G, H);
-  const GRUGradient gradient{s, back, h, gates, a_n, dh, dh_last, gates, da, entered, dh0, dbias, drecurrent};
-  for_rows<Backward>(gradient, G);
-  for (const Array* each : {&h, &h_last, &gates, &da, &entered, &dh0, &dbias, &drecurrent}) each->add_to(sum);
+  const Given g(s, 3);
+  const int64_t B = s.B, T = s.T, H = s.H, G = g.G;
+  const Array recurrent_bias(G), da_n = result(B * T * H), drecurrent = result(G);
+  const auto x = g.inputs<GRU::Packed>();
+  const GRU::Packed packed(pool(), columns(g.U, G), H, H);
+  for_rows<Forward>(GRU{{}, s, x, packed, g.bias, recurrent_bias, g.h, g.h_last, g.dz, da_n}, G);
+  const BackPanels back(pool(), transposed(g.U, G), G, H);
+  for_rows<Backward>(GRUGradient{s, back, g.h, g.dh, g.dh_last, g.dz, da_n, g.dh0}, G);
+  g.through_W();
+  gradient_of_U(pool(), s, g.tokens, g.h, {{g.dz, G}, 2 * H}, g.dU, G, drecurrent);
+  gradient_of_U(pool(), s, g.tokens, g.h, {{da_n, H}, H}, g.dU + 2 * H, G, drecurrent + 2 * H);
+  g.add_to(sum);
+  drecurrent.add_to(sum);
 }
 
 void run_gru_reset_before(const Sequence& s, double& sum) {
-  const int64_t B = s.B, T = s.T, H = s.H, G = 3 * H;
-  const Array x(B * T * G), U(H * G), bias(G), dh(B * T * H), dh_last(B * H);
-  const Array h = result(B * T * H), h_last = result(B * H), gates = result(B * T * G), dx = result(B * T * G);
-  const Array entered = result(B * T * H), reset = result(B * T * H), dh0 = result(B * H), dbias = result(B * G);
-  const GRUResetBefore::Gates U_zr(pool(), columns(U, G), H, H);
-  const GRUResetBefore::Candidate U_n(pool(), columns(U, G, 2 * H), H, H);
-  for_rows<Forward>(GRUResetBefore{s, U_zr, U_n, x, bias, h, h_last, gates}, G);
-  const BackPanels back_zr(pool(), transposed(U, G), 2 * H, H), back_n(pool(), transposed(U, G, 2 * H), H, H);
-  const GRUResetBeforeGradient gradient{s, back_zr, back_n, h, gates, dh, dh_last, dx, entered, reset, dh0, dbias};
-  for_rows<Backward>(gradient, G);
-  for (const Array* each : {&h, &h_last, &gates, &dx, &entered, &reset, &dh0, &dbias}) each->add_to(sum);
+  const Given g(s, 3);
+  const int64_t H = s.H, G = g.G;
+  const Array reset = result(s.B * s.T * H);
+  const auto x_zr = g.inputs<GRUResetBefore::Gates>();
+  const auto x_n = g.inputs<GRUResetBefore::Candidate>(2 * H);
+  const GRUResetBefore::Gates U_zr(pool(), columns(g.U, G), H, H);
+  const GRUResetBefore::Candidate U_n(pool(), columns(g.U, G, 2 * H), H, H);
+  for_rows<Forward>(GRUResetBefore{s, x_zr, x_n, U_zr, U_n, g.bias, g.h, g.h_last, g.dz}, G);
+  const BackPanels back_zr(pool(), transposed(g.U, G), 2 * H, H), back_n(pool(), transposed(g.U, G, 2 * H), H, H);
+  for_rows<Backward>(GRUResetBeforeGradient{s, back_zr, back_n, g.h, g.dh, g.dh_last, g.dz, reset, g.dh0}, G);
+  g.through_W();
+  gradient_of_U(pool(), s, g.tokens, g.h, {{g.dz, G}, 2 * H}, g.dU, G);
+  g.add_to(sum);
+  reset.add_to(sum);
 }
 
 void run_simple_rnn(const Sequence& s, double& sum) {
-  const int64_t B = s.B, T = s.T, H = s.H;
-  const Array x(B * T * H), U(H * H), bias(H), dh(B * T * H), dh_last(B * H);
-  const Array h = result(B * T * H), h_last = result(B * H), dx = result(B * T * H), entered = result(B * T * H);
-  const Array dh0 = result(B * H), dbias = result(B * H);
-  const SimpleRNN::Packed packed(pool(), columns(U, H), H, H);
-  for_rows<Forward>(SimpleRNN{{}, s, packed, x, bias, h, h_last}, H);
-  const BackPanels back(pool(), transposed(U, H), H, H);
-  for_rows<Backward>(SimpleRNNGradient{s, back, h, dh, dh_last, dx, entered, dh0, dbias}, H);
-  for (const Array* each : {&h, &h_last, &dx, &entered, &dh0, &dbias}) each->add_to(sum);
+  const Given g(s, 1);
+  const auto x = g.inputs<SimpleRNN::Packed>();
+  const SimpleRNN::Packed packed(pool(), columns(g.U, s.H), s.H, s.H);
+  for_rows<Forward>(SimpleRNN{{}, s, x, packed, g.bias, g.h, g.h_last}, s.H);
+  const BackPanels back(pool(), transposed(g.U, s.H), s.H, s.H);
+  for_rows<Backward>(SimpleRNNGradient{s, back, g.h, g.dh, g.dh_last, g.dz, g.dh0}, s.H);
+  g.through_W();
+  gradient_of_U(pool(), s, g.tokens, g.h, {{g.dz, s.H}, s.H}, g.dU, s.H);
+  g.add_to(sum);
 }
 
 }  // namespace

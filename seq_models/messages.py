@@ -4,12 +4,15 @@ import contextlib
 import functools
 import sys
 
+ERASED = "\r\x1b[K"  # what a terminal takes to write over a line, on which there may be a bar
+
 
 def say(sentence: str) -> None:
     """Prints a sentence on standard error, apart from answers and scores on standard output."""
     # Nobody listens, or a signal has come in the middle of another sentence: no reason to stop.
     with contextlib.suppress(OSError, RuntimeError):
-        print(f"seq-models: {sentence}", file=sys.stderr, flush=True)
+        start = ERASED if sys.stderr is not None and sys.stderr.isatty() else ""
+        print(f"{start}seq-models: {sentence}", file=sys.stderr, flush=True)
 
 
 @functools.cache

@@ -1,8 +1,11 @@
 """What holds for every test: TensorFlow is quiet, on two logical CPU devices, and starts from the same seed."""
 
 import functools
+import gc
 import os
+import shutil
 import tempfile
+from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
@@ -26,6 +29,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in long)
 
 
+def pytest_collection_finish():
+    """What is imported by now stays: the garbage collector need not look at it again and again."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def same_start_for_every_test():
     """One seed before each test; after it, the default dtypes are those from before."""
@@ -34,6 +42,20 @@ def same_start_for_every_test():
     yield
     keras.config.set_floatx(floatx)
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernels_of_the_last_time():
+    """Compiled kernels are kept from one run of the tests to the next; their name says what they were compiled from."""
+    cache, kept = Path(os.environ["XDG_CACHE_HOME"]) / "seq_models", Path(__file__).parent.parent / ".pytest_cache"
+    cache.mkdir()
+    kept.mkdir(exist_ok=True)
+    for path in kept.glob("kernels-*.so"):
+        shutil.copy(path, cache)
+    yield
+    for path in cache.glob("kernels-*.so"):
+        aside = shutil.copy(path, kept / f"{path.name}.{os.getpid()}")
+        os.replace(aside, kept / path.name)
 
 
 @pytest.fixture(scope="session", autouse=True)

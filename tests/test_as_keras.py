@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import EXAMPLES, TEXTS, small
+from toy import EXAMPLES, PLAIN, TEXTS, small
 
 from seq_models.cli import main
 from seq_models.tasks import TASKS
@@ -15,9 +15,9 @@ array = keras.ops.convert_to_numpy
 
 @pytest.mark.parametrize("metrics", ["accuracy", ["accuracy"], {"logits": "accuracy"}, []])
 def test_metrics_of_compile_may_be_one_a_list_or_a_dictionary(metrics):
-    model = small("labeler", characters=False)
+    model = small("classifier", **PLAIN)
     model.compile(metrics=metrics)
-    scores = model.evaluate(model.dataset(EXAMPLES["labeler"]), return_dict=True, verbose=0)
+    scores = model.evaluate(model.dataset(EXAMPLES["classifier"]), return_dict=True, verbose=0)
     assert scores.keys() == {"loss", "accuracy"}
 
 

@@ -1,5 +1,7 @@
 """A run that begins with the vocabulary and the best weights of another one."""
 
+import shutil
+
 import numpy as np
 import pytest
 from toy import EXAMPLES, PLAIN
@@ -28,6 +30,12 @@ def classifier(tmp_path_factory):
     return train(tmp_path_factory.mktemp("before") / "run", model=PLAIN)
 
 
+@pytest.fixture(scope="module")
+def after(classifier, tmp_path_factory):
+    """A run that begins with it; the options of the model that are given are the same."""
+    return train(tmp_path_factory.mktemp("after") / "run", from_run=classifier.path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["labeler", "encoder-decoder"])  # those with two vocabularies
 def test_on_other_data_a_run_begins_with_vocabulary_and_weights_of_another_one(tmp_path, task):
@@ -41,10 +49,10 @@ def test_on_other_data_a_run_begins_with_vocabulary_and_weights_of_another_one(t
     assert (written["text"], written["network"]) == (origin["text"], origin["network"])
 
 
-def test_it_goes_on_as_any_other_and_is_another_run_than_one_from_nothing(tmp_path, classifier):
+def test_it_goes_on_as_any_other_and_is_another_run_than_one_from_nothing(tmp_path, classifier, after):
     whole = train(tmp_path / "whole", model={}, from_run=classifier.path, epochs=3)
-    train(tmp_path / "longer", model={}, from_run=classifier.path)
-    longer = train(tmp_path / "longer", model={}, from_run=classifier.path, epochs=3)
+    longer = shutil.copytree(after.path, tmp_path / "longer")
+    longer = train(longer, model={}, from_run=classifier.path, epochs=3)
     assert longer.read_metrics() == whole.read_metrics()
     moved = zip(*(sm.load_run(run.path).get_weights() for run in (classifier, longer)), strict=True)
     assert not any(np.array_equal(before, after) for before, after in moved)
@@ -52,15 +60,14 @@ def test_it_goes_on_as_any_other_and_is_another_run_than_one_from_nothing(tmp_pa
         train(longer.path, epochs=3)
 
 
-def test_its_precision_is_that_of_the_new_run(tmp_path, classifier):
-    precisions = ("float32", "mixed_bfloat16")
-    runs = [train(tmp_path / p, model={}, from_run=classifier.path, precision=p, epochs=1) for p in precisions]
-    one, other = (np.array(list(run.read_metrics()["best"].values())) for run in runs)
+def test_its_precision_is_that_of_the_new_run(tmp_path, classifier, after):
+    mixed = train(tmp_path / "mixed", model={}, from_run=classifier.path, precision="mixed_bfloat16")
+    one, other = (np.array(list(run.read_metrics()["best"].values())) for run in (after, mixed))
     assert not np.allclose(one, other, atol=1e-6)
 
 
-def test_options_that_are_given_must_be_those_of_the_run(tmp_path, classifier):
-    train(tmp_path / "same", from_run=classifier.path, epochs=1)
+def test_options_that_are_given_must_be_those_of_the_run(tmp_path, classifier, after):
+    assert after.read_config()["network"] == classifier.read_config()["network"]
     for name, value in {"units": 5, "tokenizer": "words", "vocabulary_size": 30}.items():
         expected = f"{name} must be left out or that of .* Received: {name}={value!r}"
         with pytest.raises(sm.InputError, match=expected):

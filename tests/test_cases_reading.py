@@ -19,7 +19,7 @@ from seq_models.errors import InputError
 from seq_models.tasks import TASKS
 from seq_models.text.examples import read_examples
 from seq_models.text.inspection import inspect_examples
-from seq_models.text.questions import read_questions
+from seq_models.text.questions import Reading, read_questions
 
 WIDE = (
     b'id,subject,body,team\n1,"Printer","The printer, again, is jammed",hardware\n'
@@ -77,7 +77,7 @@ def problem_of(path, **options):
 
 
 def questions(path, field="text", columns=None):
-    return [question for found in read_questions(path, columns, field) for question in found]
+    return [question for found in read_questions(path, Reading(field, lambda _: columns)) for question in found]
 
 
 def stdin(monkeypatch, data, terminal=False):
@@ -144,11 +144,12 @@ def test_what_can_be_read_once_is_refused_for_training_and_not_for_predicting(tm
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_a_line_of_a_slow_pipe_is_answered_at_once(runs):
+@pytest.mark.parametrize("line", [b"a b c\n", b'{"text": "a b c"}\n'])
+def test_a_line_of_a_slow_pipe_is_answered_at_once(line, runs):
     command = [sys.executable, "-m", "seq_models.cli", "predict", str(runs / "classifier")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         for _ in range(2):
-            process.stdin.write(b"a b c\n")
+            process.stdin.write(line)
             process.stdin.flush()
             assert process.stdout.readline().split(b"\t")[0] in (b"long", b"short")  # before the pipe is closed
         process.stdin.close()
@@ -161,6 +162,89 @@ def test_a_terminal_has_a_prompt(runs, capsys, monkeypatch):
     assert run("predict", runs / "classifier") == 0
     shown = capsys.readouterr()
     assert shown.err.startswith("> ") and shown.out.count("\n") == 1
+
+
+# What is piped
+
+
+PIPED = {
+    ".csv": 'id,text,label\n1,"a b, c",long\n2,"d\nb",short\n',
+    ".tsv": "text\tlabel\na b c\tlong\nd\tshort\n",
+    ".jsonl": '{"n": 1, "text": "a b c"}\n{"n": 2, "text": "d"}\n',
+}
+
+
+@pytest.mark.parametrize("ending", PIPED)
+def test_a_piped_table_that_names_its_columns_is_answered_as_the_file_and_said(
+    ending, runs, write, capsys, monkeypatch
+):
+    content = PIPED[ending]
+    assert run("predict", runs / "classifier", "--input", write(f"a{ending}", content)) == 0
+    from_file = capsys.readouterr()
+    assert len(from_file.out.splitlines()) == 2 and from_file.err == ""
+    for path in ([], ["--input", write("no_ending", content)]):
+        stdin(monkeypatch, content.encode())
+        assert run("predict", runs / "classifier", *path) == 0
+        piped = capsys.readouterr()
+        assert piped.out == from_file.out
+        assert f"the first line names columns, so this is read as {ending}; or give --format txt" in piped.err
+    stdin(monkeypatch, content.encode())
+    assert run("predict", runs / "classifier", "--format", "txt") == 0
+    piped = capsys.readouterr()
+    assert len(piped.out.splitlines()) == content.count("\n") and piped.err == ""
+
+
+@pytest.mark.parametrize("ending", [*PIPED, ".conll"])
+def test_a_piped_table_whose_columns_have_other_names_or_none_is_read_by_its_format(ending, runs, capsys, monkeypatch):
+    task = "labeler" if ending == ".conll" else "classifier"
+    content = {**PIPED, ".conll": "a A\nb B\n\nc C\n"}[ending].replace("label", "other").replace("text", "body")
+    columns = [] if task == "labeler" else ["--columns", "body"]
+    stdin(monkeypatch, content.encode())
+    assert run("predict", runs / task, "--format", ending[1:], *columns) == 0
+    answers = capsys.readouterr()
+    assert len(answers.out.splitlines()) == 2 and answers.err == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "content", "looks"),
+    [
+        ("classifier", "a b\tlong\nd\tshort\n", True),
+        ("classifier", '"a, b",short\nc,long\n', True),
+        ("labeler", "a A\nb B\n", True),
+        ("classifier", "text, sentence and label\nshort\n", False),
+        ("classifier", "text\na b long\n", False),
+        ("classifier", "a b, c\n", False),
+        ("labeler", "A\na b\n", False),
+        ("classifier", '{"other": 3}\n', False),
+        ("classifier", "", False),
+    ],
+)
+def test_what_may_be_a_table_or_not_is_read_as_lines_and_that_is_said(task, content, looks, runs, capsys, monkeypatch):
+    stdin(monkeypatch, content.encode())
+    assert run("predict", runs / task) == 0
+    answers = capsys.readouterr()
+    assert len(answers.out.splitlines()) == content.count("\n")
+    assert answers.err == (
+        "seq-models: <stdin>: each line is read as a text, though the first one looks like a row of a table; if it is "
+        "one, say which by --format, as --format tsv\n"
+        if looks
+        else ""
+    )
+
+
+def test_the_columns_of_a_run_make_a_piped_table_one_and_named_ones_need_a_table(
+    write, tmp_path, runs, capsys, monkeypatch
+):
+    path, directory = write("wide.csv", WIDE), tmp_path / "run"
+    data = ["--train", path, "--valid", path, "--columns", "body", "team"]
+    assert run("train", "classifier", *data, "--out", directory, "--set", "epochs=1", "units=2", "watch_share=0") == 0
+    capsys.readouterr()
+    stdin(monkeypatch, WIDE)
+    assert run("predict", directory, "--json") == 0
+    assert {json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()} <= {"hardware", "accounts"}
+    for arguments, content in ((["--columns", "body"], b"one\n"), (["--columns", "1", "--format", "txt"], WIDE)):
+        stdin(monkeypatch, content)
+        assert "<stdin>: expected a table to take a column of" in refused(capsys, "predict", directory, *arguments)
 
 
 # Headers

@@ -14,7 +14,8 @@ import tensorflow as tf
 import seq_models as sm
 from seq_models import cli
 from seq_models.text.codec import Codec
-from seq_models.text.datasets import Position, count_lengths, make_dataset
+from seq_models.text.counting import count_lengths
+from seq_models.text.datasets import Position, make_dataset
 from seq_models.text.inspection import inspect_examples
 from seq_models.text.normalization import fold_case
 from seq_models.text.options import TEXT_OPTIONS, LabelerTextOptions, TextOptions

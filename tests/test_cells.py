@@ -236,7 +236,7 @@ def test_units_must_be_a_positive_integer(kind, units):
         KINDS[kind].cell(units)
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), "0.5", None])
 @pytest.mark.parametrize("name", ["dropout", "recurrent_dropout"])
 @every_kind
 def test_rates_outside_0_to_1_are_refused(kind, name, rate):

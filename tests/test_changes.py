@@ -25,7 +25,7 @@ def run(directory, task="classifier", **options):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Copies the run of so many epochs, with the usual options, to a directory."""
-    runs = {epochs: run(tmp_path_factory.mktemp("finished") / "run", epochs=epochs) for epochs in (1, 2, 3)}
+    runs = {epochs: run(tmp_path_factory.mktemp("finished") / "run", epochs=epochs) for epochs in (2, 3)}
     return lambda epochs, directory: RunDirectory(shutil.copytree(runs[epochs].path, directory))
 
 
@@ -41,13 +41,19 @@ def assert_bit_equal(one, other):
 
 
 # That the state of every task is kept whole is in test_resume.py.
-@pytest.mark.parametrize("options", [{}, {"average": 0.9}, {"schedule": "inverse_sqrt"}])
-def test_more_epochs_go_on_to_what_as_many_at_once_come_to(tmp_path, options):
+def test_more_epochs_go_on_to_what_as_many_at_once_come_to(finished, tmp_path):
+    longer = finished(2, tmp_path / "longer")
+    assert len(longer.read_metrics()["epochs"]) == 2
+    run(longer.path, epochs=3)
+    assert_bit_equal(state(longer), state(finished(3, tmp_path / "whole")))
+    assert longer.read_config()["training"]["epochs"] == 3
+
+
+def test_average_and_schedule_go_on_too(tmp_path):
+    options = {"average": 0.9, "schedule": "inverse_sqrt"}
     whole = state(run(tmp_path / "whole", epochs=4, **options))
-    assert len(run(tmp_path / "longer", epochs=2, **options).read_metrics()["epochs"]) == 2
-    longer = run(tmp_path / "longer", epochs=4, **options)
-    assert_bit_equal(state(longer), whole)
-    assert longer.read_config()["training"]["epochs"] == 4
+    run(tmp_path / "longer", epochs=2, **options)
+    assert_bit_equal(state(run(tmp_path / "longer", epochs=4, **options)), whole)
 
 
 def test_only_the_epochs_that_are_new_are_trained(finished, tmp_path, monkeypatch, capsys):
@@ -86,11 +92,11 @@ def test_a_run_that_stopped_early_goes_on_with_more_patience_only(tmp_path, caps
 
 
 def test_operational_options_may_change_and_nothing_else(finished, tmp_path):
-    found = finished(1, tmp_path / "run")
+    found = finished(2, tmp_path / "run")
     new = {"checkpoint_seconds": 9.0, "worker_seconds": 8, "watch_share": 0.5, "patience": 4, "profile_steps": "1,2"}
-    run(found.path, epochs=2, **new)
+    run(found.path, epochs=3, **new)
     assert (
-        found.read_config()["training"] == TrainingOptions(batch_size=3, learning_rate=0.05, epochs=2, **new).written()
+        found.read_config()["training"] == TrainingOptions(batch_size=3, learning_rate=0.05, epochs=3, **new).written()
     )
     for name, value in {
         "batch_size": 4,
@@ -124,7 +130,7 @@ def test_what_a_run_shows_of_itself_changes_nothing_of_its_training(finished, tm
 
 
 def test_a_longer_run_that_is_broken_off_is_no_finished_one(finished, tmp_path, monkeypatch):
-    finished(1, tmp_path / "run")
+    finished(2, tmp_path / "run")
     begin = trainer._begin
     monkeypatch.setattr(trainer, "_begin", lambda *args: (begin(*args), 1 / 0))
     with pytest.raises(ZeroDivisionError):

@@ -101,6 +101,27 @@ def test_the_configuration_of_a_run_is_accepted_and_flags_go_before_it(train, fi
     assert tables["data"]["train"] == [str(files / "b.tsv")] and tables["data"]["valid"] == [str(files / "a.tsv")]
 
 
+def test_a_run_under_another_name_on_data_that_changed_is_a_new_one_and_says_so(files, tmp_path, capsys):
+    data, run, other = tmp_path / "data.tsv", tmp_path / "run", tmp_path / "other"
+    data.write_bytes((files / "a.tsv").read_bytes())
+    options = ["--set", "epochs=1", "units=3", "cell=simple_rnn", "bidirectional=false", "watch_share=0"]
+    arguments = ["--train", str(data), "--valid", str(files / "a.tsv"), *options]
+    assert cli.main(["train", "classifier", *arguments, "--out", str(run)]) == 0
+    again = ["train", "classifier", "--config", str(run / "config.toml"), "--out"]
+    assert cli.main([*again, str(tmp_path / "same")]) == 0
+    assert "is a new run" not in capsys.readouterr().err
+    swapped = {"long": "short", "short": "long"}
+    rows = [line.split("\t") for line in data.read_text("utf-8").splitlines()]
+    data.write_text("".join(f"{text}\t{swapped[label]}\n" for text, label in rows), "utf-8")
+    for said in (1, 0):  # the second time it is there, and finished
+        assert cli.main([*again, str(other)]) == 0
+        error = capsys.readouterr().err
+        assert error.count(f"{other} is a new run: {data} now hold other contents than what {run}/config.toml") == said
+    assert not np.array_equal(*(sm.load_run(each).get_weights()[-1] for each in (run, other)))
+    assert cli.main([*again, str(run)]) == 2
+    assert "must hold what" in capsys.readouterr().err
+
+
 def test_a_flag_that_comes_twice_names_more_files_of_one_corpus(train, files, tmp_path, capsys):
     more = ["--train", files / "b.tsv", "--valid", files / "b.tsv"]
     assert train(*more) == 0

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from chart_parser import inside, log_probability
 
 from seq_models.text import corpora, grammar
 
@@ -59,7 +60,7 @@ def sequences(rule, items, words):
             yield from sequences(rule, items[1:], words[1:])
     else:
         symbol = rule.children[items[0]]
-        for end in grammar.inside(symbol, 0, words, {}):
+        for end in inside(symbol, 0, words, {}):
             for rest in sequences(rule, items[1:], words[end:]):
                 yield from ([child, *rest] for child in trees(symbol, words[:end]))
 
@@ -92,7 +93,7 @@ def test_sampled_sentences_are_as_long_as_the_grammar_says():
 
 
 def test_the_sentences_of_three_words_have_together_the_probability_of_this_length(three_words):
-    total = sum(math.exp(corpora.log_probability(sentence.text)) for sentence in three_words)
+    total = sum(math.exp(log_probability(sentence.text)) for sentence in three_words)
     assert total == pytest.approx(length_distribution("SENTENCE")[3])
 
 
@@ -103,13 +104,13 @@ def test_no_sentence_of_three_words_has_two_trees(three_words):
 
 def test_no_sampled_sentence_has_two_trees():
     for sentence in SAMPLE:
-        assert corpora.log_probability(sentence.text) == pytest.approx(sentence.log_probability, rel=1e-9)
+        assert log_probability(sentence.text) == pytest.approx(sentence.log_probability, rel=1e-9)
 
 
 @pytest.mark.parametrize("verb", ["arrived", "appeared", "returned"])
 def test_log_probability_agrees_with_how_often_a_sentence_is_drawn(three_words, drawn, verb):
     texts = [sentence.text for sentence in three_words if sentence.text.endswith(verb)]
-    expected = sum(drawn.values()) * sum(math.exp(corpora.log_probability(text)) for text in texts)
+    expected = sum(drawn.values()) * sum(math.exp(log_probability(text)) for text in texts)
     assert expected > 10
     assert abs(sum(drawn[text] for text in texts) - expected) < 4 * math.sqrt(expected)
 
@@ -130,7 +131,7 @@ def test_log_probability_agrees_with_how_often_a_sentence_is_drawn(three_words, 
     ],
 )
 def test_a_string_outside_the_grammar_has_no_probability(text):
-    assert corpora.log_probability(text) == -math.inf
+    assert log_probability(text) == -math.inf
 
 
 KNOWN = [
@@ -184,7 +185,7 @@ def test_was_and_were_agree_with_their_subject_whatever_is_between_them():
         words = sentence.text.split()
         for place in [place for place, word in enumerate(words) if word in other]:
             wrong = [*words[:place], other[words[place]], *words[place + 1 :]]
-            assert corpora.log_probability(" ".join(wrong)) == -math.inf, wrong
+            assert log_probability(" ".join(wrong)) == -math.inf, wrong
             across += sentence.tags[:place].count("NOUN") > 1
     assert across > 100
 
@@ -270,7 +271,7 @@ def test_every_task_has_the_same_sentences():
 
 def test_the_lowest_perplexity_is_that_of_the_test_split():
     corpus = corpora.load("language-model", 10, 50)
-    nats = -sum(corpora.log_probability(text) for text in corpus.test)
+    nats = -sum(log_probability(text) for text in corpus.test)
     tokens = sum(len(text.split()) + 1 for text in corpus.test)
     assert corpus.lowest_perplexity == pytest.approx(math.exp(nats / tokens))
 

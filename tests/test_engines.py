@@ -7,7 +7,7 @@ import tensorflow as tf
 from parity import MASK, B, D, H, T, as_json, assert_same, every_kind, measure, normal, ours, states_of
 
 from seq_models.layers import GRU, LSTM, Bidirectional, GRUCell, LSTMCell, SimpleRNNCell, engines
-from seq_models.layers.engines import halves
+from seq_models.layers.engines import loop
 from seq_models.layers.engines.fused import engine as fused
 from seq_models.layers.recurrent import Recurrent
 
@@ -109,7 +109,7 @@ def test_every_known_derivative_and_dropout_stay_on_the_loop(kind, activation, o
 
 
 def test_the_facts_are_those_of_the_call(chosen, monkeypatch):
-    monkeypatch.setattr(halves, "ENOUGH", 8 * H)
+    monkeypatch.setattr(loop, "ENOUGH", 8 * H)
     layer, unrolled, both = ours("lstm"), ours("gru", unroll=True), Bidirectional(ours("gru"))
     layer(normal(B, T, D))
     unrolled(normal(2, T, D), training=True)
@@ -132,7 +132,7 @@ def test_a_gpu_is_seen(chosen, monkeypatch):
 
 
 def test_after_two_directions_a_layer_halves_its_rows_again(chosen, monkeypatch):
-    monkeypatch.setattr(halves, "ENOUGH", 8 * H)
+    monkeypatch.setattr(loop, "ENOUGH", 8 * H)
     layer, both = ours("lstm"), Bidirectional(ours("lstm"))
     tf.function(lambda x: layer(x) + layer(x + both(x)[:, :1, None])).get_concrete_function(tf.TensorSpec([None, T, D]))
     assert [engine for _, engine in chosen] == ["halves", "loop", "loop", "halves"]

@@ -13,9 +13,10 @@ from toy import small
 
 import seq_models as sm
 from seq_models import cli
-from seq_models.exports.audit import audit
+from seq_models.exports.audit import problems_of
 from seq_models.exports.export import traced
 from seq_models.exports.gate import Process, check, check_rows, check_text, compare
+from seq_models.exports.graphs import Artifact
 from seq_models.exports.operations import LOADING, OWN, known
 from seq_models.exports.probes import Probe, probes_of
 from seq_models.exports.records import predict_request, write_records
@@ -48,7 +49,7 @@ def saved(path, function=lengths, spec=STRINGS, key="serving_default", edit=None
 
 def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
     path = saved(tmp_path / "1")
-    assert audit(path) == []
+    assert problems_of(Artifact(path)) == []
     answer = {"length": np.array([1, 2], np.int32)}
     probe = Probe("serving_default", {"text": np.array([b"a", b"bc"], object)}, answer)
     check(path, [probe], Process(sys.executable))  # one that has to import all
@@ -57,7 +58,7 @@ def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
 
 
 def test_an_input_may_be_handed_on_before_its_rank_is_checked(tmp_path):
-    assert audit(saved(tmp_path / "1", lambda text: lengths(tf.identity(text)))) == []
+    assert problems_of(Artifact(saved(tmp_path / "1", lambda text: lengths(tf.identity(text))))) == []
 
 
 # Each of these is wrong in one way.

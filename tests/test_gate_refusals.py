@@ -11,8 +11,9 @@ from test_gate import edited, of, rename_operation, saved
 from toy import small
 
 import seq_models as sm
-from seq_models.exports.audit import audit
+from seq_models.exports.audit import problems_of
 from seq_models.exports.gate import check
+from seq_models.exports.graphs import Artifact
 from seq_models.exports.operations import forbidden, known
 from seq_models.exports.records import predict_request, write_records
 from seq_models.exports.warmup import FILE
@@ -142,7 +143,7 @@ def test_what_must_not_run_is_refused(tmp_path, name):
 
 
 def test_a_table_from_an_asset_passes(tmp_path):
-    assert audit(with_table()(tmp_path / "1")) == []
+    assert problems_of(Artifact(with_table()(tmp_path / "1"))) == []
 
 
 def load(path):
@@ -231,7 +232,7 @@ def test_a_warm_up_request_may_leave_the_name_of_the_signature_out(tmp_path):
 ])  # fmt: skip
 def test_an_output_has_a_row_for_each_input(tmp_path, function, received):
     path = of(lambda text: {"x": function(text)})(tmp_path / "1")
-    assert audit(path) == []  # nothing can be seen in the files
+    assert problems_of(Artifact(path)) == []  # nothing can be seen in the files
     with pytest.raises(sm.InputError, match=f"serving_default: x must have a row for each of a request, {received}"):
         check(path)
 

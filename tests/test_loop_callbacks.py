@@ -8,14 +8,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import EXAMPLES, TEXTS, dataset_of, small
+from toy import EXAMPLES, PLAIN, TEXTS, dataset_of, small
 
 import seq_models as sm
 from seq_models.layers.engines.fused import engine
 from seq_models.tasks import TASKS
-from seq_models.training.averaging import AverageBetweenEpochs
 from seq_models.training.best import Monitor
-from seq_models.training.callbacks import BestModel, SlowEngines
+from seq_models.training.callbacks import AverageBetweenEpochs, BestModel, SlowEngines
 from seq_models.training.optimizers import make_optimizer
 from seq_models.training.options import TrainingOptions
 from seq_models.training.precision import precision
@@ -196,7 +195,7 @@ def test_the_texts_of_a_batch_can_be_read_again(task):
 
 
 def profiled(tmp_path, first, last, **options):
-    model = small("classifier")
+    model = small("classifier", **PLAIN)
     model.compile(**options)
     model.fit(
         model.dataset(EXAMPLES["classifier"], batch_size=2), callbacks=[Profile(tmp_path, first, last)], verbose=0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq_models.layers.losses import cross_entropy
+from seq_models.layers.heads import cross_entropy
 
 V = 7
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from seq_models import InputError, SequenceLabeler
-from seq_models.text import contents, kept, preprocessors, shuffling
+from seq_models.text import batching, contents, kept, preprocessors
 from seq_models.text.datasets import Position, make_dataset
 from seq_models.text.examples import read_examples
 from seq_models.text.options import TextOptions
@@ -123,25 +123,23 @@ def test_the_length_of_a_dataset_is_known_until_it_can_begin_anywhere():
 
 
 def test_a_corpus_larger_than_the_buffer_is_shuffled_through_it(monkeypatch):
-    monkeypatch.setattr(shuffling, "SHUFFLE_BUFFER", 7)
-    monkeypatch.setattr(shuffling, "CHUNK", 10)
-    found = list(shuffling.Shuffled(0, 0).examples([range(100)]))
+    monkeypatch.setattr(batching, "SHUFFLE_BUFFER", 7)
+    monkeypatch.setattr(batching, "CHUNK", 10)
+    found = list(batching.Shuffled(0, 0).examples([range(100)]))
     assert sorted(found) == list(range(100))
     assert all(number <= place + 7 for place, number in enumerate(found))  # none comes before it is read
     assert sum(number != place for place, number in enumerate(found)) > 80
-    by_turns = list(shuffling.Shuffled(0, 0).examples([range(100), range(100, 130)]))
+    by_turns = list(batching.Shuffled(0, 0).examples([range(100), range(100, 130)]))
     assert sorted(by_turns) == list(range(130))
     assert max(by_turns[:30]) >= 100 and min(by_turns[:30]) < 100
-    assert list(shuffling.Shuffled(0, 1).examples([range(100)])) != found
-    assert list(shuffling.Shuffled(0, 1).examples([range(100)])) != list(
-        shuffling.Shuffled(1, 0).examples([range(100)])
-    )
+    assert list(batching.Shuffled(0, 1).examples([range(100)])) != found
+    assert list(batching.Shuffled(0, 1).examples([range(100)])) != list(batching.Shuffled(1, 0).examples([range(100)]))
 
 
 def test_every_file_of_many_is_read_and_each_may_be_the_first(monkeypatch):
-    monkeypatch.setattr(shuffling, "SHUFFLE_BUFFER", 1)
-    parts = [range(10 * number, 10 * number + 10) for number in range(3 * shuffling.FILES)]
-    epochs = [list(shuffling.Shuffled(0, epoch).examples(parts)) for epoch in range(10)]
+    monkeypatch.setattr(batching, "SHUFFLE_BUFFER", 1)
+    parts = [range(10 * number, 10 * number + 10) for number in range(3 * batching.FILES)]
+    epochs = [list(batching.Shuffled(0, epoch).examples(parts)) for epoch in range(10)]
     assert all(sorted(epoch) == list(range(10 * len(parts))) for epoch in epochs)
     assert len({epoch[0] for epoch in epochs}) > 5
 
@@ -258,7 +256,7 @@ def test_files_are_divided_only_where_the_batch_can_be(files):
 
 
 def test_files_are_read_by_turns_in_an_order_of_each_epoch(files, monkeypatch):
-    monkeypatch.setattr("seq_models.text.shuffling.CHUNK", 5)
+    monkeypatch.setattr("seq_models.text.batching.CHUNK", 5)
     examples = read_examples(files)
     preprocessor = make("language-model", examples)
     dataset = make_dataset(preprocessor, examples, 4, shuffle=True)

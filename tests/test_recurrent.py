@@ -38,7 +38,7 @@ from parity import (
 )
 
 from seq_models.layers import GRU, LSTM, Bidirectional, SimpleRNN, engines
-from seq_models.layers.engines import halves
+from seq_models.layers.engines import loop
 from seq_models.layers.engines.fused import engine as fused
 
 WHOLE = {"return_sequences": True, "return_state": True}
@@ -140,7 +140,7 @@ def test_the_halves_of_any_number_of_rows_are_the_whole(kind, rows):
 @every_kind
 def test_without_a_compiler_a_graph_has_two_loops_but_for_little_work_or_both_directions(kind, monkeypatch):
     monkeypatch.setattr(fused, "problem", lambda: "a C++ compiler")
-    monkeypatch.setattr(halves, "ENOUGH", 8 * H)
+    monkeypatch.setattr(loop, "ENOUGH", 8 * H)
 
     def loops(layer, rows):
         concrete = tf.function(layer).get_concrete_function(tf.TensorSpec([rows, T, D]))
@@ -642,8 +642,15 @@ def test_arguments_of_the_cell_are_checked_through_the_layer(kind):
         layer(0)
     with pytest.raises(ValueError, match=r"recurrent_dropout must be in \[0, 1\]. Received: recurrent_dropout=2"):
         layer(H, recurrent_dropout=2)
-    with pytest.raises(ValueError, match="Unrecognized keyword arguments.*unit"):
-        layer(H, unit=3)
+
+
+@pytest.mark.parametrize("wrong, close", [("activaton", "activation"), ("return_sequence", "return_sequences")])
+@every_layer
+def test_an_option_that_is_none_is_refused_in_the_name_of_the_layer_with_the_close_ones(kind, wrong, close):
+    layer = KINDS[kind].layer
+    message = rf"^{layer.__name__} must be given its own options, as .*\b{close}\b.*\. Received: {wrong}='tanh'$"
+    with pytest.raises(ValueError, match=message):
+        layer(H, **{wrong: "tanh"})
 
 
 @pytest.mark.parametrize("unroll", [False, True], ids=["loop", "step-by-step"])

@@ -8,7 +8,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from toy import EXAMPLES, small
 
 from seq_models.cli import main
-from seq_models.tasks.report import report
+from seq_models.tasks.report import LENGTHS, report
 
 
 def lines_of(text, head):
@@ -38,8 +38,29 @@ def test_the_table_by_label_is_that_of_scikit_learn(task):
     assert sum(found.pairs.values()) == len(expected)
     by_length = lines_of(found.text(), "length")
     assert sum(row[0] for row in by_length.values()) == len(EXAMPLES[task])
-    accuracy = sum(found.by_length.values())[3] / len(expected)
-    assert accuracy == pytest.approx(model.score(EXAMPLES[task])["accuracy"])
+
+
+LONG = {
+    "language-model": ["a b c d e a b c d", "b a d e e a a a c c c"],
+    "labeler": [(list("abcdeab"), list("ABCDEAA")), (list("eeeeeeeeeeeee"), list("EEEEEEEEEEEEB"))],
+    "classifier": [("a b c d e a b c d", "long"), ("b a d e e a a a c c c", "short")],
+    "encoder-decoder": [("a b c d e a b c d", "d c"), ("b a d e e a a a c c c", "a b")],
+}
+
+
+@pytest.mark.parametrize("task", EXAMPLES)
+def test_a_row_by_length_says_what_the_task_measures_of_these_examples(task):
+    model = small(task)
+    examples = [*EXAMPLES[task], *LONG[task]]
+    found = report(model, examples)
+    measured = {"language-model": ["perplexity"], "encoder-decoder": ["bleu", "exact_match"]}.get(task, ["accuracy"])
+    assert len(found.by_length) == 3
+    for bucket, row in found.by_length.items():
+        own = [e for e in examples if np.searchsorted(LENGTHS, len(model.question(e).split())) == bucket]
+        scores = model.score(own)
+        assert list(row) == ["examples", "loss", *measured] and row["examples"] == len(own)
+        assert [row[name] for name in measured] == pytest.approx([scores[name] for name in measured], rel=1e-4)
+    assert list(lines_of(found.text(), "length")["0-5"]) == pytest.approx(list(found.by_length[0].values()), abs=1e-4)
 
 
 def test_entities_are_counted_by_type():

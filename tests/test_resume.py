@@ -1,6 +1,8 @@
 """A training that is ended at any moment goes on bit for bit: in this process by exceptions, in others by signals."""
 
+import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,10 +26,27 @@ EPOCHS, BATCHES = 3, 3  # of 3 examples each, two in the last one
 
 
 def run(directory, task="classifier", network=PLAIN, **options):
+    """Trains, with a checkpoint after every batch."""
     options = {"epochs": EPOCHS, "batch_size": 3, "learning_rate": 0.05, "patience": 2, "watch_share": 0, **options}
+    options = TrainingOptions(**{"checkpoint_seconds": 0, **options})
     model_options = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, **network, "dropout": 0.3}
     data = EXAMPLES[task]
-    return trainer.train(TASKS[task], data, data, directory, TrainingOptions(**options), model_options, {})
+    return trainer.train(TASKS[task], data, data, directory, options, model_options, {})
+
+
+def run_and_kill(directory, after, *arguments, **options):
+    """Two runs: a whole one, and what a kill after so many batches leaves of it, a copy of its directory then."""
+    plain, batches = Resume.on_train_batch_end, itertools.count(1)
+
+    def on_train_batch_end(self, batch, logs=None):
+        plain(self, batch, logs)
+        if next(batches) == after:
+            shutil.copytree(directory / "whole", directory / "killed")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Resume, "on_train_batch_end", on_train_batch_end)
+        whole = run(directory / "whole", *arguments, **options)
+    return whole, RunDirectory(directory / "killed")
 
 
 def result(found):
@@ -47,76 +66,68 @@ def assert_bit_equal(one, other):
     assert all(np.array_equal(a, b) for a, b in zip(one[1], other[1], strict=True))
 
 
-class Interrupted(Exception):
-    pass
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """The contents of a whole run, and the directory that a kill at the end of its second epoch has left of it."""
+    whole, killed = run_and_kill(tmp_path_factory.mktemp("runs"), 2 * BATCHES)
+    return contents(whole), killed.path
 
 
 @pytest.fixture
-def interrupt(monkeypatch):
-    """Lets a training break after so many batches; every batch is checkpointed."""
-    plain = Resume.on_train_batch_end
+def whole(two_runs):
+    """What a whole run leaves behind."""
+    return two_runs[0]
 
-    def breaking(after):
-        count = iter(range(10_000))
 
-        def on_train_batch_end(self, batch, logs=None):
-            self.saved -= 2 * self.seconds
-            plain(self, batch, logs)
-            if next(count) == after:
-                raise Interrupted
-
-        monkeypatch.setattr(Resume, "on_train_batch_end", on_train_batch_end)
-
-    return breaking
+@pytest.fixture
+def killed(two_runs, tmp_path):
+    """A copy of what a kill has left of the same run."""
+    return RunDirectory(shutil.copytree(two_runs[1], tmp_path / "killed"))
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_in_the_middle_of_an_epoch_a_training_goes_on_as_if_nothing_had_been(tmp_path, interrupt, task):
-    interrupt(10_000)
-    whole = contents(run(tmp_path / "whole", task, {}, epochs=2))
-    interrupt(4)
-    with pytest.raises(Interrupted):
-        run(tmp_path / "broken", task, {}, epochs=2)
-    interrupt(10_000)
-    assert_bit_equal(contents(run(tmp_path / "broken", task, {}, epochs=2)), whole)
+def test_in_the_middle_of_an_epoch_a_training_goes_on_as_if_nothing_had_been(tmp_path, task):
+    whole, killed = run_and_kill(tmp_path, BATCHES + 2, task, {}, epochs=2)
+    assert len(killed.read_metrics()["epochs"]) == 1
+    assert_bit_equal(contents(run(killed.path, task, {}, epochs=2)), contents(whole))
 
 
 @pytest.mark.slow
-def test_a_training_broken_after_every_single_batch_comes_to_the_same_end(tmp_path, interrupt):
-    interrupt(10_000)
-    whole = contents(run(tmp_path / "whole", schedule="cosine"))
-    for _ in range(EPOCHS * BATCHES):
-        interrupt(0)
-        with pytest.raises(Interrupted):
-            run(tmp_path / "broken", schedule="cosine")
-    interrupt(10_000)
-    assert_bit_equal(contents(run(tmp_path / "broken", schedule="cosine")), whole)
+def test_a_training_broken_after_every_single_batch_comes_to_the_same_end(tmp_path, monkeypatch):
+    class Interrupted(Exception):
+        pass
+
+    plain, options = Resume.on_train_batch_end, {"schedule": "cosine", "epochs": 2}
+
+    def on_train_batch_end(self, batch, logs=None):
+        plain(self, batch, logs)
+        raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Resume, "on_train_batch_end", on_train_batch_end)
+        for _ in range(2 * BATCHES):
+            with pytest.raises(Interrupted):
+                run(tmp_path / "broken", **options)
+    whole = run(tmp_path / "whole", **options)
+    assert_bit_equal(contents(run(tmp_path / "broken", **options)), contents(whole))
 
 
-def test_early_stopping_counts_on_over_an_interruption(tmp_path, interrupt):
+def test_early_stopping_counts_on_over_an_interruption(tmp_path):
     options = {"learning_rate": 0.0, "epochs": 6, "patience": 3}  # no epoch is better than the first
-    interrupt(10_000)
-    whole = run(tmp_path / "whole", **options).read_metrics()
-    assert len(whole["epochs"]) == 4
-    interrupt(7)
-    with pytest.raises(Interrupted):
-        run(tmp_path / "broken", **options)
-    interrupt(10_000)
-    assert run(tmp_path / "broken", **options).read_metrics() == whole
+    whole, killed = run_and_kill(tmp_path, 2 * BATCHES + 2, **options)
+    assert len(whole.read_metrics()["epochs"]) == 4
+    assert len(killed.read_metrics()["epochs"]) == 2
+    assert run(killed.path, **options).read_metrics() == whole.read_metrics()
 
 
-def test_the_wait_for_a_smaller_learning_rate_counts_on_over_an_interruption(tmp_path, interrupt):
+def test_the_wait_for_a_smaller_learning_rate_counts_on_over_an_interruption(tmp_path):
     # No epoch is better than the first, so the rate is halved after the fourth.
     options = {"learning_rate": 1e-9, "epochs": 5, "patience": 9}
     options |= {"schedule": "plateau", "plateau_patience": 3, "plateau_factor": 0.5}
-    interrupt(10_000)
-    whole = contents(run(tmp_path / "whole", **options))
+    whole, killed = run_and_kill(tmp_path, 2 * BATCHES + 2, **options)  # in the third epoch
+    whole = contents(whole)
     assert any(np.array_equal(array, np.float32(0.5e-9)) for array in whole[1])
-    interrupt(7)  # in the third epoch
-    with pytest.raises(Interrupted):
-        run(tmp_path / "broken", **options)
-    interrupt(10_000)
-    assert_bit_equal(contents(run(tmp_path / "broken", **options)), whole)
+    assert_bit_equal(contents(run(killed.path, **options)), whole)
 
 
 def test_a_signal_saves_where_the_training_is_and_not_only_where_it_was(tmp_path, monkeypatch):
@@ -164,36 +175,23 @@ def test_a_second_signal_does_what_it_did_before_the_training():
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_damaged_newest_checkpoint_costs_a_few_batches_and_changes_nothing(tmp_path, interrupt, capsys):
-    interrupt(10_000)
-    whole = contents(run(tmp_path / "whole"))
-    interrupt(5)
-    with pytest.raises(Interrupted):
-        run(tmp_path / "broken")
-    newest = max(RunDirectory(tmp_path / "broken").checkpoints.glob("*.npz"))
+def test_a_damaged_newest_checkpoint_costs_a_few_batches_and_changes_nothing(whole, killed, capsys):
+    newest = max(killed.checkpoints.glob("*.npz"))
     newest.write_bytes(newest.read_bytes()[:100])
-    interrupt(10_000)
-    assert_bit_equal(contents(run(tmp_path / "broken")), whole)
+    assert_bit_equal(contents(run(killed.path)), whole)
     assert f"{newest} is damaged" in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_model_is_refused_and_stays(tmp_path, interrupt):
-    interrupt(1)
-    with pytest.raises(Interrupted):
-        run(tmp_path / "run")
-    checkpoints = RunDirectory(tmp_path / "run").checkpoints
-    arrays, state = trainer.Checkpoints(checkpoints).newest(pytest.fail)
-    trainer.Checkpoints(checkpoints).save(99, {**arrays, "model/0": arrays["model/0"][:1]}, state)
-    before = {path: path.read_bytes() for path in checkpoints.iterdir()}
+def test_a_checkpoint_of_another_model_is_refused_and_stays(killed):
+    arrays, state = trainer.Checkpoints(killed.checkpoints).newest(pytest.fail)
+    trainer.Checkpoints(killed.checkpoints).save(99, {**arrays, "model/0": arrays["model/0"][:1]}, state)
+    before = {path: path.read_bytes() for path in killed.checkpoints.iterdir()}
     with pytest.raises(sm.InputError, match="The checkpoint must be one of this model, .* Received: "):
-        run(tmp_path / "run")
-    assert {path: path.read_bytes() for path in checkpoints.iterdir()} == before
+        run(killed.path)
+    assert {path: path.read_bytes() for path in killed.checkpoints.iterdir()} == before
 
 
-def test_a_full_disk_ends_a_training_with_one_sentence_and_it_goes_on_later(tmp_path, interrupt, monkeypatch):
-    interrupt(10_000)
-    whole = contents(run(tmp_path / "whole"))
-
+def test_a_full_disk_ends_a_training_with_one_sentence_and_it_goes_on_later(whole, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
@@ -225,7 +223,7 @@ def test_a_signal_ends_a_process_which_then_goes_on_to_the_same_end(tmp_path):
         _, said = process.communicate(timeout=120)
         assert process.returncode == code
         assert "Traceback" not in said
-    assert subprocess.run(program, capture_output=True, timeout=300).returncode == 0
+    assert cli.main(command(tmp_path, tmp_path / "killed")) == 0
     # Not the newest checkpoints: on a slow machine one of the last epoch may be among them.
     whole, killed = (result(RunDirectory(tmp_path / name)) for name in ("whole", "killed"))
     assert json.dumps(whole[0]) == json.dumps(killed[0])

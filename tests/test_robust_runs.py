@@ -17,8 +17,8 @@ from seq_models import cli
 from seq_models.errors import InputError
 from seq_models.exports import versions
 from seq_models.tasks import TASKS
+from seq_models.text.counting import count_shared
 from seq_models.text.examples import read_examples
-from seq_models.text.overlap import count_shared
 from seq_models.training import trainer
 from seq_models.training.lock import LOCK, locked
 from seq_models.training.options import TrainingOptions

@@ -8,9 +8,8 @@ from toy import EXAMPLES
 from seq_models import messages
 from seq_models.errors import InputError
 from seq_models.text import contents
-from seq_models.text.cache import remembered
 from seq_models.text.contents import contents_of, contents_of_file
-from seq_models.text.examples import read_examples
+from seq_models.text.examples import read_examples, remembered
 
 
 @pytest.fixture(autouse=True)

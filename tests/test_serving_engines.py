@@ -10,10 +10,9 @@ import tensorflow as tf
 from toy import small
 
 import seq_models as sm
-from seq_models.exports.assets import vocabularies_in
 from seq_models.exports.audit import Artifact
 from seq_models.exports.engines import SERVING, BlockLSTM
-from seq_models.exports.export import write
+from seq_models.exports.export import vocabularies_in, write
 from seq_models.layers import GRUCell, LSTMCell, engines
 
 EXAMPLES = [(["a", "b", "a", "c", "b"], ["A", "B", "A", "C", "B"]), (["c"], ["C"])]

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy import EXAMPLES, TEXTS, small
+from toy import EXAMPLES, TEXTS, shared, small
 
 import seq_models as sm
 from seq_models.errors import InputError
@@ -17,7 +17,7 @@ from seq_models.tasks import TASKS
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_saved_model_answers_as_before_from_one_file(task, tmp_path):
-    model = small(task)
+    model = shared(task)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.predict_text(TEXTS) == model.predict_text(TEXTS)
@@ -26,7 +26,7 @@ def test_a_saved_model_answers_as_before_from_one_file(task, tmp_path):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_answers_do_not_depend_on_the_batch(task):
-    model = small(task)
+    model = shared(task)
     together, alone = model.predict_text(TEXTS, batch_size=8), model.predict_text(TEXTS, batch_size=1)
     for one, other in zip(together, alone, strict=True):
         assert one.keys() == other.keys()
@@ -36,7 +36,7 @@ def test_answers_do_not_depend_on_the_batch(task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_no_text_gets_no_answer_and_an_empty_text_gets_one(task):
-    model = small(task)
+    model = shared(task)
     assert model.predict_text([]) == []
     assert len(model.predict_text([""])) == 1
 
@@ -63,11 +63,11 @@ def test_a_wrong_value_is_refused(wrong):
 
 def test_a_single_string_is_refused_where_a_list_is_meant():
     with pytest.raises(ValueError, match="list of strings"):
-        small("classifier").predict_text("a b")
+        shared("classifier").predict_text("a b")
 
 
 def test_the_classifiers_probabilities_sum_to_one_and_its_label_is_the_most_probable():
-    model = small("classifier")
+    model = shared("classifier")
     for answer in model.predict_text(TEXTS):
         assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-6)
         assert answer["score"] == pytest.approx(max(answer["probabilities"]))
@@ -78,7 +78,7 @@ def test_the_classifiers_probabilities_sum_to_one_and_its_label_is_the_most_prob
 
 def test_answers_of_classifier_and_labeler_are_those_of_the_logits():
     for task in ("classifier", "labeler"):
-        model = small(task)
+        model = shared(task)
         names = model.preprocessor.labels.names
         for answer, example in zip(model.predict_text(TEXTS[:3]), EXAMPLES[task][:3], strict=True):
             p = tf.nn.softmax(model(model.batch([example])[0]))[0].numpy()
@@ -101,7 +101,7 @@ def test_the_f1_of_a_classifier_is_the_mean_over_its_classes():
 
 
 def test_the_labeler_answers_with_a_tag_for_each_token():
-    answers = small("labeler").predict_text(TEXTS)
+    answers = shared("labeler").predict_text(TEXTS)
     assert [answer["tokens"] for answer in answers] == [text.split() for text in TEXTS]
     for answer in answers:
         assert len(answer["tags"]) == len(answer["scores"]) == answer["lengths"]
@@ -109,7 +109,7 @@ def test_the_labeler_answers_with_a_tag_for_each_token():
 
 
 def test_beyond_a_row_the_labeler_answers_nothing():
-    answer = {name: tensor.numpy() for name, tensor in small("labeler").respond(tf.constant(["a", "a b c"])).items()}
+    answer = {name: tensor.numpy() for name, tensor in shared("labeler").respond(tf.constant(["a", "a b c"])).items()}
     assert answer["lengths"].tolist() == [1, 3]
     assert answer["tokens"][0].tolist()[1:] == answer["tags"][0].tolist()[1:] == [b"", b""]
     assert (answer["scores"] > 0).tolist() == [[True, False, False], [True] * 3]
@@ -127,7 +127,7 @@ def test_tokens_that_are_cut_already_are_labeled_as_their_text_however_long():
 
 
 def test_the_labelers_accuracy_is_the_share_of_right_tags():
-    model = small("labeler")
+    model = shared("labeler")
     right = [
         guess == gold
         for answer, (_, tags) in zip(model.predict_text(TEXTS), EXAMPLES["labeler"], strict=True)
@@ -150,7 +150,7 @@ def test_entity_f1_is_given_for_bio_tags_only_and_counts_whole_entities():
 
 
 def test_a_language_models_log_probability_is_the_sum_over_its_tokens():
-    model = small("language-model")
+    model = shared("language-model")
     [answer] = model.predict_text(["a b"])
     log_p = tf.nn.log_softmax(model(model.preprocessor.inputs(tf.constant(["a b"]))))[0].numpy()
     [[a, b, end]] = model.preprocessor.codec.encode(tf.constant(["a b"])).to_list()
@@ -173,7 +173,7 @@ def test_a_language_model_is_scored_without_dropout():
 
 
 def test_samples_of_a_language_model_go_on_with_the_most_probable_token_each_time():
-    model = small("language-model")
+    model = shared("language-model")
     for text, sample in zip(TEXTS[:4], model.samples(TEXTS[:4]), strict=True):
         assert (sample["text"], sample["prompt"]) == (text, " ".join(text.split()[:3]))
         [greedy] = model.generate([sample["prompt"]], max_length=30, temperature=0)
@@ -181,7 +181,7 @@ def test_samples_of_a_language_model_go_on_with_the_most_probable_token_each_tim
 
 
 def test_generation_repeats_with_its_seed_keeps_its_prompt_and_its_limit():
-    model = small("language-model")
+    model = shared("language-model")
     texts = [answer["text"] for answer in model.generate(["a b", ""], max_length=6, seed=1)]
     assert texts == [answer["text"] for answer in model.generate(["a b", ""], max_length=6, seed=1)]
     assert texts != [answer["text"] for answer in model.generate(["a b", ""], max_length=6, seed=2)]
@@ -191,7 +191,7 @@ def test_generation_repeats_with_its_seed_keeps_its_prompt_and_its_limit():
 
 
 def test_each_prompt_of_a_call_draws_numbers_of_its_own():
-    model = small("language-model")
+    model = shared("language-model")
     together = model.generate(["a"] * 4, max_length=6, seed=5)
     assert len({answer["text"] for answer in together}) > 1
     for row, answer in enumerate(together):
@@ -213,7 +213,7 @@ def test_what_is_written_holds_no_control_token_however_probable_it_is():
 
 
 def test_generation_without_temperature_is_greedy():
-    model = small("language-model")
+    model = shared("language-model")
     texts = [model.generate(["a"], max_length=5, temperature=0, seed=seed)[0]["text"] for seed in (1, 2)]
     assert texts[0] == texts[1]
     with pytest.raises(ValueError, match="Received: temperature=-1"):
@@ -221,7 +221,7 @@ def test_generation_without_temperature_is_greedy():
 
 
 def test_a_translation_is_the_most_probable_token_each_time_but_for_control_tokens():
-    model = small("encoder-decoder")
+    model = shared("encoder-decoder")
     for source in TEXTS[:3]:
         answer = {name: tensor.numpy()[0] for name, tensor in model.translate(tf.constant([source]), 5).items()}
         inputs, targets, _ = model.batch([(source, answer["translation"].decode())])
@@ -260,7 +260,7 @@ SOURCES, TARGETS = ["a b c d", "e", "b a"], ["c", "a b c d", "a e"]
 
 
 def test_the_log_probability_of_a_pair_is_the_sum_over_the_tokens_of_its_target():
-    model = small("encoder-decoder")
+    model = shared("encoder-decoder")
     found = {name: tensor.numpy() for name, tensor in model.score_pairs(SOURCES, TARGETS).items()}
     assert found["lengths"].tolist() == [2, 5, 3]
     for row, pair in enumerate(zip(SOURCES, TARGETS, strict=True)):
@@ -271,7 +271,7 @@ def test_the_log_probability_of_a_pair_is_the_sum_over_the_tokens_of_its_target(
 
 
 def test_the_attention_of_a_pair_is_zero_beyond_its_tokens():
-    found = {k: v.numpy() for k, v in small("encoder-decoder").attention_of_pairs(SOURCES, TARGETS).items()}
+    found = {k: v.numpy() for k, v in shared("encoder-decoder").attention_of_pairs(SOURCES, TARGETS).items()}
     assert found["target_lengths"].tolist() == [2, 5, 3]
     assert found["source_lengths"].tolist() == [5, 2, 3]
     for attention, S, T in zip(found["attention"], found["source_lengths"], found["target_lengths"], strict=True):
@@ -281,7 +281,7 @@ def test_the_attention_of_a_pair_is_zero_beyond_its_tokens():
 
 def test_an_answer_is_one_line():
     for task in TASKS:
-        model = small(task)
+        model = shared(task)
         for answer in model.predict_text(TEXTS):
             assert "\n" not in model.line(answer)
 
@@ -364,7 +364,7 @@ def test_texts_are_generated_in_mixed_precision_too(cell, tied):
 
 
 def test_texts_that_are_no_list_of_strings_are_refused_and_the_next_ones_answered():
-    model = small("language-model")
+    model = shared("language-model")
     for ask, wrong in itertools.product((model.generate, model.predict_text), ("a b", [None], [b"a"], ["a", 3])):
         with pytest.raises(ValueError, match="must be a list of strings. Received: "):
             ask(wrong)
@@ -374,9 +374,32 @@ def test_texts_that_are_no_list_of_strings_are_refused_and_the_next_ones_answere
 @pytest.mark.parametrize("temperature", [-1, float("nan"), float("inf")])
 def test_a_temperature_that_is_no_number_from_0_is_refused(temperature):
     with pytest.raises(ValueError, match=f"temperature must be 0 or more. Received: temperature={temperature}"):
-        small("language-model").generate(["a"], temperature=temperature)
+        shared("language-model").generate(["a"], temperature=temperature)
 
 
 def test_a_batch_of_no_example_is_refused():
     with pytest.raises(ValueError, match="examples must hold at least one. Received: none"):
-        small("classifier").batch([])
+        shared("classifier").batch([])
+
+
+@pytest.mark.parametrize("as_given", [list, tuple, lambda row: np.array(row, object)], ids=["list", "tuple", "array"])
+def test_a_labeler_answers_to_lists_of_tokens_which_stay_whole(as_given):
+    model = small("labeler", tokenizer="words")
+    rows = [["a", "b-c", "New York"], ["d"], [], ["e", "a"]]
+    answers = model.predict_text(list(map(as_given, rows)), batch_size=3)
+    assert [answer["tokens"] for answer in answers] == rows
+    assert [len(answer["tags"]) for answer in answers] == [3, 1, 0, 2]
+    assert answers[3]["tags"] == model.predict_text(["e a"])[0]["tags"]
+    assert model.predict_text([[]]) == [{"tokens": [], "tags": [], "scores": [], "lengths": 0}]
+
+
+@pytest.mark.parametrize("wrong", [[["a"], "b"], [["a", ""]], [["a", 3]], [None], [[["a"]]], [{"a": 1}]])
+def test_texts_that_are_neither_strings_nor_tokens_are_one_sentence(wrong):
+    with pytest.raises(ValueError, match="^texts must be a list of strings, or of lists of tokens, none of them empty"):
+        shared("labeler").predict_text(wrong)
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "labeler"])
+def test_tokens_are_refused_where_no_task_takes_them(task):
+    with pytest.raises(ValueError, match=r"^texts must be a list of strings. Received: texts=\[\['a', 'b'\]\]$"):
+        shared(task).predict_text([["a", "b"]])

@@ -56,11 +56,11 @@ def test_the_norm_in_the_logs_is_that_of_the_whole_gradient_before_clipping(clip
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_clipping_by_value_bounds_every_number_of_the_gradient_of_the_global_batch(replicas):
-    data = batch(small("labeler"), "labeler")
-    before = small("labeler").get_weights()
-    clipped = [np.clip(gradient, -0.01, 0.01) for gradient in gradients(small("labeler"), data)]
+    data = batch(small("language-model"), "language-model")
+    before = small("language-model").get_weights()
+    clipped = [np.clip(gradient, -0.01, 0.01) for gradient in gradients(small("language-model"), data)]
     with make_strategy("mirrored" if replicas == 2 else "one").scope():
-        model = small("labeler")
+        model = small("language-model")
         _, after = step(model, data, clip_value=0.01)
         assert model.distribute_strategy.num_replicas_in_sync == replicas
     for old, new, gradient in zip(before, after, clipped, strict=True):

@@ -16,10 +16,10 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.context import RequestContext
 from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
-from toy import EXAMPLES, TEXTS, dataset_of, small
+from toy import EXAMPLES, TEXTS, dataset_of, shared, small
 
 from seq_models.layers import GRU, LSTM, Bidirectional
-from seq_models.layers.losses import cross_entropy
+from seq_models.layers.heads import cross_entropy
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
 from seq_models.training.options import TrainingOptions
@@ -28,11 +28,11 @@ from seq_models.training.strategy import make_strategy
 from seq_models.training.trainer import train
 from seq_models.training.watching import draw, one_text, projector, watcher, watchers
 from seq_models.training.watching.error_analysis import errors_of
-from seq_models.training.watching.gradients import gradient_norms
 from seq_models.training.watching.log import TrainingLog, markdown
 from seq_models.training.watching.names import named_cells, named_layers, named_weights
 from seq_models.training.watching.through_time import through_time
 from seq_models.training.watching.watcher import Every, Watcher
+from seq_models.training.watching.weights import gradient_norms
 
 array = keras.ops.convert_to_numpy
 OPTIONS = {"units": 5, "cell": "lstm", "vocabulary_size": None, "bidirectional": True}
@@ -255,7 +255,7 @@ def test_the_loss_of_an_example_is_the_mean_over_its_tokens_and_the_worst_come_f
 
 @pytest.mark.parametrize("task", ["labeler", "classifier"])
 def test_targets_and_predictions_of_an_error_analysis_are_those_of_the_score(task):
-    model = small(task)
+    model = shared(task)
     _, targets, predicted = errors_of(model, *model.batch(EXAMPLES[task]))
     counts = confusion_matrix(targets, predicted, labels=range(len(model.vocabularies()["labels"])))
     assert np.trace(counts) / counts.sum() == pytest.approx(model.score(EXAMPLES[task])["accuracy"])
@@ -264,7 +264,7 @@ def test_targets_and_predictions_of_an_error_analysis_are_those_of_the_score(tas
 
 
 def test_an_attention_map_has_a_row_a_target_token_and_its_rows_sum_to_one():
-    model = small("encoder-decoder")
+    model = shared("encoder-decoder")
     for (weights, source, target), (x, y) in zip(
         model.attention(EXAMPLES["encoder-decoder"]), EXAMPLES["encoder-decoder"], strict=True
     ):
@@ -276,7 +276,7 @@ def test_an_attention_map_has_a_row_a_target_token_and_its_rows_sum_to_one():
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_batch_holds_the_examples_in_their_order(task):
-    model = small(task)
+    model = shared(task)
     whole = tf.nest.flatten(model.batch(EXAMPLES[task]))
     for row, example in enumerate(EXAMPLES[task]):
         for tensor, alone in zip(whole, tf.nest.flatten(model.batch([example])), strict=True):
@@ -508,16 +508,20 @@ def test_tensorboard_shows_one_run_with_all_options_and_the_scores_of_the_kept_e
         )
 
 
-@pytest.mark.parametrize("share", [1e-9, 0.02])
-def test_everything_is_looked_at_at_the_end_of_each_epoch_however_little_time_there_is(tmp_path, share):
-    model = small("encoder-decoder", cell="gru")
+KINDS = {"samples", "worst", "weights", "gates", "gradient_norm", "gradient_by_distance"}
+
+
+@pytest.mark.parametrize(
+    "task, share, kinds", [("encoder-decoder", 1e-9, {*KINDS, "attention"}), ("classifier", 0.02, KINDS)]
+)
+def test_everything_is_looked_at_at_the_end_of_each_epoch_however_little_time_there_is(tmp_path, task, share, kinds):
+    model = small(task, cell="gru")
     model.compile()
-    callbacks = watchers(tmp_path, model, EXAMPLES["encoder-decoder"], OPTIONS, every=100, share=share)
-    fit(model, "encoder-decoder", callbacks)
+    callbacks = watchers(tmp_path, model, EXAMPLES[task], OPTIONS, every=100, share=share)
+    fit(model, task, callbacks)
     found = events(tmp_path / "logs")
-    kinds = ("samples", "worst", "attention", "weights", "gates", "gradient_norm", "gradient_by_distance")
     looks = {tag for tag in found if tag.split("/")[0] in kinds}
-    assert {tag.split("/")[0] for tag in looks} == set(kinds)
+    assert {tag.split("/")[0] for tag in looks} == kinds
     assert {tag: [step for step, _ in found[tag]] for tag in looks} == dict.fromkeys(looks, [4, 8])
 
 

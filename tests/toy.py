@@ -1,5 +1,7 @@
 """Toy examples of the four tasks, and untrained models of them."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -21,6 +23,12 @@ def small(task, **options):
     keras.utils.set_random_seed(3)
     options = {"tokenizer": "whitespace", "units": 5, "embedding_units": 4, "dropout": 0.0, "max_length": 12, **options}
     return TASKS[task].from_examples(EXAMPLES[task], **options)
+
+
+@functools.cache
+def shared(task):
+    """A small model that no test changes; what was traced once is there for the next one."""
+    return small(task)
 
 
 def dataset_of(batch):

@@ -47,6 +47,12 @@ def read_tables(path: str, task: str, groups: Groups) -> Tables:
     return {"data": data, **{group: _own_table(path, group, tables.get(group, {}), groups) for group in groups}}
 
 
+def contents_in(path: str) -> dict[str, list[str]]:
+    """What the data held that a run was trained on, by what they are for, if a configuration file is that of a run."""
+    data = tomlkit.parse(Path(path).read_text("utf-8")).unwrap().get("data", {})
+    return {name: data[f"{name}_contents"] for name in ("train", "valid") if f"{name}_contents" in data}
+
+
 def _own_table(path, group, table, groups):
     """The table of a group, which must hold no option of another one."""
     with options_from_outside(path):

@@ -30,19 +30,19 @@ def examples(paths: Sequence[str], columns: tuple[str, ...] | None) -> Any:
     return read_examples(*paths, columns=columns, cache=cache)
 
 
-def columns_of_run(directory: str, paths: Sequence[str], columns: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The columns to read of files: those that are named, else those that the run was trained on in such files.
+def columns_of_run(directory: str, ending: str, columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The columns to read of files of a format: those that are named, else those that the run was trained on in such.
 
     Args:
-        paths: Files; of those without columns there are none.
+        ending: Of the format; files of some have no columns.
     """
     from seq_models.text.examples import ending_of
     from seq_models.text.formats import FORMATS
     from seq_models.training.run_directory import RunDirectory
 
-    if columns is None and ending_of(Path(paths[0])) in FORMATS:
+    if columns is None and ending in FORMATS:
         data = RunDirectory(directory).read_config()["data"]
-        if ending_of(Path(paths[0])) in map(ending_of, map(Path, data.get("train", ()))):
+        if ending in map(ending_of, map(Path, data.get("train", ()))):
             columns = data.get("columns")
     return tuple(columns) if columns else None
 

@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from seq_models.commands.data import add_data, columns_of_run, examples, scores_line
 
@@ -23,10 +24,11 @@ def add(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     from seq_models.catalog import load_run
     from seq_models.tasks.report import report
-    from seq_models.text.datasets import say_cut_examples
+    from seq_models.text.counting import say_cut_examples
+    from seq_models.text.examples import ending_of
 
     model = load_run(options.directory)
-    columns = columns_of_run(options.directory, options.data, options.columns)
+    columns = columns_of_run(options.directory, ending_of(Path(options.data[0])), options.columns)
     data = examples(options.data, columns)
     scores = model.score(data)
     say_cut_examples(model.preprocessor, data, "examples")

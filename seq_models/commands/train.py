@@ -7,6 +7,7 @@ from typing import Any
 
 from seq_models.commands.data import add_data, examples, scores_line
 from seq_models.errors import InputError, options_from_outside
+from seq_models.messages import say
 
 HELP = "train a model; the same command again goes on with its run"
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
@@ -63,8 +64,11 @@ def run(flags: Namespace) -> None:
         return
     _refuse_missing({**data, "out": flags.out})
     columns = data.get("columns")
-    found = examples(data["train"], columns), examples(data["valid"], columns)
-    run = task.train_into(flags.out, *found, values, {**data, "columns": columns or []})
+    corpora = {name: examples(data[name], columns) for name in ("train", "valid")}
+    if flags.config is not None:
+        _say_other_contents(flags, corpora)
+    data = {**data, "columns": columns or []}
+    run = task.train_into(flags.out, corpora["train"], corpora["valid"], values, data)
     best = run.read_metrics()["best"]
     print(f"{run.path}: best epoch {best['epoch']}, " + scores_line({k: v for k, v in best.items() if k != "epoch"}))
 
@@ -82,6 +86,18 @@ def _told(flags: Namespace, groups: dict[str, Any]) -> tuple[dict[str, Any], dic
     with options_from_outside():
         values = grouped({name: value for table in tables.values() for name, value in table.items()} | over, groups)
     return {name: value for name, value in data.items() if value}, values
+
+
+def _say_other_contents(flags: Namespace, corpora: dict[str, Any]) -> None:
+    """Says that a new run begins on other data than those of the run whose configuration it has."""
+    from seq_models.commands.configuration import contents_in
+    from seq_models.training.run_directory import RunDirectory
+
+    known = contents_in(flags.config)
+    others = [name for name, contents in known.items() if contents != corpora[name].contents()]
+    if others and not RunDirectory(flags.out).config.exists():  # else the run that is there says so, if it differs
+        paths = " and ".join(str(path) for name in others for path in corpora[name].paths)
+        say(f"{flags.out} is a new run: {paths} now hold other contents than what {flags.config} was trained on.")
 
 
 def _refuse_missing(data: dict[str, Any]) -> None:

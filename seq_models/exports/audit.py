@@ -6,7 +6,6 @@ what they look at; together they are `CHECKS`.
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import tensorflow as tf
 from tensorflow.core.framework.types_pb2 import DataType
@@ -155,16 +154,6 @@ CHECKS = (
     tags, default_signature, names, dense, batches, types, checked_first, operations, answers, assets, devices,
     versions, sizes, slots,
 )  # fmt: skip
-
-
-def audit(path: str | Path) -> list[str]:
-    """What is wrong with the files of a SavedModel, a list of sentences.
-
-    Raises:
-        FileNotFoundError: If there is no saved_model.pb.
-        google.protobuf.message.DecodeError: If it cannot be read.
-    """
-    return problems_of(Artifact(path))
 
 
 def problems_of(artifact: Artifact) -> list[str]:

@@ -5,14 +5,13 @@ import inspect
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
 from seq_models.errors import InputError, path_of
 from seq_models.exports import warmup
-from seq_models.exports.assets import vocabularies_in
 from seq_models.exports.engines import SERVING
 from seq_models.exports.gate import Process, check
 from seq_models.exports.manifest import manifest_of
@@ -71,6 +70,21 @@ def write(model: TextModel, path: Path) -> None:
         stack.enter_context(engines.using(*SERVING))
         functions = {name: traced(signature) for name, signature in model.signatures().items()}
         tf.saved_model.save(module, str(path), signatures=functions)
+
+
+@contextlib.contextmanager
+def vocabularies_in(directory: Path, model: TextModel) -> Iterator[list[tf.lookup.StaticHashTable]]:
+    """The tables of a model's vocabularies, which within it are files: assets of an export, no constants of its graph.
+
+    Args:
+        directory: Where the files are written.
+        model: A task's model.
+    """
+    vocabularies = model.preprocessor.vocabularies()
+    with contextlib.ExitStack() as stack:
+        for number, vocabulary in enumerate(vocabularies):
+            stack.enter_context(vocabulary.kept_in(directory / f"vocabulary_{number}.txt"))
+        yield [table for vocabulary in vocabularies for table in vocabulary.tables]
 
 
 def traced(signature: Signature) -> Callable[..., dict[str, tf.Tensor]]:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-from seq_models.errors import ExportRefused
+from seq_models.errors import ExportRefused, shortened
 from seq_models.exports import warmup
 from seq_models.exports.audit import problems_of
 from seq_models.exports.graphs import Artifact
@@ -201,5 +201,4 @@ def check_rows(signature: str, answers: Sequence[Arrays]) -> None:
 
 
 def _shown(value):
-    text = str(value).replace("\n", " ")
-    return text if len(text) < 200 else f"{text[:199]}…"
+    return shortened(str(value).replace("\n", " "), 200)

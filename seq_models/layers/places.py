@@ -1,9 +1,11 @@
-"""Arguments by place: in the order of the class of Keras that one of ours stands in for."""
+"""Classes that stand in for one of Keras: which it is, and arguments by place in its order."""
 
 import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
+
+import keras
 
 
 def places_of(keras_class: type) -> Callable[[type], type]:
@@ -28,8 +30,14 @@ def places_of(keras_class: type) -> Callable[[type], type]:
             named = signature.bind(*arguments, **options).arguments
             construct(self, **{**named.pop("kwargs", {}), **named})
 
+        cls.stands_for = keras_class  # type: ignore[attr-defined]
         __init__.__signature__ = inspect.signature(keras_class.__init__)  # type: ignore[attr-defined, misc]
         cls.__init__ = __init__  # type: ignore[misc]
         return cls
 
     return decorate
+
+
+def stands_for(layer: keras.layers.Layer) -> type | None:
+    """The class of Keras that a layer stands in for; None of a class that derives from ours and may do otherwise."""
+    return vars(type(layer)).get("stands_for")

@@ -1,5 +1,7 @@
 """A unit over a whole sequence, with the contract of the layers of `keras.layers`, in one direction or in both."""
 
+import difflib
+import inspect
 import re
 from typing import Any
 
@@ -9,6 +11,8 @@ from keras import ops
 from seq_models.layers import engines
 from seq_models.layers.recurrent_cell import RecurrentCell
 from seq_models.layers.tensors import Mask, Option, Tensor, Tensors
+
+UNSIGNED = {"input_shape", "input_dim"}  # which every layer of Keras takes, though no signature says so
 
 
 class Recurrent(keras.layers.RNN):
@@ -42,8 +46,8 @@ class Recurrent(keras.layers.RNN):
     Attributes:
         engine_used: What ran the last call, and why: see `engines.Used`; None before the first one.
     Raises:
-        ValueError: If an argument is not of the kind above, if `sequences` is not of rank 3, or if the engine that was
-            asked for cannot run the layer.
+        ValueError: If an argument is none of these or not of the kind above, if `sequences` is not of rank 3, or if the
+            engine that was asked for cannot run the layer.
     """
 
     engine_used: engines.Used | None = None
@@ -68,6 +72,7 @@ class Recurrent(keras.layers.RNN):
         **cell_options: Any,
     ):
         engines.check_name(engine)
+        _check_names(type(self), self.cell_class, cell_options)
         cell_options |= {"dtype": dtype, "trainable": trainable, "name": _snake_case(self.cell_class.__name__)}
         cell = self.cell_class(units, activation, **cell_options)
         of_rnn = return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask
@@ -152,6 +157,18 @@ class Recurrent(keras.layers.RNN):
 def _snake_case(name):
     """The name of a class as Keras has it in the paths of weights, there of a cell too: "lstm/lstm_cell/kernel"."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _check_names(layer, cell, options):
+    """Refuses options that neither the layer nor its cell has, before the cell would in its own name."""
+    signatures = [inspect.signature(base.__init__) for base in (*layer.__mro__, *cell.__mro__)]
+    parameters = [each for signature in signatures for each in signature.parameters.values()]
+    known = {each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+    known -= {"self", "cell"}
+    for name, value in options.items():
+        if name not in known | UNSIGNED:
+            close = ", ".join(difflib.get_close_matches(name.lower(), known) or sorted(known))
+            raise ValueError(f"{layer.__name__} must be given its own options, as {close}. Received: {name}={value!r}")
 
 
 def _check_shape(name, tensor, expected):

@@ -5,6 +5,7 @@ cell obeys the protocol of `keras.layers.RNN`; its weights are packed as in `ker
 weights both ways.
 """
 
+from numbers import Real
 from typing import Any
 
 import keras
@@ -37,7 +38,7 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
     Returns:
         (h', [h'] or [h', c']), each (B, H).
     Raises:
-        ValueError: If `units` is not a positive integer or a rate is outside [0, 1].
+        ValueError: If `units` is not a positive integer or a rate is no number in [0, 1].
     """
 
     blocks = 1  # of H columns each, packed in a kernel
@@ -55,7 +56,8 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
     ):
         positive(units=units)
         for name in ("dropout", "recurrent_dropout"):
-            if not 0 <= options.get(name, 0) <= 1:
+            rate = options.get(name, 0)
+            if not isinstance(rate, Real) or not 0 <= float(rate) <= 1:
                 raise ValueError(f"{name} must be in [0, 1]. Received: {name}={options[name]!r}")
         # Here, for a seed gives the weights that it always gave only if they are drawn before the seed of the dropout.
         initializers = map(keras.initializers.get, (kernel_initializer, recurrent_initializer, bias_initializer))

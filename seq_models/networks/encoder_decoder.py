@@ -7,11 +7,10 @@ import keras
 from keras import ops
 
 from seq_models.errors import positive
-from seq_models.layers import AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
+from seq_models.layers import UNITS, AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
 from seq_models.layers.dropout import dropouts
 from seq_models.layers.tensors import Tensor
-from seq_models.networks.network import Network, NetworkOptions
-from seq_models.networks.stack import cell_stack, recurrent_stack
+from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
 ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, "dot": DotAttention}
@@ -63,7 +62,8 @@ class EncoderDecoder(Network):
         encoder = recurrent_stack(options.cell, units, options.layers, bidirectional=True, return_state=True)
         project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
         score = ATTENTIONS[options.attention](*([units] if options.attention == "additive" else []))
-        decoder = AttentionDecoder(cell_stack(options.cell, units, options.layers), score, name="decoder")
+        cells = [UNITS[options.cell].cell_class(units) for _ in range(options.layers)]
+        decoder = AttentionDecoder(cells, score, name="decoder")
         bridges = [keras.layers.Dense(units, "tanh", name=f"bridge_{k}") for k in range(len(decoder.state_sizes()))]
         readout = keras.layers.Dense(embedding_units, name="readout")
         head = self.head_class(target_vocabulary_size, name="logits")

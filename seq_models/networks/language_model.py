@@ -10,8 +10,7 @@ from seq_models.errors import positive
 from seq_models.layers.dropout import dropouts
 from seq_models.layers.heads import SoftmaxHead, TiedSoftmaxHead
 from seq_models.layers.tensors import Tensor
-from seq_models.networks.network import Network, NetworkOptions
-from seq_models.networks.stack import recurrent_stack
+from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
+from seq_models.layers import UNITS, Bidirectional
 from seq_models.layers.engines import Used
 from seq_models.layers.heads import SoftmaxHead
 from seq_models.layers.tensors import Tensor
-from seq_models.layers.units import UNITS
 from seq_models.options import Options, option
 
 
@@ -69,3 +69,20 @@ class Network(keras.Model):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def recurrent_stack(
+    cell: str, units: int, depth: int, bidirectional: bool = False, return_state: bool = False
+) -> list[keras.layers.Layer]:
+    """A list of `depth` recurrent layers that return whole sequences: that of one is the input of the next.
+
+    Args:
+        cell: A name in `UNITS`.
+        units: H of each direction.
+        depth: Number of layers.
+        bidirectional: Read both ways, h_t = [h_t^f; h_t^b].
+        return_state: Return the last states too.
+    """
+    layer_class = UNITS[cell]
+    stack = [layer_class(units, return_sequences=True, return_state=return_state) for _ in range(depth)]
+    return [Bidirectional(layer) for layer in stack] if bidirectional else stack

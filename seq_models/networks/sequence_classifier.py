@@ -8,8 +8,7 @@ import keras
 from seq_models.errors import positive
 from seq_models.layers import LastPooling, MaxPooling, MeanPooling
 from seq_models.layers.dropout import dropouts
-from seq_models.networks.network import Network, NetworkOptions
-from seq_models.networks.stack import recurrent_stack
+from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
 POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}

@@ -12,14 +12,14 @@ from seq_models import decoding, networks
 from seq_models.tasks.signature import Signature, array, strings
 from seq_models.tasks.text_writer import TextWriter
 from seq_models.tasks.translation_scores import translation_scores
-from seq_models.text.codec import dense
-from seq_models.text.datasets import check_examples
+from seq_models.text.codec import decoded, dense
+from seq_models.text.counting import check_examples
 from seq_models.text.given import Given
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START
 
 SAMPLE = 50  # tokens of a sample's answer
-IDS = tf.TensorSpec([None, None], tf.int32)
+PAIR = [strings("source"), strings("target")]
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -81,11 +81,10 @@ class EncoderDecoder(TextWriter):
             targets = [" ".join(words[row : row + 5]) for row in range(len(texts))]
             return {"source": array(texts), "target": array(targets)}
 
-        both = [strings("source"), strings("target")]
         return {
             **super().signatures(),
-            "score": Signature(self.score_pairs, both, pairs),
-            "attention": Signature(self.attention_of_pairs, both, pairs),
+            "score": Signature(self.score_pairs, PAIR, pairs),
+            "attention": Signature(self.attention_of_pairs, PAIR, pairs),
         }
 
     def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
@@ -103,19 +102,16 @@ class EncoderDecoder(TextWriter):
         Returns:
             A list of (weights (T, S), source tokens, target tokens), end tokens included.
         """
-        (source, target), targets, weights = self.batch(examples)
-        attention = self._attend(source, target)
-        vocabularies = [side.vocabulary.tokens for side in (self.preprocessor.source, self.preprocessor.target)]
-        maps, arrays = [], map(np.array, (attention, source, targets, source > 0, weights > 0))
-        for alpha, x, y, seen, real in zip(*arrays, strict=True):
-            tokens = [[names[i] for i in ids] for names, ids in zip(vocabularies, (x[seen], y[real]), strict=True)]
-            maps.append((alpha[real][:, seen], *tokens))
-        return maps
+        sources, targets = zip(*(example[:2] for example in examples), strict=True)
+        found = self._attention_of_pairs(tf.constant(sources), tf.constant(targets))
+        names = "attention", "source_tokens", "target_tokens", "source_lengths", "target_lengths"
+        rows = zip(*(found[name].numpy() for name in names), strict=True)
+        return [(alpha[:T, :S], decoded(x[:S]), decoded(y[:T])) for alpha, x, y, S, T in rows]
 
     @functools.cached_property
-    def _attend(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-        """The network's `attend`, traced once."""
-        return tf.function(self.network.attend, input_signature=[IDS, IDS])
+    def _attention_of_pairs(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """`attention_of_pairs`, traced once."""
+        return tf.function(self.attention_of_pairs, input_signature=PAIR, autograph=False)
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float | str]:
         """BLEU and chrF in [0, 100] with their signatures, see `translation_scores`, and the share of exact answers.
@@ -123,8 +119,11 @@ class EncoderDecoder(TextWriter):
         An answer is exact if it is the target cut into tokens and joined again, as answers are.
         """
         check_examples(self.preprocessor, examples)
-        given = Given(examples, self.preprocessor.example_type)
-        sources, targets = zip(*(example[:2] for example in given), strict=True)
+        return self.scores_of(list(Given(examples, self.preprocessor.example_type)))
+
+    def scores_of(self, examples: Sequence[tuple[str, str]]) -> dict[str, float | str]:
+        """`score` of a list of examples that are known to be right."""
+        sources, targets = zip(*(example[:2] for example in examples), strict=True)
         answers = [answer["translation"] for answer in self.predict_text(list(sources))]
         exact = np.mean(self.preprocessor.target.respaced(answers) == self.preprocessor.target.respaced(targets))
         return {**translation_scores(answers, targets), "exact_match": float(exact)}

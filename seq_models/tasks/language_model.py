@@ -89,7 +89,7 @@ class LanguageModel(TextWriter):
     @functools.cached_property
     def _generate(self) -> Callable[..., dict[str, tf.Tensor]]:
         """`generate_rows`, traced once."""
-        return tf.function(self.generate_rows, input_signature=GENERATION)
+        return tf.function(self.generate_rows, input_signature=GENERATION, autograph=False)
 
     def generate_rows(
         self, prompt: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, max_length: tf.Tensor

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rich.cells import cell_len
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from seq_models.files import write_whole, written_whole
 from seq_models.plots import plot_confusion
+from seq_models.tasks.by_length import MEASURES, Labeled
 from seq_models.tasks.judging import Judged, judge
 from seq_models.text.codec import chunked
 from seq_models.text.entities import entities_by_type, has_entities
@@ -27,14 +29,13 @@ class Report(NamedTuple):
     Attributes:
         pairs: How often each label was expected where each one was predicted; empty where a task has no labels.
         entities: Of each type how many entities there are, how many are predicted, and how many are both.
-        by_length: Of each range of lengths: the number of examples, the sum of their losses, the number of their
-            labels, and of those that are right.
+        by_length: Of each range of lengths, by its number, the values of its row by the heads of their columns.
         worst: Examples beside the answers, the largest loss first.
     """
 
     pairs: Counter[tuple[str, str]]
     entities: dict[str, np.ndarray]
-    by_length: dict[int, np.ndarray]
+    by_length: dict[int, dict[str, float]]
     worst: list[dict[str, str]]
 
     def text(self) -> str:
@@ -68,16 +69,15 @@ def report(model: Any, examples: Iterable[Any]) -> Report:
     """
     pairs: Counter[tuple[str, str]] = Counter()
     entities: dict[str, np.ndarray] = {}
-    by_length: dict[int, np.ndarray] = {}
+    by_length: dict[int, Labeled] = {}
+    measure = MEASURES.get(model.task_name, Labeled)
     worst: list[Judged] = []
     labels = model.preprocessor.labels
     with_entities = model.task_name == "labeler" and has_entities(labels.names)
     for some in chunked(judge(model, examples)):
         for each in some:
-            right = sum(map(str.__eq__, each.expected, each.predicted))
-            row = np.array([1, each.loss, len(each.expected), right])
             bucket = int(np.searchsorted(LENGTHS, each.length))
-            by_length[bucket] = by_length.get(bucket, 0) + row
+            by_length.setdefault(bucket, measure(model)).add(each)
             pairs.update(zip(each.expected, each.predicted, strict=True))
         if with_entities:
             sides = [each.expected for each in some], [each.predicted for each in some]
@@ -86,7 +86,8 @@ def report(model: Any, examples: Iterable[Any]) -> Report:
         worst = heapq.nlargest(WORST, [*worst, *some], key=lambda each: each.loss)
     answers = model.samples([each.example for each in worst])
     shown = [{"loss": f"{each.loss:.4f}", **answer} for each, answer in zip(worst, answers, strict=True)]
-    return Report(pairs, entities, by_length, shown)
+    rows = {bucket: by_length[bucket].row() for bucket in sorted(by_length)}
+    return Report(pairs, entities, rows, shown)
 
 
 def _columns(pairs):
@@ -126,12 +127,11 @@ def _scores(kind, rows):
 
 def _by_length(by_length):
     rows = []
-    for bucket, (examples, loss, labels, right) in sorted(by_length.items()):
+    for bucket, row in by_length.items():
         first = LENGTHS[bucket - 1] + 1 if bucket else 0
         name = f"{first}-{LENGTHS[bucket]}" if bucket < len(LENGTHS) else f"{first}-"
-        accuracy = f"{right / labels:.4f}" if labels else "-"
-        rows.append((name, f"{examples:.0f}", f"{loss / examples:.4f}", accuracy))
-    return _table(("length", "examples", "loss", "accuracy"), rows)
+        rows.append((name, *(str(value) if isinstance(value, int) else f"{value:.4f}" for value in row.values())))
+    return _table(("length", *next(iter(by_length.values()))), rows)
 
 
 def _confusion(pairs):
@@ -144,13 +144,12 @@ def _confusion(pairs):
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of texts, the first one to the left and all others to the right."""
+    """Columns of texts, the first one to the left and all others to the right; a Chinese character takes two places."""
     rows = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        gaps = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        others = (gap + cell for gap, cell in zip(gaps[1:], row[1:], strict=True))
+        lines.append("  ".join([row[0] + gaps[0], *others]).rstrip())
+    return "\n".join(lines)

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from seq_models import networks
 from seq_models.tasks.judging import judge
 from seq_models.tasks.task import Task
-from seq_models.text.datasets import check_examples
+from seq_models.text.counting import check_examples
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
 
 

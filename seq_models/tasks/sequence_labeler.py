@@ -9,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models import networks
+from seq_models.errors import positive
 from seq_models.messages import say
 from seq_models.tasks.judging import judge
 from seq_models.tasks.signature import Signature, array
-from seq_models.tasks.task import Task, unbatch
+from seq_models.tasks.task import Task, answered, brief, is_list
 from seq_models.text.codec import chunked
-from seq_models.text.datasets import check_examples
+from seq_models.text.counting import check_examples
 from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 from seq_models.training.metrics import EntityF1, TokenAccuracy
@@ -79,15 +80,27 @@ class SequenceLabeler(Task):
         tokens = tf.RaggedTensor.from_tensor(tokens, padding="")
         return self.label(tokens.with_values(self.preprocessor.codec.normalize(tokens.values)))
 
-    def predict_tokens(self, tokens: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-        """Answers to texts that are cut already, a list of dictionaries: what `respond_to_tokens` says of each."""
-        longest = max(map(len, tokens), default=0)
-        return unbatch(self._answer_tokens(tf.constant([[*row, *[""] * (longest - len(row))] for row in tokens])))
+    def predict_text(self, texts: Sequence[str | Sequence[str]], batch_size: int = 64) -> list[dict[str, Any]]:
+        """As `Task.predict_text`; texts may also be cut already, lists of tokens, which stay as they are.
+
+        Args:
+            texts: A list of strings, or of lists of tokens, none of them empty.
+            batch_size: Texts that are answered at once.
+        Raises:
+            ValueError: If an argument is not of this kind.
+        """
+        if not is_list(texts) or all(isinstance(text, str) for text in texts):
+            return super().predict_text(texts, batch_size)  # type: ignore[arg-type] # strings, or refused
+        positive(batch_size=batch_size)
+        if not all(is_list(text) and all(isinstance(token, str) and token for token in text) for text in texts):
+            expected = "a list of strings, or of lists of tokens, none of them empty"
+            raise ValueError(f"texts must be {expected}. Received: texts={brief(texts)}")
+        return answered(texts, batch_size, lambda some: self._answer_tokens(tf.constant(padded(some), tf.string)))
 
     @functools.cached_property
     def _answer_tokens(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """`respond_to_tokens`, traced once."""
-        return tf.function(self.respond_to_tokens, input_signature=[TOKENS])
+        return tf.function(self.respond_to_tokens, input_signature=[TOKENS], autograph=False)
 
     def label(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """`respond` for tokens, ragged (B, None)."""
@@ -107,17 +120,14 @@ class SequenceLabeler(Task):
 
     def signatures(self) -> dict[str, Signature]:
         def cut(texts):
-            rows = [text.split() for text in array(texts)]
-            longest = max(map(len, rows), default=0)
-            padded = [row + [b""] * (longest - len(row)) for row in rows]
-            return {"tokens": np.array(padded, object).reshape(-1, longest)}
+            return {"tokens": padded([text.split() for text in array(texts)])}
 
         return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [TOKENS], cut)}
 
     def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
-        inputs, _, _ = self.batch(examples)
-        rows = np.array(self.preprocessor.labels.names)[self.predict_targets(inputs)]
+        _, predicted, _ = self.compare_rows(*self.batch(examples))
+        rows = np.array(self.preprocessor.labels.names)[predicted.numpy()]
         shown = []
         for (tokens, labels, *_), row in zip(examples, rows, strict=True):
             read = min(len(tokens), len(row))  # a long example is read in part
@@ -168,3 +178,10 @@ class SequenceLabeler(Task):
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
+
+
+def padded(texts: Sequence[Sequence[str | bytes]]) -> np.ndarray:
+    """Lists of tokens -> an array (N, longest), with "" after the last token of each."""
+    longest = max(map(len, texts), default=0)
+    rows = [[*text, *[""] * (longest - len(text))] for text in texts]
+    return np.array(rows, object).reshape(len(rows), longest)

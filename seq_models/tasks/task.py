@@ -188,10 +188,6 @@ class Task(TokenTraining):
         """The labels of an example, and those that predictions (of one row of a batch) are; see `Judged`."""
         return [], []
 
-    def predict_targets(self, inputs: Any) -> np.ndarray:
-        """The prediction for each row or each token of inputs: integers (B,) or (B, T)."""
-        return self._predict_targets(inputs).numpy()
-
     @functools.cached_property
     def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """A batch -> of each row (B,) the mean loss, the predictions, and how many tokens were read; traced once."""
@@ -201,11 +197,7 @@ class Task(TokenTraining):
             tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
             return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
 
-        return tf.function(compare, reduce_retracing=True)
-
-    @functools.cached_property
-    def _predict_targets(self) -> Callable[[Any], tf.Tensor]:
-        return tf.function(lambda inputs: self.network.head.predict(self.hidden(inputs)), reduce_retracing=True)
+        return tf.function(compare, reduce_retracing=True, autograph=False)
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> the answers."""
@@ -222,16 +214,12 @@ class Task(TokenTraining):
         """
         positive(batch_size=batch_size)
         check_texts("texts", texts)
-        rows = []
-        starts = range(0, len(texts), batch_size)
-        for start in watched(starts, "answering") if len(starts) > 1 else starts:
-            rows += unbatch(self._answer(tf.constant(texts[start : start + batch_size], tf.string)))
-        return rows
+        return answered(texts, batch_size, lambda some: self._answer(tf.constant(some, tf.string)))
 
     @functools.cached_property
     def _answer(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """`respond`, traced once."""
-        return tf.function(self.respond, input_signature=[STRINGS])
+        return tf.function(self.respond, input_signature=[STRINGS], autograph=False)
 
     def signatures(self) -> dict[str, Signature]:
         """What an export answers to, by name; `serving_default` is `respond`."""
@@ -283,9 +271,13 @@ class Task(TokenTraining):
 
 def check_texts(name: str, texts: Any) -> None:
     """Raises a ValueError if an argument of this name is no list of strings."""
-    is_list = hasattr(texts, "__getitem__") and getattr(texts, "ndim", 1) == 1 and not isinstance(texts, str | Mapping)
-    if not is_list or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{name} must be a list of strings. Received: {name}={_brief(texts)}")
+    if not is_list(texts) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{name} must be a list of strings. Received: {name}={brief(texts)}")
+
+
+def is_list(value: Any) -> bool:
+    """Whether a value is a list, or may pass for one, as an array or a column of a table."""
+    return hasattr(value, "__getitem__") and getattr(value, "ndim", 1) == 1 and not isinstance(value, str | Mapping)
 
 
 def check_batches(verb: str, data: Any) -> None:
@@ -294,11 +286,11 @@ def check_batches(verb: str, data: Any) -> None:
         raise ValueError(
             f"{verb} takes batches of ids, those of model.dataset(examples); texts as they are go to "
             "model.predict_text(texts), and examples to model.score(examples). "
-            f"Received: {type(data).__name__}, {_brief(data)}"
+            f"Received: {type(data).__name__}, {brief(data)}"
         )
 
 
-def _brief(value):
+def brief(value: Any) -> str:
     """A value as Python writes it, on one line."""
     return shortened(" ".join(reprlib.repr(value).split()), 60)
 
@@ -312,6 +304,15 @@ def _holds_texts(data):
     if data is None or isinstance(data, Iterator | keras.utils.PyDataset):
         return False
     return data.dtype == tf.string if tf.is_tensor(data) else np.asarray(data).dtype.kind in "OSU"
+
+
+def answered(texts: Sequence[Any], size: int, answer: Callable[[Any], dict[str, tf.Tensor]]) -> list[dict[str, Any]]:
+    """The answers to texts, so many of which are answered at once."""
+    rows = []
+    starts = range(0, len(texts), size)
+    for start in watched(starts, "answering") if len(starts) > 1 else starts:
+        rows += unbatch(answer(texts[start : start + size]))
+    return rows
 
 
 def unbatch(answer: dict[str, tf.Tensor]) -> list[dict[str, Any]]:

@@ -171,9 +171,9 @@ def dense(ids: tf.RaggedTensor) -> tf.Tensor:
     return tf.pad(padded, [[0, 0], [0, missing]] + [[0, 0]] * (padded.shape.rank - 2))
 
 
-def decoded(tokens: tf.Tensor) -> list[str]:
-    """A tensor of strings (N,) -> strings."""
-    return [token.decode() for token in tokens.numpy().tolist()]
+def decoded(tokens: tf.Tensor | np.ndarray) -> list[str]:
+    """A tensor or array of strings (N,) -> strings."""
+    return [token.decode() for token in np.asarray(tokens).tolist()]
 
 
 def chunked(items: Iterable, size: int = CHUNK) -> Iterator[list]:

@@ -1,10 +1,9 @@
 """Columns by name: which two of a table are the example, and which one is the text that a model is asked about."""
 
-import functools
 from collections.abc import Iterable, Sequence
 
 from seq_models.errors import InputError
-from seq_models.messages import say
+from seq_models.messages import say_once
 from seq_models.text.example_types import LabeledText, LabeledTokens, TextPair
 from seq_models.text.lines import Line, unexpected
 
@@ -85,9 +84,3 @@ def _called(field: str, names: Sequence[str]) -> list[str]:
     """The names that a field has in a header: its own if it is there, else the others that it is known by."""
     own = [name for name in names if name.lower() == field]
     return own or [name for name in names if name.lower() in _ALSO[field]]
-
-
-@functools.cache
-def say_once(sentence: str) -> None:
-    """A file is read again in every epoch."""
-    say(sentence)

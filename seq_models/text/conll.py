@@ -30,9 +30,6 @@ class Conllu(Format):
     def pair(self, record: Record) -> Columns:
         return "FORM", "UPOS"
 
-    def question_column(self, record: Record, field: str) -> str:
-        return "FORM"
-
     def checked_columns(self, columns: Columns) -> Columns:
         for column in columns:
             if column not in CONLLU_FIELDS and at_position(CONLLU_FIELDS, column) is None:
@@ -66,9 +63,6 @@ class Conll(Format):
 
     def pair(self, record: Record) -> Columns:
         return "1", "-1"
-
-    def question_column(self, record: Record, field: str) -> str:
-        return "1"
 
     def checked_columns(self, columns: Columns) -> Columns:
         for column in columns:

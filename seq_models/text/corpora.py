@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from seq_models.text import grammar
 from seq_models.text.example_types import EXAMPLE_TYPES, Example
-from seq_models.text.grammar import Sentence, log_probability, sample
+from seq_models.text.grammar import Sentence, sample
 
-__all__ = ["Corpus", "Sentence", "load", "log_probability", "sample"]
+__all__ = ["Corpus", "Sentence", "load", "sample"]
 
 
 class Corpus(NamedTuple):

@@ -5,7 +5,6 @@ of `tf.data` are optimized anew whenever an epoch begins, and the training waits
 """
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,21 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.messages import say
-from seq_models.text.batching import Batching, RowBatching, TokenBatching
-from seq_models.text.cache import remembered
+from seq_models.text.batching import AsGiven, Batching, Order, Parts, RowBatching, Shuffled, TokenBatching
 from seq_models.text.codec import chunked
-from seq_models.text.cutting import say_cut
+from seq_models.text.counting import check_examples, count_lengths, parts_of
 from seq_models.text.example_types import Example
-from seq_models.text.examples import located
-from seq_models.text.given import Given
 from seq_models.text.preprocessors import Batch, Preprocessor
 from seq_models.text.progress import watched
-from seq_models.text.shuffling import AsGiven, Order, Parts, Shuffled
 
 BATCH_SIZE = 64  # examples, where neither they nor tokens are given
 AHEAD = 8  # batches that are made while the model trains
-SHOWN = 10  # unseen labels in a sentence
 
 
 class Position:
@@ -86,7 +79,7 @@ def make_dataset(
         ValueError: If an argument is not what it should be.
     """
     _check_arguments(batch_size, batch_tokens, share)
-    counts, parts = check_examples(preprocessor, examples), _parts(preprocessor, examples)
+    counts, parts = check_examples(preprocessor, examples), parts_of(preprocessor, examples)
     if batch_tokens is None:
         own = _share(parts, RowBatching(batch_size or BATCH_SIZE), counts, *share)
     else:
@@ -176,64 +169,6 @@ def _without_rows(spec: tf.TensorSpec) -> np.ndarray:
     return np.zeros([0] + [1] * (spec.shape.rank - 1), spec.dtype.as_numpy_dtype)
 
 
-def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> list[int]:
-    """Counts the examples of each part, and says what is wrong with them before training and not in the middle.
-
-    Returns:
-        A number for each file, or one for all examples if they come from no file.
-    Raises:
-        InputError: If there is no example, or one is not what the preprocessor takes; names its place.
-    """
-    labels = [] if preprocessor.labels is None else [preprocessor.labels.names]
-    unseen: Counter[str] = Counter()
-
-    def count(part: Iterable[Example]) -> int:
-        number = 0
-        for example, place in watched(located(part), "checking examples"):
-            number += 1
-            if problem := preprocessor.problem(example):
-                raise InputError(f"{place}: {problem}")
-            unseen.update(preprocessor.unseen_labels(example))
-        return number
-
-    parts = _parts(preprocessor, examples)
-    question = ["check", type(preprocessor).__name__, labels]
-    counts, found = remembered(examples, question, lambda: [list(map(count, parts)), unseen.most_common()])
-    if found:
-        shown = ", ".join(f"{name} ({times})" for name, times in found[:SHOWN]) + (", …" if found[SHOWN:] else "")
-        total = sum(times for _, times in found)
-        say(f"Labels that training has not seen count as wrong, and not in the loss: {total} in all, {shown}.")
-    return counts
-
-
-def count_labels(preprocessor: Preprocessor, examples: Iterable[Example]) -> Counter[str]:
-    """How often each label is there."""
-    names, parts = preprocessor.example_type.labels, _parts(preprocessor, examples)
-    question = ["labels", type(preprocessor).__name__]
-    every = (name for part in parts for example in part for name in names(example))
-    return Counter(remembered(examples, question, lambda: Counter(every)))
-
-
-def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> list[dict[int, int]]:
-    """How many examples of each part have so many tokens, by `Preprocessor.lengths`: before any is cut off."""
-
-    def count(part: Iterable[Example]) -> list[tuple[int, int]]:
-        counts: Counter[int] = Counter()
-        for chunk in watched(chunked(part), "measuring examples"):
-            counts.update(preprocessor.lengths(chunk))
-        return sorted(counts.items())
-
-    question = ["lengths", type(preprocessor).__name__, preprocessor.get_config()]
-    parts = _parts(preprocessor, examples)
-    return list(map(dict, remembered(examples, question, lambda: list(map(count, parts)))))
-
-
-def say_cut_examples(preprocessor: Preprocessor, examples: Iterable[Example], name: str) -> None:
-    """Says how many examples are longer than what is read of one; see `say_cut`."""
-    lengths = sum(map(Counter, count_lengths(preprocessor, examples)), Counter())
-    say_cut(lengths, preprocessor.codec.max_length, name)
-
-
 def _histograms(lengths: list[dict[int, int]], max_length: int) -> np.ndarray:
     """How many examples of each part have n tokens when they are cut to `max_length`: integers (parts, longest + 1)."""
     longest = min(max(map(max, lengths)), max_length)
@@ -242,11 +177,6 @@ def _histograms(lengths: list[dict[int, int]], max_length: int) -> np.ndarray:
         for length, count in counts.items():
             found[part, min(length, longest)] += count
     return found
-
-
-def _parts(preprocessor: Preprocessor, examples: Iterable[Example]) -> Parts:
-    """The files of the examples, or all of them as one."""
-    return getattr(examples, "parts", None) or (Given(examples, preprocessor.example_type),)
 
 
 def _check_arguments(batch_size: int | None, batch_tokens: int | None, share: tuple[int, int]) -> None:

@@ -3,18 +3,56 @@
 import contextlib
 import functools
 import glob
+import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from seq_models.errors import path_of
+from seq_models.errors import InputError, path_of
 from seq_models.text.columns import Columns, checked_pair
 from seq_models.text.contents import contents_of_file
 from seq_models.text.example_types import Example
-from seq_models.text.formats import FORMATS, TEXT, Located, parallel_text, plain_text
-from seq_models.text.lines import Line, decoded_lines, open_bytes, unexpected
+from seq_models.text.formats import FORMATS, TEXT
+from seq_models.text.kept import kept
+from seq_models.text.lines import Line, Lines, decoded_lines, open_bytes, unexpected
 
+VERSION = 3  # of what is computed of examples: another one makes all that is kept outdated
 KNOWN = (TEXT, *FORMATS)
+Located = Iterator[tuple[Example, Line]]
 Reader = Callable[..., Located]
+
+
+def plain_text(lines: Lines) -> Located:
+    """A sentence a line; blank lines are skipped."""
+    for line in lines:
+        sentence = line.text.strip()
+        if sentence:
+            yield sentence, line
+
+
+def parallel_text(paths: tuple[Path, Path], sources: Lines, targets: Lines) -> Located:
+    """Pairs of line n of one file with line n of the other; lines that are blank in both are skipped.
+
+    Raises:
+        InputError: While iterating, if a line is blank in one file only, or one file has more lines.
+    """
+    for number, (source, target) in enumerate(itertools.zip_longest(sources, targets), start=1):
+        if target is None:
+            raise _unequal(source, sources, paths[1], number - 1)
+        if source is None:
+            raise _unequal(target, targets, paths[0], number - 1)
+        texts = source.text.strip(), target.text.strip()
+        if all(texts):
+            yield texts, source
+        elif any(texts):
+            filled, empty = (source, target) if texts[0] else (target, source)
+            raise unexpected(empty.place, f"a sentence, as there is one at {filled.place}", empty.text)
+
+
+def _unequal(alone: Line, rest: Lines, shorter: Path, count: int) -> InputError:
+    longer_count = alone.number + sum(1 for _ in rest)
+    expected = f"as many lines as in {shorter}, which has {count}, not {longer_count}"
+    return unexpected(alone.place, expected, alone.text)
 
 
 class Part:
@@ -193,6 +231,21 @@ def located(examples: Iterable[Example]) -> Iterator[tuple[Example, str]]:
     else:
         for number, example in enumerate(examples, start=1):
             yield example, f"example {number}"
+
+
+def remembered(examples: Iterable[Example], question: list, compute: Callable[[], Any]) -> Any:
+    """`compute()`, or what it gave when the same question was asked of the same contents; see `Examples.fingerprint`.
+
+    Answers are kept in the directory `examples.cache`; without one, as for a list, it is always computed.
+
+    Args:
+        examples: `Examples`, or any iterable of examples.
+        question: What is computed, with all that it depends on apart from the files: plain values.
+        compute: A function without arguments that returns plain values.
+    """
+    if not isinstance(examples, Examples) or examples.cache is None:
+        return compute()
+    return kept(examples.cache, [VERSION, examples.fingerprint(), question], compute)
 
 
 # Which files, which reader

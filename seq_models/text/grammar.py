@@ -28,12 +28,10 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
-# What a noun stands for, so that no hotel sings; each goes by its initial in the lexicon.
-SORTS = {s[0]: s for s in ("person", "creature", "firm", "thing", "journey", "building", "land")}
-SORTS |= {"-": "none", "^": "arrival"}  # instead of an object: an intransitive verb, a verb of arriving or appearing
+from seq_models.text.lexicon import Row, cells, lexicon_rows
 
 DOMAINS = {
     **dict.fromkeys(("N", "M"), "sg pl"),  # number
@@ -114,107 +112,6 @@ RULES = """
 1 | DO[past N]      | did/AUX                                   |            | 0
 """
 
-# Singular and plural in English; then the Spanish sg m, sg f, pl m, pl f.
-DETERMINERS = """
-4 | the the    | el la los las
-1 | this these | este esta estos estas
-2 | a some     | un una algunos algunas
-1 | my my      | mi mi mis mis
-1 | our our    | nuestro nuestra nuestros nuestras
-"""
-POSSESSIVES = {"my", "our"}  # PRON in Universal Dependencies, the other determiners are DET
-
-NOUNS = """
-p m | pilot pilots, critic critics        | piloto pilotos, crítico críticos
-p m | boy boys, king kings                | niño niños, rey reyes
-p f | doctor doctors, girl girls          | doctora doctoras, niña niñas
-p f | queen queens, actress actresses     | reina reinas, actriz actrices
-c m | dragon dragons, ghost ghosts        | dragón dragones, fantasma fantasmas
-c f | witch witches, mermaid mermaids     | bruja brujas, sirena sirenas
-f m | club clubs, circus circuses         | club clubes, circo circos
-f f | airline airlines, company companies | aerolínea aerolíneas, empresa empresas
-t m | book books, watch watches           | libro libros, reloj relojes
-t m | plan plans, map maps                | plan planes, mapa mapas
-t f | letter letters, saw saws            | carta cartas, sierra sierras
-t f | film films, song songs              | película películas, canción canciones
-j m | flight flights, train trains        | vuelo vuelos, tren trenes
-j f | boat boats, tour tours              | barca barcas, excursión excursiones
-b m | hotel hotels, museum museums        | hotel hoteles, museo museos
-b f | school schools, library libraries   | escuela escuelas, biblioteca bibliotecas
-l m | park parks, lake lakes              | parque parques, lago lagos
-l f | island islands, city cities         | isla islas, ciudad ciudades
-"""
-
-ADJECTIVES = """
-kind      | amable amable amables amables             | ser   | + | pc
-brave     | valiente valiente valientes valientes     | ser   | + | pc
-good      | bueno buena buenos buenas                 | ser   | + | ftjbl
-beautiful | hermoso hermosa hermosos hermosas         | ser   | + | ctjbl
-funny     | divertido divertida divertidos divertidas | ser   | + | ptj
-clean     | limpio limpia limpios limpias             | estar | + | bl
-rude      | grosero grosera groseros groseras         | ser   | - | pc
-cruel     | cruel cruel crueles crueles               | ser   | - | pcf
-bad       | malo mala malos malas                     | ser   | - | ftjb
-ugly      | feo fea feos feas                         | ser   | - | ctbl
-boring    | aburrido aburrida aburridos aburridas     | ser   | - | ptjb
-dirty     | sucio sucia sucios sucias                 | estar | - | bl
-old       | viejo vieja viejos viejas                 | ser   | 0 | pcftb
-young     | joven joven jóvenes jóvenes               | ser   | 0 | pc
-tall      | alto alta altos altas                     | ser   | 0 | pb
-big       | grande grande grandes grandes             | ser   | 0 | cfbl
-small     | pequeño pequeña pequeños pequeñas         | ser   | 0 | cftbl
-new       | nuevo nueva nuevos nuevas                 | ser   | 0 | ftjb
-long      | largo larga largos largas                 | ser   | 0 | j
-tired     | cansado cansada cansados cansadas         | estar | 0 | pc
-busy      | ocupado ocupada ocupados ocupadas         | estar | 0 | pc
-lost      | perdido perdida perdidos perdidas         | estar | 0 | t
-full      | lleno llena llenos llenas                 | estar | 0 | jb
-open      | abierto abierta abiertos abiertas         | estar | 0 | b
-closed    | cerrado cerrada cerrados cerradas         | estar | 0 | b
-green     | verde verde verdes verdes                 | color | 0 | ctj
-red       | rojo roja rojos rojas                     | color | 0 | ctj
-"""
-
-# Bare form, third person, past, and gerund where the verb has a progressive. In Spanish: present sg and pl, past sg
-# and pl, gerund; the past of a state is the imperfect. Then the sentiment, and who does it to what.
-VERBS = """
-see sees saw                                | ve ven vio vieron                                 | 0 | pc > pctl
-watch watches watched watching              | mira miran miró miraron mirando                   | 0 | pc > pcj
-book books booked booking                   | reserva reservan reservó reservaron reservando    | 0 | pf > j
-plan plans planned planning                 | planea planean planeó planearon planeando         | 0 | pf > j
-cancel cancels canceled canceling           | cancela cancelan canceló cancelaron cancelando    | 0 | pf > j
-sell sells sold selling                     | vende venden vendió vendieron vendiendo           | 0 | pcf > t
-paint paints painted painting               | pinta pintan pintó pintaron pintando              | 0 | pc > cbl
-open opens opened opening                   | abre abren abrió abrieron abriendo                | 0 | pf > b
-clean cleans cleaned cleaning               | limpia limpian limpió limpiaron limpiando         | 0 | pcf > l
-admire admires admired                      | admira admiran admiraba admiraban                 | + | pc > pcfl
-love loves loved                            | adora adoran adoraba adoraban                     | + | pc > pctl
-praise praises praised praising             | elogia elogian elogió elogiaron elogiando         | + | pf > ftb
-hate hates hated                            | odia odian odiaba odiaban                         | - | pc > pct
-criticize criticizes criticized criticizing | critica critican criticó criticaron criticando    | - | pf > pft
-amuse amuses amused                         | divierte divierten divirtió divirtieron           | + | tjbl > pc
-surprise surprises surprised                | sorprende sorprenden sorprendió sorprendieron     | 0 | tjbl > pc
-disappoint disappoints disappointed         | decepciona decepcionan decepcionó decepcionaron   | - | tjbl > pc
-sing sings sang singing                     | canta cantan cantó cantaron cantando              | 0 | pc > -
-dance dances danced dancing                 | baila bailan bailó bailaron bailando              | 0 | pc > -
-work works worked working                   | trabaja trabajan trabajó trabajaron trabajando    | 0 | pcf > -
-arrive arrives arrived arriving             | llega llegan llegó llegaron llegando              | 0 | pcj > ^
-return returns returned returning           | vuelve vuelven volvió volvieron volviendo         | 0 | pcj > ^
-appear appears appeared appearing           | aparece aparecen apareció aparecieron apareciendo | 0 | pct > ^
-"""
-
-BE = """
-is are was were | es son era eran         | ser color
-is are was were | está están estaba estaban | estar
-"""
-
-ADPOSITIONS = """
-near   | cerca de  | pcftbl > bl
-behind | detrás de | pctb > b
-from   | de        | pcj > l
-to     | a         | j > l
-"""
-
 
 class Word(NamedTuple):
     """An English word with its part of speech in Universal Dependencies."""
@@ -252,77 +149,9 @@ class Phrase(NamedTuple):
     log_probability: float
 
 
-# ------------------------------------------------------------
-# From the tables to rules without variables
-# ------------------------------------------------------------
+# From rows to rules without variables
 
-NUMBERS_AND_GENDERS = ("sg m", "sg f", "pl m", "pl f")
-TENSES_AND_NUMBERS = ("present sg", "present pl", "past sg", "past pl")
-
-Row = Sequence[str]  # the five columns of RULES
 Table = dict[str, list[tuple[float, list[Rule]]]]  # for a symbol, the weight and the rules of each of its rows
-
-
-def cells(table: str) -> list[list[str]]:
-    """The cells of a table whose columns are divided by |."""
-    return [[cell.strip() for cell in line.split("|")] for line in table.splitlines() if line.strip()]
-
-
-def sort_pairs(arguments: str) -> list[str]:
-    """The features that "pc > t" stands for: "person thing" and "creature thing"."""
-    first, second = arguments.split(" > ")
-    return [f"{SORTS[left]} {SORTS[right]}" for left, right in itertools.product(first, second)]
-
-
-def determiner_rows() -> Iterator[Row]:
-    """DET[number gender]"""
-    for weight, english, spanish in cells(DETERMINERS):
-        singular, plural = english.split()
-        tag = "PRON" if singular in POSSESSIVES else "DET"
-        words = (singular, singular, plural, plural)
-        for features, word, translation in zip(NUMBERS_AND_GENDERS, words, spanish.split(), strict=True):
-            yield weight, f"DET[{features}]", f"{word}/{tag}", translation, "0"
-
-
-def noun_rows() -> Iterator[Row]:
-    """NOUN[number gender sort]"""
-    for kind, english, spanish in cells(NOUNS):
-        sort, gender = kind.split()
-        for pair in zip(english.split(", "), spanish.split(", "), strict=True):
-            for number, word, translation in zip(("sg", "pl"), *map(str.split, pair), strict=True):
-                yield "1", f"NOUN[{number} {gender} {SORTS[sort]}]", f"{word}/NOUN", translation, "0"
-
-
-def adjective_rows() -> Iterator[Row]:
-    """ADJ[number gender sort copula]"""
-    for word, spanish, copula, sentiment, sorts in cells(ADJECTIVES):
-        for features, form in zip(NUMBERS_AND_GENDERS, spanish.split(), strict=True):
-            for sort in sorts:
-                yield "1", f"ADJ[{features} {SORTS[sort]} {copula}]", f"{word}/ADJ", form, sentiment
-
-
-def verb_rows() -> Iterator[Row]:
-    """FINITE and BARE[tense number subject object], GERUND[subject object]; Spanish is finite where English is bare."""
-    for english, spanish, sentiment, arguments in cells(VERBS):
-        bare, third, past, *gerund = english.split()
-        *finite, spanish_gerund = spanish.split() if gerund else [*spanish.split(), ""]
-        for sorts in sort_pairs(arguments):
-            for tense, word, form in zip(TENSES_AND_NUMBERS, (third, bare, past, past), finite, strict=True):
-                yield "1", f"FINITE[{tense} {sorts}]", f"{word}/VERB", form, sentiment
-                yield "1", f"BARE[{tense} {sorts}]", f"{bare}/VERB", form, sentiment
-            for word in gerund:
-                yield "1", f"GERUND[{sorts}]", f"{word}/VERB", spanish_gerund, sentiment
-
-
-def function_word_rows() -> Iterator[Row]:
-    """BE[tense number copula], ADP[sort of the noun before, sort of the noun after]"""
-    for english, spanish, copulas in cells(BE):
-        for tense, word, form in zip(TENSES_AND_NUMBERS, english.split(), spanish.split(), strict=True):
-            for copula in copulas.split():
-                yield "1", f"BE[{tense} {copula}]", f"{word}/AUX", form, "0"
-    for word, spanish, arguments in cells(ADPOSITIONS):
-        for pair in sort_pairs(arguments):
-            yield "1", f"ADP[{pair}]", f"{word}/ADP", spanish, "0"
 
 
 def instances(row: Row) -> Iterator[tuple[str, Rule]]:
@@ -355,9 +184,8 @@ def bind(symbols: str, binding: dict[str, str]) -> str:
 @functools.cache
 def rules() -> dict[str, list[Rule]]:
     """The rules of every symbol; their probabilities sum to 1."""
-    lexicon = (determiner_rows(), noun_rows(), adjective_rows(), verb_rows(), function_word_rows())
     table: Table = {}
-    for row in itertools.chain(cells(RULES), *lexicon):
+    for row in itertools.chain(cells(RULES), lexicon_rows()):
         by_left: dict[str, list[Rule]] = {}
         for left, rule in instances(row):
             by_left.setdefault(left, []).append(rule)
@@ -385,9 +213,7 @@ def normalized(rows: list[tuple[float, list[Rule]]]) -> list[Rule]:
     return [rule._replace(probability=factor * rule.probability) for factor, row in shares for rule in row]
 
 
-# ------------------------------------------------------------
 # Sampling
-# ------------------------------------------------------------
 
 
 def sample(n: int, seed: int) -> list[Sentence]:
@@ -465,73 +291,3 @@ def spelled(phrase: Phrase) -> Sentence:
 def with_an(text: str) -> str:
     """`text` with "an" for "a" before a vowel."""
     return re.sub(r"\ba (?=[aeiou])", "an ", text)
-
-
-# ------------------------------------------------------------
-# Probability
-# ------------------------------------------------------------
-
-
-def log_probability(text: str) -> float:
-    """The natural logarithm of the probability of a sentence under the grammar, -inf for what it does not produce.
-
-    The sum over all trees, by the inside algorithm from the top down: no rule is left-recursive. Jurafsky & Martin,
-    Speech and Language Processing, appendix on statistical constituency parsing. Tokens are divided by one space.
-    """
-    underlying = re.sub(r"\ban (?=[aeiou])", "a ", text)
-    if with_an(underlying) != text:
-        return -math.inf
-    words = tuple(underlying.split(" "))
-    total = inside("SENTENCE", 0, words, {}).get(len(words), 0.0)
-    return math.log(total) if total else -math.inf
-
-
-Chart = dict[tuple[str, int], dict[int, float]]
-
-
-def inside(symbol: str, start: int, words: tuple[str, ...], chart: Chart) -> dict[int, float]:
-    """For each end, the probability that `symbol` yields the words from `start` to that end."""
-    if (symbol, start) not in chart:
-        ends: dict[int, float] = {}
-        for rule in rules()[symbol] if may_start(symbol, words[start : start + 1]) else ():
-            for end, probability in follow(rule, start, words, chart).items():
-                ends[end] = ends.get(end, 0.0) + probability
-        chart[symbol, start] = ends
-    return chart[symbol, start]
-
-
-def may_start(symbol: str, following: tuple[str, ...]) -> bool:
-    """Whether `symbol` can be empty or begin with the following word; it spares the chart most symbols."""
-    return not first_words(symbol).isdisjoint({"", *following})
-
-
-@functools.cache
-def first_words(symbol: str) -> frozenset[str]:
-    """The words that `symbol` can begin with, and "" where it can be empty."""
-    found: set[str] = set()
-    for rule in rules()[symbol]:
-        firsts = {""}
-        for item in rule.english:
-            if "" in firsts:
-                firsts = firsts - {""} | ({item.text} if isinstance(item, Word) else first_words(rule.children[item]))
-        found |= firsts
-    return frozenset(found)
-
-
-def follow(rule: Rule, start: int, words: tuple[str, ...], chart: Chart) -> dict[int, float]:
-    """For each end, the probability that `rule` is used and yields the words from `start` to that end."""
-    ends = {start: rule.probability}
-    for item in rule.english:
-        longer: dict[int, float] = {}
-        for middle, before in ends.items():
-            for end, probability in step(rule, item, middle, words, chart).items():
-                longer[end] = longer.get(end, 0.0) + before * probability
-        ends = longer
-    return ends
-
-
-def step(rule: Rule, item: int | Word, start: int, words: tuple[str, ...], chart: Chart) -> dict[int, float]:
-    """For each end, the probability that one item of the right side of `rule` yields the words up to it."""
-    if isinstance(item, int):
-        return inside(rule.children[item], start, words, chart)
-    return {start + 1: 1.0} if words[start : start + 1] == (item.text,) else {}

@@ -13,10 +13,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
+from rich.cells import cell_len
 
 from seq_models.errors import InputError
 from seq_models.text.codec import Codec, chunked
-from seq_models.text.cutting import say_cut
+from seq_models.text.counting import say_cut
 from seq_models.text.example_types import EXAMPLE_TYPES, Example, Text
 from seq_models.text.examples import located
 from seq_models.text.labels import twins
@@ -126,7 +127,7 @@ def format_report(report: Report) -> str:
 def _label_lines(labels: Counter[str]) -> Iterator[str]:
     total = sum(labels.values())
     for label, number in labels.most_common(_SHOWN_LABELS):
-        yield f"  {label:<13} {number:>12,} {number / total:>7.1%}"
+        yield f"  {label}{' ' * (13 - cell_len(label))} {number:>12,} {number / total:>7.1%}"
     if len(labels) > _SHOWN_LABELS:
         yield f"  and {len(labels) - _SHOWN_LABELS:,} more"
 

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from seq_models.messages import say
 from seq_models.text.batching import Row, stacked, unstacked
-from seq_models.text.cache import remembered
 from seq_models.text.codec import Codec, append, chunked, decoded, dense, shifted
 from seq_models.text.example_types import Example, ExampleType, LabeledText, LabeledTokens, Sentence, Text, TextPair
+from seq_models.text.examples import remembered
 from seq_models.text.given import Given
 from seq_models.text.labels import Labels, twins
 from seq_models.text.options import ClassifierTextOptions, LabelerTextOptions, TextOptions, VocabularyOptions
@@ -147,7 +147,7 @@ class Preprocessor:
         """`encode`, traced once."""
         strings = [tf.TensorSpec([None], tf.string)] * len(inspect.signature(self.encode).parameters)
 
-        @tf.function(input_signature=strings)
+        @tf.function(input_signature=strings, autograph=False)
         def encode(*texts):
             with tf.device("CPU"):  # small operations on strings and ids; a GPU is left to the model
                 return self.encode(*texts)

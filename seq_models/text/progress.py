@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from seq_models.messages import ERASED
 
 PATIENCE = 1.0  # seconds before anything is shown
 
@@ -20,7 +22,7 @@ def watched(items: Iterable, description: str, total: int | None = None) -> Iter
         description: What is done with it.
         total: Their number, if they do not know it themselves.
     """
-    with _shown(*Progress.get_default_columns()) as progress:
+    with _shown(*Progress.get_default_columns(), MofNCompleteColumn()) as progress:
         yield from items if progress is None else progress.track(items, total, description=description)
 
 
@@ -40,7 +42,7 @@ def _shown(*columns):
         yield None
         return
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
-    timer = threading.Timer(PATIENCE, progress.start)
+    timer = threading.Timer(PATIENCE, _start, [progress])
     timer.daemon = True
     timer.start()
     try:
@@ -49,3 +51,8 @@ def _shown(*columns):
         timer.cancel()
         timer.join()  # it may be at it
         progress.stop()
+
+
+def _start(progress):
+    print(ERASED, end="", file=sys.stderr)  # the bar of a training may stand there, which comes back
+    progress.start()

@@ -49,7 +49,16 @@ class Format:
 
     def question_column(self, record: Record, field: str) -> str:
         """The column of a question where none is named; `field` is what the task calls it."""
-        raise NotImplementedError
+        return self.pair(record)[0]
+
+    def names_columns(self, line: Line, columns: Columns | None, field: str) -> bool:
+        """Whether a line cannot be a text, for it names columns of this format, that of the question among them.
+
+        Args:
+            columns: Its name is the first of them, where they are known.
+            field: What the task calls a question.
+        """
+        return False
 
     def checked_columns(self, columns: Columns) -> Columns:
         """Columns as named by a user. Raises: InputError if the format can have none of these names."""

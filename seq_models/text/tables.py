@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from seq_models.text.columns import EITHER, KNOWN, LISTED, Columns, at_position, missing, pair_in, question_in, say_once
+from seq_models.errors import InputError
+from seq_models.messages import say_once
+from seq_models.text.columns import EITHER, KNOWN, LISTED, Columns, at_position, missing, pair_in, question_in
 from seq_models.text.lines import Line, Lines, unexpected
 from seq_models.text.records import Format, Record, Records
 
@@ -54,6 +56,15 @@ class Table(Format):
                 expected = f"{len(names)} columns separated by {self._separator}"
                 raise unexpected(line.place, expected, f"{len(fields)} in {line.text!r}", quote=False)
             yield Record((line,), dict(zip(names, fields, strict=True)))
+
+    def names_columns(self, line: Line, columns: Columns | None, field: str) -> bool:
+        try:
+            _, fields = next(self._rows(iter([line]), lambda *_: True), (line, []))
+        except InputError:
+            return False
+        if columns is not None:
+            return len(fields) > 1 and columns[0] in [name.strip() for name in fields]
+        return len(fields) > 1 and all(map(_NAME.fullmatch, fields)) and question_in(fields, field) is not None
 
     def pair(self, record: Record) -> Columns:
         return _NUMBERS if list(record.values) == list(_NUMBERS) else known_pair(record)
@@ -182,6 +193,13 @@ class JsonLines(Format):
 
     def pair(self, record: Record) -> Columns:
         return known_pair(record)
+
+    def names_columns(self, line: Line, columns: Columns | None, field: str) -> bool:
+        try:
+            record = Record((line,), _json_object(line))
+            return (columns or (self.question_column(record, field),))[0] in record.values
+        except InputError:
+            return False
 
     def question_column(self, record: Record, field: str) -> str:
         names = list(record.values)

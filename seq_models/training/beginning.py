@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from seq_models.errors import InputError
-from seq_models.text.datasets import SHOWN, count_labels
+from seq_models.text.counting import SHOWN, count_labels
 from seq_models.text.example_types import Example
 from seq_models.training.run_directory import RunDirectory
 

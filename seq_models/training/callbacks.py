@@ -1,5 +1,7 @@
 """What happens beside a training's steps, apart from Keras's own callbacks."""
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -7,7 +9,10 @@ import keras
 from seq_models.files import written_whole
 from seq_models.messages import say
 from seq_models.training.best import Monitor
+from seq_models.training.resume import Resume
 from seq_models.training.run_directory import RunDirectory
+
+LONGEST = 20  # characters of a bar
 
 
 class BestModel(keras.callbacks.Callback):
@@ -70,3 +75,82 @@ class SlowEngines(keras.callbacks.Callback):
         used = {each for each in self.model.network.engines_used().values() if each.name not in self.FASTEST}
         for name, why in sorted(used):
             say(f"Recurrent layers run on the engine {name!r}, and might be faster on another one: {why}.")
+
+
+class AverageBetweenEpochs(keras.callbacks.Callback):
+    """Between two epochs the model holds the moving average of its weights [1]: it is validated and saved with it.
+
+    Training goes on with the weights themselves, exactly: `keras.callbacks.SwapEMAWeights` loses digits of them, for it
+    swaps by addition, and leaves them in the model if training stops early. The average is that of the optimizer, which
+    was made with `use_ema`; after `fit` it stays in the model. To come before the callbacks that save a model.
+
+    References:
+        [1] Polyak and Juditsky 1992.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.aside = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.aside is not None:
+            for variable, value in zip(self.model.trainable_variables, self.aside, strict=True):
+                variable.assign(value)
+        self.aside = None
+
+    def on_test_begin(self, logs=None):
+        self._put_aside()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._put_aside()
+
+    def _put_aside(self):
+        if self.aside is None:
+            variables = self.model.trainable_variables
+            self.aside = [variable.numpy() for variable in variables]
+            self.model.optimizer.finalize_variable_values(variables)
+
+
+class Bar(keras.callbacks.ProgbarLogger):
+    """Keras's bar in one line, which knows the number of steps from the first epoch on, and where an epoch goes on.
+
+    Args:
+        steps: Steps in an epoch.
+        resume: Says how many of them were done before.
+    """
+
+    def __init__(self, steps: int, resume: Resume):
+        super().__init__()
+        self.steps, self.resume = steps, resume
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.target = self.steps
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(self.resume.first + batch, self._fitting(logs or {}))
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        if self.verbose != 1:
+            super().on_epoch_end(epoch, logs)
+            return
+        validation = [name for name in logs if name.startswith("val_")]
+        super().on_epoch_end(epoch, self._fitting({name: logs[name] for name in logs if name not in validation}))
+        print(*(f"{name}: {logs[name]:.4f}" for name in validation), sep=" - ", flush=True)
+
+    def _fitting(self, logs: Mapping[str, float]) -> dict[str, float]:
+        """The loss and, as many as fit into a line, the other values, with a bar as short as they need it.
+
+        A longer line could not be written over, and each step would leave one behind.
+        """
+        shown: dict[str, float] = {}
+        room = shutil.get_terminal_size().columns - 1 - len(f"{self.target}/{self.target}  1:00:00 100ms/step")
+        for name in sorted(logs, key=lambda name: (name != "loss", name == "gradient_norm")):
+            value = logs[name]
+            room -= len(f" - {name}: {value:.4{'f' if abs(value) > 1e-3 else 'e'}}")  # as Keras writes it
+            if room < 0:
+                break
+            shown[name] = value
+            self.progbar.width = min(LONGEST, room)
+        return shown

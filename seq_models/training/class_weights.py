@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 from seq_models.errors import InputError
-from seq_models.text.datasets import count_labels
+from seq_models.text.counting import count_labels
 from seq_models.text.example_types import Example
 from seq_models.text.preprocessors import Preprocessor
 

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,10 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import positive
+from seq_models.layers.tensors import Tensors
 from seq_models.networks import Network
 from seq_models.private_api import Directions, DistributedFit
-from seq_models.training.accumulation import sum_over_parts
 from seq_models.training.metrics import TokenMean
+
+
+def _of_network(name):
+    """An attribute of a model that is that of its network."""
+    return property(lambda self: getattr(self.network, name))
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -54,33 +59,13 @@ class TokenTraining(DistributedFit):
     def call(self, inputs, training=None):
         return self.network(inputs, training=training)
 
-    @property
-    def layers(self) -> list:
-        return self.network.layers
-
-    @property
-    def inputs(self) -> list:
-        return self.network.inputs
-
-    @property
-    def outputs(self) -> list:
-        return self.network.outputs
-
-    @property
-    def input(self) -> Any:
-        return self.network.input
-
-    @property
-    def output(self) -> Any:
-        return self.network.output
-
-    @property
-    def input_shape(self) -> Any:
-        return self.network.input_shape
-
-    @property
-    def output_shape(self) -> Any:
-        return self.network.output_shape
+    layers = _of_network("layers")
+    inputs = _of_network("inputs")
+    outputs = _of_network("outputs")
+    input = _of_network("input")
+    output = _of_network("output")
+    input_shape = _of_network("input_shape")
+    output_shape = _of_network("output_shape")
 
     def export(self, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.export`, from token ids to logits; `seq_models.export` gives strings in and out."""
@@ -278,6 +263,32 @@ def _with_weights(data):
 def _waiting_for(batch):
     """Within it, what takes no data waits for it too: the step in which the data ends must not count as one."""
     return tf.control_dependencies(tf.nest.flatten(batch))
+
+
+def sum_over_parts(function: Callable[[Any], Tensors], batch: Any, parts: int, zeros: Tensors) -> Tensors:
+    """Σ function(rows) over parts of the rows of a batch, worked through one after the other.
+
+    A part begins when the one before has been summed, so that there is memory for one part at a time.
+
+    Args:
+        function: From some rows of the batch to a list of tensors.
+        batch: A nested structure of tensors (B, …).
+        parts: Number of parts, the sizes of which differ by one row at most.
+        zeros: The sum over no part, a list of tensors.
+    Returns:
+        A list of tensors. With one part they are what the function gives, sparse ones included.
+    """
+    if parts == 1:
+        return function(batch)
+    B = tf.shape(tf.nest.flatten(batch)[0])[0]
+
+    def add(part, sums):
+        rows = slice(B * part // parts, B * (part + 1) // parts)
+        values = function(tf.nest.map_structure(lambda tensor: tensor[rows], batch))
+        return part + 1, [total + tf.convert_to_tensor(value) for total, value in zip(sums, values, strict=True)]
+
+    _, sums = tf.while_loop(lambda part, _: part < parts, add, (0, zeros), parallel_iterations=1)
+    return sums
 
 
 def _replicas():

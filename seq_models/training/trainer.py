@@ -17,14 +17,12 @@ import tensorflow as tf
 
 from seq_models.errors import InputError, WorkerLost, options_from_outside, shortened
 from seq_models.messages import say
-from seq_models.text.datasets import Position, say_cut_examples
+from seq_models.text.counting import count_shared, say_cut_examples
+from seq_models.text.datasets import Position
 from seq_models.text.example_types import Example
-from seq_models.text.overlap import count_shared
-from seq_models.training.averaging import AverageBetweenEpochs
-from seq_models.training.bar import Bar
 from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.best import EarlyStopping, Monitor, check_monitor
-from seq_models.training.callbacks import BestModel, MetricsFile, SlowEngines
+from seq_models.training.callbacks import AverageBetweenEpochs, Bar, BestModel, MetricsFile, SlowEngines
 from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.class_weights import class_weights

@@ -5,9 +5,7 @@ A new engine is a class (`Engine`: what it cannot run, and how it runs the rest)
 
 from seq_models.layers.engines.choice import ENGINES, Used, beside_each_other, check_name, choose, facts_of, using
 from seq_models.layers.engines.engine import Engine, Facts, Run
-from seq_models.layers.engines.halves import Halves
-from seq_models.layers.engines.loop import ForwardLoop, Loop
-from seq_models.layers.engines.steps import Steps
+from seq_models.layers.engines.loop import ForwardLoop, Halves, Loop, Steps
 
 __all__ = [
     "ENGINES", "Engine", "Facts", "ForwardLoop", "Halves", "Loop", "Run", "Steps", "Used", "beside_each_other",

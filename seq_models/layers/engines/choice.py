@@ -11,9 +11,7 @@ import keras
 from seq_models.layers.engines.cudnn import CuDNN
 from seq_models.layers.engines.engine import Engine, Facts, Run
 from seq_models.layers.engines.fused import Fused
-from seq_models.layers.engines.halves import Halves
-from seq_models.layers.engines.loop import Loop
-from seq_models.layers.engines.steps import Steps
+from seq_models.layers.engines.loop import Halves, Loop, Steps
 from seq_models.private_api import being_exported, compiled_by_xla
 
 # By name, the fastest first: of those that can run a call the first one that pays is chosen.

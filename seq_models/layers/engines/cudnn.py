@@ -3,13 +3,17 @@
 import keras
 from keras import ops
 
-from seq_models.layers.engines.engine import Engine, Facts, Run
+from seq_models.layers.engines.engine import Engine, Facts, Run, lacking_for_a_kernel
 from seq_models.layers.engines.loop import Loop
+from seq_models.layers.places import stands_for
 from seq_models.layers.tensors import Tensor, Tensors
 from seq_models.private_api import recurrence_of_keras
 
 DTYPES = {"tensorflow": ("float32", "float16"), "jax": ("float32",)}
-FUNCTIONS = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
+CELLS = {  # that Keras hands to cuDNN
+    "tensorflow": (keras.layers.LSTMCell, keras.layers.GRUCell),
+    "jax": (keras.layers.LSTMCell,),
+}
 
 
 class CuDNN(Engine):
@@ -23,33 +27,24 @@ class CuDNN(Engine):
 
     def why_not(self, facts: Facts) -> str | None:
         backend, cell = facts.backend, facts.cell
-        if backend not in ("tensorflow", "jax"):
+        if backend not in CELLS:
             return f"the backend tensorflow or jax. Received: {backend}"
-        if type(cell) not in (cells := _cells(backend)):
-            names = " or a ".join(each.__name__ for each in cells)
+        if stands_for(cell) not in CELLS[backend]:
+            names = " or a ".join(each.__name__ for each in CELLS[backend])
             return f"a {names} on {backend}. Received: {type(cell).__name__}"
-        for name, function in FUNCTIONS.items():
-            if getattr(cell, name) is not function:
-                return f"{name}={function.__name__}. Received: {name}={getattr(cell, name)!r}"
         if not getattr(cell, "reset_after", True):
             return "reset_after=True. Received: False"
         if not cell.use_bias:
             return "use_bias=True. Received: False"
         if facts.training and cell.recurrent_dropout:
             return f"recurrent_dropout=0 in training. Received: {cell.recurrent_dropout}"
-        if facts.unroll:
-            return "a loop that is not written out. Received: unroll=True"
         if cell.compute_dtype not in DTYPES[backend]:
             return f"{' or '.join(DTYPES[backend])} on {backend}. Received: {cell.compute_dtype}"
         if facts.masked and backend == "jax":
             return "a call without a mask on jax. Received: a mask"
         if facts.use_cudnn is False:
             return "use_cudnn='auto' or True. Received: use_cudnn=False"
-        if facts.xla:
-            return "a graph that XLA does not compile. Received: jit_compile=True"
-        if facts.exported:
-            return "a graph that is not exported. Received: a SavedModel"
-        return None if facts.gpu else "a GPU. Received: none"
+        return lacking_for_a_kernel(facts) or (None if facts.gpu else "a GPU. Received: none")
 
     def pays(self, facts: Facts) -> bool:
         return facts.backend == "tensorflow"  # XLA, which compiles JAX's loop, is faster
@@ -60,14 +55,6 @@ class CuDNN(Engine):
             return _by_cudnn(run)
         run = run._replace(mask=ops.cast(run.mask, "bool"))
         return ops.cond(_padded_at_the_end(run.mask), lambda: _by_cudnn(run), lambda: Loop().run(run))
-
-
-def _cells(backend):
-    """What Keras hands to cuDNN; a class that derives from one of them may step otherwise."""
-    from seq_models.layers.gru import GRUCell
-    from seq_models.layers.lstm import LSTMCell
-
-    return [LSTMCell, GRUCell] if backend == "tensorflow" else [LSTMCell]
 
 
 def _padded_at_the_end(mask):

@@ -7,6 +7,8 @@ import keras
 from seq_models.layers.recurrent_cell import RecurrentCell
 from seq_models.layers.tensors import Mask, Tensor, Tensors
 
+PLAIN = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
+
 
 class Facts(NamedTuple):
     """The facts of a call before it runs, by which an engine is chosen.
@@ -102,3 +104,17 @@ class Engine:
         In place of all outputs there may then be the last one alone (B, 1, H), and no states, [].
         """
         raise NotImplementedError
+
+
+def lacking_for_a_kernel(facts: Facts) -> str | None:
+    """What a call lacks that any compiled kernel needs, the end of the sentence "it needs …"; None: nothing."""
+    if facts.unroll:
+        return "a loop that is not written out. Received: unroll=True"
+    if facts.xla:
+        return "a graph that XLA does not compile. Received: jit_compile=True"
+    if facts.exported:
+        return "a graph that is not exported. Received: a SavedModel"
+    for name, function in PLAIN.items():
+        if getattr(facts.cell, name, function) is not function:
+            return f"{name}={function.__name__}. Received: {name}={getattr(facts.cell, name)!r}"
+    return None

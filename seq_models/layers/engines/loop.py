@@ -4,18 +4,22 @@ The forward loop runs a cell's `step` on inputs that were projected for all step
 out as a custom gradient [1]: it carries the gradients of the states from the last step to the first, through the
 derivative of one step; the gradients of U and of the projected inputs are one product each over all steps after it. In
 training the gates are kept from the forward loop, else they are computed again, for all steps at once, if a gradient is
-asked for at all.
+asked for at all. `Halves` is two such loops; `Steps`, where there is no derivative of a step, is the loop of Keras.
 
 References:
     [1] Werbos 1990, Backpropagation Through Time; Jurafsky and Martin, chapter 8.1.2.
 """
 
+import keras
 from keras import ops
 
 from seq_models.layers.derivatives import lacking
 from seq_models.layers.engines.engine import Engine, Facts, Run
 from seq_models.layers.recurrent_cell import RecurrentCell
 from seq_models.layers.tensors import Tensor, Tensors
+
+ENOUGH = 2048  # numbers of a state, B H: a step of fewer is not worth a second loop
+USUAL_ROWS = 32  # where B is not known
 
 
 class ForwardLoop(Engine):
@@ -50,6 +54,32 @@ class Loop(ForwardLoop):
 
     def over_time(self, run: Run, projected: Tensor, live: Tensor | None) -> tuple[Tensor, Tensors]:
         return _with_gradient(run, projected, live)
+
+
+class Halves(Loop):
+    """The loop of `Loop`, twice: each for one half of the rows.
+
+    A graph runs two loops that do not wait for each other on two cores, where two cores that share each product wait
+    for each other at every step. Eager execution, a GPU and the other backends would run one loop after the other.
+    """
+
+    def pays(self, facts: Facts) -> bool:
+        rows = USUAL_ROWS if facts.rows is None else facts.rows
+        enough = rows > 1 and rows * facts.cell.units >= ENOUGH
+        return enough and facts.graph and not facts.gpu and not facts.beside
+
+    def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
+        run = run.dropped()
+        half = ops.shape(run.sequences)[0] // 2
+        halves = [super(Halves, self).run(run.of_rows(rows)) for rows in (slice(None, half), slice(half, None))]
+        return keras.tree.map_structure(lambda *parts: ops.concatenate(parts), *halves)
+
+
+class Steps(Engine):
+    """The loop of `keras.layers.RNN`, written out with `unroll`. The cell itself drops inputs and states in it."""
+
+    def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
+        return keras.layers.RNN.inner_loop(run.layer, run.sequences, run.states, run.mask, run.training)
 
 
 def _with_gradient(run, projected, live):

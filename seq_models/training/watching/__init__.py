@@ -9,16 +9,14 @@ import keras
 import tensorflow as tf
 
 from seq_models.errors import positive
-from seq_models.training.watching.attention import Attention
 from seq_models.training.watching.error_analysis import ErrorAnalysis
-from seq_models.training.watching.gradients import GradientNorms
 from seq_models.training.watching.hyperparameters import Hyperparameters
 from seq_models.training.watching.log import TrainingLog
 from seq_models.training.watching.projector import Projector
-from seq_models.training.watching.samples import Samples
+from seq_models.training.watching.samples import Attention, Samples
 from seq_models.training.watching.scalars import Scalars
 from seq_models.training.watching.through_time import ThroughTime
-from seq_models.training.watching.weights import Weights
+from seq_models.training.watching.weights import GradientNorms, Weights
 
 EXAMPLES = 512  # validation examples that are looked at: as many, drawn from all of them
 BATCH = 8  # of these, whose gradient is taken

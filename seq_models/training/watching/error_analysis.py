@@ -35,7 +35,9 @@ class ErrorAnalysis(Watcher):
         self.examples = sorted(examples, key=lambda example: len(str(example)))  # so that little is padding
         self.batches = [model.batch(self.examples[k : k + ROWS]) for k in range(0, len(examples), ROWS)]
         any_size = tf.nest.map_structure(lambda t: tf.TensorSpec([None] * t.shape.rank, t.dtype), self.batches[0])
-        self.examine = tf.function(lambda *batch: errors_of(self.model, *batch), input_signature=any_size)
+        self.examine = tf.function(
+            lambda *batch: errors_of(self.model, *batch), input_signature=any_size, autograph=False
+        )
         self.labels, self.worst = model.vocabularies().get("labels"), worst
 
     def prepare(self) -> None:

@@ -11,7 +11,8 @@ class Fused(Engine):
     """A whole sequence in one operation, its gradient in another, on CPU cores under TensorFlow.
 
     A loop of single operations is bound by their dispatch. Here rows of a batch, which never meet in a recurrence, are
-    taken through all steps by a thread, and the gates of a step are computed in registers right after the product.
+    taken through all steps by a thread, and the gates of a step are computed in registers right after the product with
+    [W; U]: W x is no array. The gradients of x, W and U are products over all real tokens in the gradient's operation.
     """
 
     under_xla = False

@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
+from seq_models.messages import say_once
+
 SOURCE = Path(__file__).parent / "source"
 FLAGS = ("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared")
 SECONDS = 120  # that a compiler may take
@@ -60,16 +62,21 @@ def library() -> Path:
         raise NotBuilt(f"a C++ compiler, as c++, or its name in CXX. Received: {compiler or 'none'}")
     command = [compiler, *FLAGS, *_vector_flags(), str(SOURCE / "operations.cc"), *_of_tensorflow()]
     name = f"kernels-{_digest(command)}.so"
-    for directory in (_cache(), Path(tempfile.mkdtemp(prefix="seq_models-"))):
-        path = directory / name
-        if path.exists():
-            return path
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            return _compile(command, path)
-        except OSError:
-            continue  # a directory that cannot be written
-    raise NotBuilt("a directory that can be written, for compiled kernels")
+    path = _cache() / name
+    if path.exists():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _compile(command, path)
+    except OSError as error:
+        say_once(
+            f"{path.parent} cannot keep compiled kernels, so every process compiles them anew, which takes a while; "
+            f"XDG_CACHE_HOME names another place: {error.strerror or error}"
+        )
+    try:
+        return _compile(command, Path(tempfile.mkdtemp(prefix="seq_models-")) / name)
+    except OSError as error:
+        raise NotBuilt("a directory that can be written, for compiled kernels") from error
 
 
 def _compile(command: list[str], path: Path) -> Path:

@@ -1,43 +1,31 @@
 """A whole sequence in one operation on CPU cores, and its gradient in another."""
 
-import keras
 import tensorflow as tf
 from keras import ops
 
-from seq_models.layers.engines.engine import Facts, Run
+from seq_models.layers.engines.engine import Facts, Run, lacking_for_a_kernel
 from seq_models.layers.engines.fused.build import problem
 from seq_models.layers.engines.fused.units import FusedUnit, fused_unit
 from seq_models.layers.engines.loop import loop_forward
 from seq_models.layers.tensors import Tensor, Tensors
 
-PLAIN = {"activation": keras.activations.tanh, "recurrent_activation": keras.activations.sigmoid}
-
 
 def why_not(facts: Facts) -> str | None:
     """See `Engine.why_not`."""
     cell = facts.cell
-    if facts.unroll:
-        return "a loop that is not written out. Received: unroll=True"
     if facts.gpu:
         return "a CPU. Received: a GPU"
-    if facts.xla:
-        return "a graph that XLA does not compile. Received: jit_compile=True"
-    if facts.exported:
-        return "a graph that is not exported. Received: a SavedModel"
     if fused_unit(cell) is None:
         return f"one of the cells of this package. Received: {type(cell).__name__}"
-    for name, function in PLAIN.items():
-        if getattr(cell, name, function) is not function:
-            return f"{name}={function.__name__}. Received: {name}={getattr(cell, name)!r}"
     if cell.compute_dtype != "float32":
         return f"float32. Received: {cell.compute_dtype}"
-    return problem()
+    return lacking_for_a_kernel(facts) or problem()
 
 
 def run_fused(run: Run) -> tuple[Tensor, Tensor, Tensors]:
     """See `Engine.run`."""
     run = run.dropped()
-    h, *states = _with_gradient(run, _unit_of(run))
+    h, *states = _with_gradient(run, fused_unit(run.cell)(run))  # type: ignore[misc]  # there is one: see `why_not`
     shown = _shown(run)
     if not (run.training or run.all_outputs):
         last = states[0] if shown is None else _only(states[0], shown[:, -1])
@@ -57,13 +45,6 @@ def _shown(run: Run) -> Tensor | None:
 
 def _only(h: Tensor, shown: Tensor) -> Tensor:
     return tf.where(shown[..., None], h, tf.zeros_like(h))
-
-
-def _unit_of(run: Run) -> FusedUnit:
-    unit_class = fused_unit(run.cell)
-    if unit_class is None:
-        raise TypeError(f"The cell must be one of this package. Received: {type(run.cell).__name__}")
-    return unit_class(run)
 
 
 def _with_gradient(run: Run, unit: FusedUnit):
@@ -93,7 +74,7 @@ def _with_gradient(run: Run, unit: FusedUnit):
                     outer.watch(given)
                     with tf.GradientTape() as inner:
                         inner.watch(arguments)
-                        outputs = _by_loop(run, unit, *arguments)
+                        outputs = _by_loop(run, *arguments)
                     again = inner.gradient(outputs, arguments, upstream, unconnected_gradients="zero")
                 return outer.gradient(again, given, upstream_of_first, unconnected_gradients="zero")
 
@@ -101,15 +82,14 @@ def _with_gradient(run: Run, unit: FusedUnit):
 
         return first(*given)
 
-    # W x of all steps is one product, by Keras, who makes it one of matrices; the bias is added in the operation.
-    return forward(ops.matmul(run.sequences, run.cell.kernel), *run.states, *unit.weights)
+    return forward(run.sequences, *run.states, *unit.weights)
 
 
-def _by_loop(run: Run, unit: FusedUnit, x: Tensor, *arguments: Tensor):
+def _by_loop(run: Run, x: Tensor, *arguments: Tensor):
     """h (B, T, H) and the last states by plain operations."""
     count = len(run.states)
-    states, (U, *biases) = list(arguments[:count]), arguments[count:]
-    projected, others = unit.loop_arguments(x, biases)
+    states, (W, U, *biases) = list(arguments[:count]), arguments[count:]
+    projected, others = ops.matmul(x, W) + biases[0], biases[1:]
 
     def time_major(tensor):
         turned = ops.swapaxes(tensor, 0, 1)

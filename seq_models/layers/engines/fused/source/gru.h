@@ -9,14 +9,15 @@ namespace seq_models {
 struct GRU : OneState {
   using Packed = Panels<3, 1>;
   Sequence s;
+  const Inputs<Packed>& x;           // W x
   const Packed& U;
-  const float *x, *bias, *recurrent_bias;  // (B, T, 3H), (3H), (3H)
-  float *h, *h_last;                       // (B, T, H), (B, H)
-  float *gates, *a_n;                      // (B, T, 3H): z, r, n, and (B, T, H); null outside training
+  const float *bias, *recurrent_bias;  // (3H) twice
+  float *h, *h_last;                 // (B, T, H), (B, H)
+  float *gates, *a_n;                // (B, T, 3H): z, r, n, and (B, T, H); null outside training
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& before, const Rows& entered,
             const Rows& after, const Member& member) const {
-    in_panels<rows_at_once<3>()>(U, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
+    in_panels<rows_at_once<4>()>(U, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
       block<decltype(size)::value>(state, &rows[at], t, p, before, entered, after);
     });
   }
@@ -25,23 +26,23 @@ struct GRU : OneState {
   __attribute__((noinline)) void block(State& state, const int64_t* rows, int64_t t, int64_t p, const Rows& before,
                                        const Rows& entered, const Rows& after) const {
     const int64_t H = s.H, j = p * V, n = H - j;
-    const float* a[R];
-    for (int r = 0; r < R; ++r) a[r] = entered[rows[r]];
-    Vector sum[R][3];
-    product<R, 3>(a, U.panel(p), H, sum);
-    const float *b = bias + j, *c = recurrent_bias + j;
+    const float *b = bias + j, *c = recurrent_bias + j, *h_t[R];
+    int64_t token[R];
+    Vector sum[R][4] = {};  // z, r, x_n + b_n, a_n
+    for (int r = 0; r < R; ++r) h_t[r] = entered[rows[r]], token[r] = s.read(state.first + rows[r], t);
+    x.add(token, p, sum);
+    for (int gate = 0; gate < 3; ++gate) {
+      add_to_all(load(b + gate * H, n), gate, sum);
+      add_to_all(load(c + gate * H, n), gate < 2 ? gate : 3, sum);
+    }
+    product<R, 3, 3>(h_t, U.panel(p), H, sum);
     for (int r = 0; r < R; ++r) {
-      const int64_t row = state.first + rows[r], in = s.read(row, t);
-      const float* x_t = x + in * 3 * H + j;
-      const Vector z = sigmoid(load(x_t, n) + load(b, n) + (sum[r][0] + load(c, n)));
-      const Vector reset = sigmoid(load(x_t + H, n) + load(b + H, n) + (sum[r][1] + load(c + H, n)));
-      const Vector product_n = sum[r][2] + load(c + 2 * H, n);
-      const Vector candidate = tanh(load(x_t + 2 * H, n) + load(b + 2 * H, n) + reset * product_n);
+      const Vector z = sigmoid(sum[r][0]), reset = sigmoid(sum[r][1]), candidate = tanh(sum[r][2] + reset * sum[r][3]);
       store(after[rows[r]] + j, z * load(before[rows[r]] + j) + (1 - z) * candidate);
       if (!gates) continue;
-      float* kept = gates + in * 3 * H + j;
+      float* kept = gates + token[r] * 3 * H + j;
       store(kept, z, n), store(kept + H, reset, n), store(kept + 2 * H, candidate, n);
-      store(a_n + s.at(row, t) * H + j, product_n, n);
+      store(a_n + token[r] * H + j, sum[r][3], n);
     }
   }
 };
@@ -51,44 +52,38 @@ struct GRU : OneState {
 struct GRUGradient {
   Sequence s;
   const BackPanels& U;
-  const float *h, *gates, *a_n;            // of the forward pass
+  const float* h;                // of the forward pass
   const float *dh_all, *dh_last;
-  float *dx, *da, *entered, *dh0;          // (B, T, 3H) twice: of x, and of the product; dx may lie where `gates` lies
-  float *dbias, *drecurrent_bias;          // (B, 3H): each row's part
+  float *dz, *da_n;              // (B, T, 3H): z, r, n of the forward pass, then dz, dr, dn; (B, T, H): a_n, then dn r
+  float* dh0;
 
   struct State {
     int64_t first;
-    Rows da, carry;
-    State(const GRUGradient& unit, int64_t first, int64_t count)
-        : first(first), da(count, 3 * unit.s.H), carry(count, unit.s.H) {}
+    Rows carry;
+    State(const GRUGradient& unit, int64_t first, int64_t count) : first(first), carry(count, unit.s.H) {}
   };
 
-  void derive(State& state, int64_t row_here, int64_t t, const float* before, const float* dh) const {
-    const int64_t H = s.H, row = state.first + row_here, in = s.read(row, t), out = s.at(row, t);
-    const float *gate = gates + in * 3 * H, *a = a_n + out * H;
-    float *dx_t = dx + in * 3 * H, *da_t = da + in * 3 * H, *here = state.da[row_here];
-    float *db = dbias + row * 3 * H, *dc = drecurrent_bias + row * 3 * H;
+  void derive(State& state, int64_t r, int64_t t, const float* before, const float* dh) const {
+    const int64_t H = s.H, token = s.read(state.first + r, t);
+    float *gate = dz + token * 3 * H, *a = da_n + token * H;
     for (int64_t j = 0; j < H; j += V) {
       const int64_t n = H - j;
-      const Vector z = load(gate + j, n), r = load(gate + H + j, n), candidate = load(gate + 2 * H + j, n);
+      const Vector z = load(gate + j, n), reset = load(gate + H + j, n), candidate = load(gate + 2 * H + j, n);
       const Vector d = load(dh + j), dn = d * (1 - z) * (1 - candidate * candidate);
-      const Vector dz = d * (load(before + j, n) - candidate) * z * (1 - z), dr = dn * load(a + j, n) * r * (1 - r);
-      const Vector of_x[] = {dz, dr, dn}, of_product[] = {dz, dr, dn * r};
-      store(state.carry[row_here] + j, d * z);
-      for (int k = 0; k < 3; ++k) {
-        store(dx_t + k * H + j, of_x[k], n);
-        store(da_t + k * H + j, of_product[k], n), store(here + k * H + j, of_product[k], n);
-        store(db + k * H + j, load(db + k * H + j, n) + of_x[k], n);
-        store(dc + k * H + j, load(dc + k * H + j, n) + of_product[k], n);
-      }
+      store(state.carry[r] + j, d * z);
+      store(gate + j, d * (load(before + j, n) - candidate) * z * (1 - z), n);
+      store(gate + H + j, dn * load(a + j, n) * reset * (1 - reset), n);
+      store(gate + 2 * H + j, dn, n);
+      store(a + j, dn * reset, n);
     }
   }
   void nothing(int64_t row, int64_t t) const {
-    memset(dx + s.read(row, t) * 3 * s.H, 0, 12 * s.H);
-    memset(da + s.read(row, t) * 3 * s.H, 0, 12 * s.H);
+    memset(dz + s.read(row, t) * 3 * s.H, 0, 12 * s.H);
+    memset(da_n + s.read(row, t) * s.H, 0, 4 * s.H);
   }
-  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh, const Member& member) const {
-    back_product(U, rows, state.da, s.keep ? s.keep + state.first * s.H : nullptr, &state.carry, dh, s.H, member);
+  void rest(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& dh, const Member& member) const {
+    const std::array<Part, 2> da = {{{{dz, 3 * s.H}, 2 * s.H}, {{da_n, s.H}, s.H}}};
+    back_product(U, s, da, state.first, rows, t, s.keep, &state.carry, dh, member);
   }
   void finish(State&, int64_t) const {}
 };

@@ -9,9 +9,11 @@ struct GRUResetBefore {
   using Gates = Panels<2, 2>;
   using Candidate = Panels<1, 4>;
   Sequence s;
+  const Inputs<Gates>& x_zr;     // W x
+  const Inputs<Candidate>& x_n;
   const Gates& U_zr;
   const Candidate& U_n;
-  const float *x, *bias;  // (B, T, 3H), (3H)
+  const float* bias;      // (3H)
   float *h, *h_last;      // (B, T, H), (B, H)
   float* gates;           // (B, T, 3H): z, r, n; null outside training
 
@@ -37,43 +39,41 @@ struct GRUResetBefore {
   template <int R>
   __attribute__((noinline)) void gate_block(State& state, const int64_t* rows, int64_t t, int64_t p,
                                             const Rows& entered) const {
-    const float* a[R];
-    for (int r = 0; r < R; ++r) a[r] = entered[rows[r]];
-    Vector sum[R][4];
-    product<R, 4>(a, U_zr.panel(p), s.H, sum);
-    for (int k = 0; k < 2; ++k) {
-      const int64_t H = s.H, j = (p * 2 + k) * V, n = H - j;
-      if (n <= 0) break;
+    const float* h_t[R];
+    int64_t token[R];
+    Vector sum[R][4] = {};
+    for (int r = 0; r < R; ++r) h_t[r] = entered[rows[r]], token[r] = s.read(state.first + rows[r], t);
+    x_zr.add(token, p, sum);
+    product<R, 4>(h_t, U_zr.panel(p), s.H, sum);
+    U_zr.each(p, [&](int k, int64_t column, int64_t n) {
+      if (k >= 2) return;  // of r, which is taken with z
+      const int64_t H = s.H, j = column;
       for (int r = 0; r < R; ++r) {
-        const int64_t in = s.read(state.first + rows[r], t);
-        const float *x_t = x + in * 3 * H + j, *b = bias + j;
-        const Vector z = sigmoid(sum[r][k] + load(x_t, n) + load(b, n));
-        const Vector reset = sigmoid(sum[r][2 + k] + load(x_t + H, n) + load(b + H, n));
+        const Vector z = sigmoid(sum[r][k] + load(bias + j, n));
+        const Vector reset = sigmoid(sum[r][2 + k] + load(bias + H + j, n));
         store(state.z[rows[r]] + j, z);
         store(state.reset[rows[r]] + j, reset * load(entered[rows[r]] + j));
-        if (gates) store(gates + in * 3 * H + j, z, n), store(gates + in * 3 * H + H + j, reset, n);
+        if (gates) store(gates + token[r] * 3 * H + j, z, n), store(gates + token[r] * 3 * H + H + j, reset, n);
       }
-    }
+    });
   }
 
   template <int R>
   __attribute__((noinline)) void candidate_block(State& state, const int64_t* rows, int64_t t, int64_t p,
                                                  const Rows& before, const Rows& after) const {
-    const float* a[R];
-    for (int r = 0; r < R; ++r) a[r] = state.reset[rows[r]];
-    Vector sum[R][4];
-    product<R, 4>(a, U_n.panel(p), s.H, sum);
-    for (int k = 0; k < 4; ++k) {
-      const int64_t H = s.H, j = (p * 4 + k) * V, n = H - j;
-      if (n <= 0) break;
+    const float* reset[R];
+    int64_t token[R];
+    Vector sum[R][4] = {};
+    for (int r = 0; r < R; ++r) reset[r] = state.reset[rows[r]], token[r] = s.read(state.first + rows[r], t);
+    x_n.add(token, p, sum);
+    product<R, 4>(reset, U_n.panel(p), s.H, sum);
+    U_n.each(p, [&](int k, int64_t j, int64_t n) {
       for (int r = 0; r < R; ++r) {
-        const int64_t in = s.read(state.first + rows[r], t);
-        const Vector candidate = tanh(sum[r][k] + load(x + in * 3 * H + 2 * H + j, n) + load(bias + 2 * H + j, n));
-        const Vector z = load(state.z[rows[r]] + j);
+        const Vector candidate = tanh(sum[r][k] + load(bias + 2 * s.H + j, n)), z = load(state.z[rows[r]] + j);
         store(after[rows[r]] + j, z * load(before[rows[r]] + j) + (1 - z) * candidate);
-        if (gates) store(gates + in * 3 * H + 2 * H + j, candidate, n);
+        if (gates) store(gates + token[r] * 3 * s.H + 2 * s.H + j, candidate, n);
       }
-    }
+    });
   }
   void hold(State&, int64_t, int64_t) const {}
   void finish(State&, int64_t) const {}
@@ -84,61 +84,55 @@ struct GRUResetBefore {
 struct GRUResetBeforeGradient {
   Sequence s;
   const BackPanels &U_zr, &U_n;
-  const float *h, *gates;             // of the forward pass
+  const float* h;                 // of the forward pass
   const float *dh_all, *dh_last;
-  float *dx, *entered, *reset, *dh0;  // reset (B, T, H): r h, what entered the product with U_n
-  float* dbias;                       // (B, 3H): each row's part
+  float *dz, *reset;              // (B, T, 3H): z, r, n of the forward pass, then dz, dr, dn; (B, T, H): r h
+  float* dh0;
 
   struct State {
-    int64_t first, t = 0;
-    Rows dzr, dn, dreset, carry;
+    int64_t first;
+    Rows h, dreset, carry;  // h: what of it entered the product
     State(const GRUResetBeforeGradient& unit, int64_t first, int64_t count)
-        : first(first), dzr(count, 2 * unit.s.H), dn(count, unit.s.H), dreset(count, unit.s.H), carry(count, unit.s.H) {}
+        : first(first), h(count, unit.s.H), dreset(count, unit.s.H), carry(count, unit.s.H) {}
   };
 
-  void derive(State& state, int64_t row_here, int64_t t, const float* before, const float* dh) const {
-    const int64_t H = s.H, row = state.first + row_here, in = s.read(row, t);
-    const float* gate = gates + in * 3 * H;
-    state.t = t;
+  // The gate r keeps its place until d(r h) is known.
+  void derive(State& state, int64_t r, int64_t t, const float* before, const float* dh) const {
+    const int64_t H = s.H, row = state.first + r, token = s.read(row, t);
+    float* gate = dz + token * 3 * H;
+    s.entered(h, row, t, 0, H, state.h[r]);
     for (int64_t j = 0; j < H; j += V) {
       const int64_t n = H - j;
-      const Vector z = load(gate + j, n), r = load(gate + H + j, n), candidate = load(gate + 2 * H + j, n);
-      const Vector d = load(dh + j);
-      store(state.dn[row_here] + j, d * (1 - z) * (1 - candidate * candidate), n);
-      store(state.dzr[row_here] + j, d * (load(before + j, n) - candidate) * z * (1 - z), n);
-      store(state.carry[row_here] + j, d * z);
-      store(reset + in * H + j, r * load(entered + in * H + j, n), n);
+      const Vector z = load(gate + j, n), candidate = load(gate + 2 * H + j, n), d = load(dh + j);
+      store(reset + token * H + j, load(gate + H + j, n) * load(state.h[r] + j), n);
+      store(state.carry[r] + j, d * z);
+      store(gate + j, d * (load(before + j, n) - candidate) * z * (1 - z), n);
+      store(gate + 2 * H + j, d * (1 - z) * (1 - candidate * candidate), n);
     }
   }
   void nothing(int64_t row, int64_t t) const {
-    memset(dx + s.read(row, t) * 3 * s.H, 0, 12 * s.H);
+    memset(dz + s.read(row, t) * 3 * s.H, 0, 12 * s.H);
     memset(reset + s.read(row, t) * s.H, 0, 4 * s.H);
   }
-  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh, const Member& member) const {
-    const float* keep = s.keep ? s.keep + state.first * s.H : nullptr;
-    back_product(U_n, rows, state.dn, nullptr, nullptr, state.dreset, s.H, member);
+  void rest(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& dh, const Member& member) const {
+    const std::array<Part, 1> dn = {{{{dz + 2 * s.H, 3 * s.H}, s.H}}}, dzr = {{{{dz, 3 * s.H}, 2 * s.H}}};
+    back_product(U_n, s, dn, state.first, rows, t, nullptr, nullptr, state.dreset, member);
     member.wait();
     if (member.leads())
-      for (int64_t r : rows) through_reset(state, r, keep);
+      for (int64_t r : rows) through_reset(state, r, t);
     member.wait();
-    back_product(U_zr, rows, state.dzr, keep, &state.carry, dh, s.H, member);
+    back_product(U_zr, s, dzr, state.first, rows, t, s.keep, &state.carry, dh, member);
   }
-  void through_reset(State& state, int64_t row_here, const float* keep) const {
-    const int64_t H = s.H, row = state.first + row_here, in = s.read(row, state.t);
-    float *dx_t = dx + in * 3 * H, *db = dbias + row * 3 * H;
+  void through_reset(State& state, int64_t r, int64_t t) const {
+    const int64_t H = s.H, row = state.first + r;
+    float* gate = dz + s.read(row, t) * 3 * H + H;
     for (int64_t j = 0; j < H; j += V) {
       const int64_t n = H - j;
-      const Vector r = load(gates + in * 3 * H + H + j, n), d = load(state.dreset[row_here] + j);
-      const Vector dr = d * load(entered + in * H + j, n) * r * (1 - r);
-      Vector through = d * r;
-      if (keep) through *= load(keep + row_here * H + j, n);
-      store(state.carry[row_here] + j, load(state.carry[row_here] + j) + through);
-      store(state.dzr[row_here] + H + j, dr, n);
-      const Vector of_x[] = {load(state.dzr[row_here] + j, n), dr, load(state.dn[row_here] + j, n)};
-      for (int k = 0; k < 3; ++k) {
-        store(dx_t + k * H + j, of_x[k], n);
-        store(db + k * H + j, load(db + k * H + j, n) + of_x[k], n);
-      }
+      const Vector of_r = load(gate + j, n), d = load(state.dreset[r] + j);
+      Vector through = d * of_r;
+      if (s.keep) through *= load(s.keep + row * H + j, n);
+      store(state.carry[r] + j, load(state.carry[r] + j) + through);
+      store(gate + j, d * load(state.h[r] + j) * of_r * (1 - of_r), n);
     }
   }
   void finish(State&, int64_t) const {}

@@ -9,8 +9,9 @@ namespace seq_models {
 struct LSTM {
   using Packed = Panels<4, 1>;
   Sequence s;
+  const Inputs<Packed>& x;            // W x
   const Packed& U;
-  const float *x, *bias, *c0;         // (B, T, 4H), (4H), (B, H)
+  const float *bias, *c0;             // (4H), (B, H)
   float *h, *h_last, *c_last;         // (B, T, H), (B, H), (B, H)
   float *gates, *c;                   // (B, T, 4H): i, f, g, o, and (B, T, H): c'; null outside training
 
@@ -33,25 +34,23 @@ struct LSTM {
   __attribute__((noinline)) void block(State& state, const int64_t* rows, int64_t t, int64_t p, const Rows& entered,
                                        const Rows& after) const {
     const int64_t H = s.H, j = p * V, n = H - j;
-    const float* a[R];
-    for (int r = 0; r < R; ++r) a[r] = entered[rows[r]];
-    Vector sum[R][4];
-    product<R, 4>(a, U.panel(p), H, sum);
+    const float* h_t[R];
+    int64_t token[R];
+    Vector sum[R][4] = {};
+    for (int r = 0; r < R; ++r) h_t[r] = entered[rows[r]], token[r] = s.read(state.first + rows[r], t);
+    x.add(token, p, sum);
+    for (int gate = 0; gate < 4; ++gate) add_to_all(load(bias + gate * H + j, n), gate, sum);
+    product<R, 4>(h_t, U.panel(p), H, sum);
     for (int r = 0; r < R; ++r) {
-      const int64_t row = state.first + rows[r], in = s.read(row, t), out = s.at(row, t);
-      const float *x_t = x + in * 4 * H + j, *b = bias + j;
-      const Vector i = sigmoid(sum[r][0] + load(x_t, n) + load(b, n));
-      const Vector f = sigmoid(sum[r][1] + load(x_t + H, n) + load(b + H, n));
-      const Vector g = tanh(sum[r][2] + load(x_t + 2 * H, n) + load(b + 2 * H, n));
-      const Vector o = sigmoid(sum[r][3] + load(x_t + 3 * H, n) + load(b + 3 * H, n));
+      const Vector i = sigmoid(sum[r][0]), f = sigmoid(sum[r][1]), g = tanh(sum[r][2]), o = sigmoid(sum[r][3]);
       const Vector c_t = f * load(state.c[rows[r]] + j) + i * g;
       store(state.c[rows[r]] + j, c_t);
       store(after[rows[r]] + j, o * tanh(c_t));
       if (!gates) continue;
-      // Where x is read backwards, so are the gates: they become the gradient of x in its place.
-      float* kept = gates + in * 4 * H + j;
+      // Where x is read backwards, so are the gates: their gradients, which take their place, meet x in a product.
+      float* kept = gates + token[r] * 4 * H + j;
       store(kept, i, n), store(kept + H, f, n), store(kept + 2 * H, g, n), store(kept + 3 * H, o, n);
-      store(c + out * H + j, c_t, n);
+      store(c + s.at(state.first + rows[r], t) * H + j, c_t, n);
     }
   }
 
@@ -67,43 +66,39 @@ struct LSTM {
 struct LSTMGradient {
   Sequence s;
   const BackPanels& U;
-  const float *h, *c, *c0, *gates;         // of the forward pass
+  const float *h, *c, *c0;                 // of the forward pass
   const float *dh_all, *dh_last, *dc_last;
-  float *dx, *entered, *dh0, *dc0;         // dx may lie where `gates` lies
-  float* dbias;                            // (B, 4H): each row's part
+  float* dz;                               // (B, T, 4H): i, f, g, o of the forward pass, then their gradients
+  float *dh0, *dc0;
 
   struct State {
     int64_t first;
-    Rows dc, dz;
-    State(const LSTMGradient& unit, int64_t first, int64_t count)
-        : first(first), dc(count, unit.s.H), dz(count, 4 * unit.s.H) {
+    Rows dc;
+    State(const LSTMGradient& unit, int64_t first, int64_t count) : first(first), dc(count, unit.s.H) {
       for (int64_t r = 0; r < count; ++r) copy(unit.dc_last + (first + r) * unit.s.H, dc[r], unit.s.H);
     }
   };
 
   void derive(State& state, int64_t r, int64_t t, const float*, const float* dh) const {
-    const int64_t H = s.H, row = state.first + r, in = s.read(row, t), out = s.at(row, t);
-    const float *gate = gates + in * 4 * H, *c_t = c + out * H, *c_before = t ? c + s.at(row, t - 1) * H : c0 + row * H;
-    float *dc = state.dc[r], *dz = state.dz[r], *dx_t = dx + in * 4 * H, *db = dbias + row * 4 * H;
+    const int64_t H = s.H, row = state.first + r;
+    const float *c_t = c + s.at(row, t) * H, *c_before = t ? c + s.at(row, t - 1) * H : c0 + row * H;
+    float *dc = state.dc[r], *gate = dz + s.read(row, t) * 4 * H;
     for (int64_t j = 0; j < H; j += V) {
       const int64_t n = H - j;
       const Vector i = load(gate + j, n), f = load(gate + H + j, n), g = load(gate + 2 * H + j, n);
       const Vector o = load(gate + 3 * H + j, n), squashed = tanh(load(c_t + j, n)), d = load(dh + j);
       const Vector e = load(dc + j) + d * o * (1 - squashed * squashed);
-      const Vector di = e * g * i * (1 - i), df = e * load(c_before + j, n) * f * (1 - f);
-      const Vector dg = e * i * (1 - g * g), do_ = d * squashed * o * (1 - o);
       store(dc + j, e * f);
-      const Vector all_four[] = {di, df, dg, do_};
-      for (int k = 0; k < 4; ++k) {
-        store(dz + k * H + j, all_four[k], n);
-        store(dx_t + k * H + j, all_four[k], n);
-        store(db + k * H + j, load(db + k * H + j, n) + all_four[k], n);
-      }
+      store(gate + j, e * g * i * (1 - i), n);
+      store(gate + H + j, e * load(c_before + j, n) * f * (1 - f), n);
+      store(gate + 2 * H + j, e * i * (1 - g * g), n);
+      store(gate + 3 * H + j, d * squashed * o * (1 - o), n);
     }
   }
-  void nothing(int64_t row, int64_t t) const { memset(dx + s.read(row, t) * 4 * s.H, 0, 16 * s.H); }
-  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh, const Member& member) const {
-    back_product(U, rows, state.dz, s.keep ? s.keep + state.first * s.H : nullptr, nullptr, dh, s.H, member);
+  void nothing(int64_t row, int64_t t) const { memset(dz + s.read(row, t) * 4 * s.H, 0, 16 * s.H); }
+  void rest(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& dh, const Member& member) const {
+    const std::array<Part, 1> parts = {{{{dz, 4 * s.H}, 4 * s.H}}};
+    back_product(U, s, parts, state.first, rows, t, s.keep, nullptr, dh, member);
   }
   void finish(State& state, int64_t r) const { copy(state.dc[r], dc0 + (state.first + r) * s.H, s.H); }
 };

@@ -32,11 +32,4 @@ void for_rows(const Unit& unit, int64_t G) {
   });
 }
 
-// Σ over rows, in their order whatever thread had them.
-inline void sum_rows(const float* rows, int64_t count, int64_t width, float* sum) {
-  std::fill(sum, sum + width, 0.0f);
-  for (int64_t r = 0; r < count; ++r)
-    for (int64_t j = 0; j < width; ++j) sum[j] += rows[r * width + j];
-}
-
 }  // namespace seq_models

@@ -1,10 +1,19 @@
 // A recurrence over time for some rows of a batch: rows never meet, so a thread takes its rows through all steps.
 #pragma once
+#include <array>
 #include <vector>
 
-#include "product.h"
+#include "inputs.h"
 
 namespace seq_models {
+
+INLINE void copy(const float* from, float* to, int64_t count) { memcpy(to, from, 4 * count); }
+
+// to = from * keep, H numbers; without dropout a copy.
+INLINE void dropped(const float* from, const float* keep, float* to, int64_t H) {
+  if (!keep) return copy(from, to, H);
+  for (int64_t j = 0; j < H; ++j) to[j] = from[j] * keep[j];
+}
 
 // What all units share. B rows, T steps, H units; batch-major.
 struct Sequence {
@@ -16,7 +25,22 @@ struct Sequence {
 
   int64_t read(int64_t row, int64_t t) const { return row * T + (backwards ? T - 1 - t : t); }
   int64_t at(int64_t row, int64_t t) const { return row * T + t; }
+  int64_t row(int64_t token) const { return token / T; }
+  int64_t step(int64_t token) const { return backwards ? T - 1 - token % T : token % T; }
   bool live(int64_t row, int64_t t) const { return !mask || mask[read(row, t)]; }
+  // h before a step, of h after all steps.
+  const float* before(const float* h, int64_t row, int64_t t) const { return t ? h + at(row, t - 1) * H : h0 + row * H; }
+  // `count` numbers of it, from number j on, as they entered the product.
+  void entered(const float* h, int64_t row, int64_t t, int64_t j, int64_t count, float* to) const {
+    dropped(before(h, row, t) + j, keep ? keep + row * H + j : nullptr, to, count);
+  }
+  // The real tokens as they lie in x.
+  std::vector<int64_t> tokens() const {
+    std::vector<int64_t> tokens;
+    for (int64_t token = 0; token < B * T; ++token)
+      if (!mask || mask[token]) tokens.push_back(token);
+    return tokens;
+  }
 };
 
 // Some numbers for each of a thread's rows, with room for whole panels behind the last unit.
@@ -30,14 +54,6 @@ class Rows {
   int64_t stride_;
   Floats numbers_;
 };
-
-INLINE void copy(const float* from, float* to, int64_t count) { memcpy(to, from, 4 * count); }
-
-// to = from * keep, H numbers; without dropout a copy.
-INLINE void dropped(const float* from, const float* keep, float* to, int64_t H) {
-  if (!keep) return copy(from, to, H);
-  for (int64_t j = 0; j < H; ++j) to[j] = from[j] * keep[j];
-}
 
 // Some rows on their way through all steps. `Unit` has, beside a `Sequence s` and outputs `h` (B, T, H; null: only the last
 // is wanted) and `h_last` (B, H):
@@ -111,12 +127,11 @@ struct OneState {
 };
 
 // Some rows on their way back. `Unit` has a `Sequence s`, the h of all steps `h`, upstream gradients `dh_all` (B, T, H)
-// and `dh_last` (B, H), outputs `dx` (B, T, G), `entered` (B, T, H: what of h entered the product of each step) and
-// `dh0` (B, H), and
+// and `dh_last` (B, H), the output `dh0` (B, H), and
 //   State                            what it keeps of its rows beside dh
-//   derive(state, r, t, before, dh)  the gradients of a row's step: dx, and what its product needs
+//   derive(state, r, t, before, dh)  the gradients of a row's step before its activations
 //   nothing(row, t)                  the same where a row stays as it is: zeros
-//   rest(state, rows, dh, member)    a member's share of dh before the step, of the given rows
+//   rest(state, rows, t, dh, member) a member's share of dh before the step, of the given rows
 //   finish(state, row)               hands out the gradients of the first states
 template <class Unit>
 class Backward {
@@ -130,7 +145,7 @@ class Backward {
     for (int64_t t = unit_.s.T - 1; t >= 0; --t) {
       if (member.leads()) derive(t);
       member.wait();
-      unit_.rest(state_, live_, dh_, member);
+      unit_.rest(state_, live_, t, dh_, member);
       member.wait();
     }
     if (member.leads()) finish();
@@ -142,13 +157,10 @@ class Backward {
     live_.clear();
     for (int64_t r = 0; r < count_; ++r) {
       const int64_t row = first_ + r;
-      const float* before = t ? unit_.h + s.at(row, t - 1) * s.H : s.h0 + row * s.H;
       for (int64_t j = 0; j < s.H; ++j) dh_[r][j] += unit_.dh_all[s.at(row, t) * s.H + j];
-      // in the order of reading x, as dx is: their product is the gradient of U
-      dropped(before, s.keep ? s.keep + row * s.H : nullptr, unit_.entered + s.read(row, t) * s.H, s.H);
       if (s.live(row, t)) {
         live_.push_back(r);
-        unit_.derive(state_, r, t, before, dh_[r]);
+        unit_.derive(state_, r, t, s.before(unit_.h, row, t), dh_[r]);
       } else {
         unit_.nothing(row, t);
       }
@@ -168,25 +180,34 @@ class Backward {
   std::vector<int64_t> live_;
 };
 
-// dh = (dz U') * keep, + what `carry` holds of each row (null: nothing), for the given rows. Panels of U' have 4 vectors.
+// dh = (dz U') * keep, + what `carry` holds of each row (null: nothing), for the given rows of step t; dz are the numbers
+// that some tokens have in one or more places. Panels of U' have 4 vectors.
 using BackPanels = Panels<1, 4>;
-inline void back_product(const BackPanels& panels, const std::vector<int64_t>& rows, const Rows& dz, const float* keep,
-                         const Rows* carry, const Rows& dh, int64_t H, const Member& member) {
+struct Part {
+  Tokens dz;
+  int64_t numbers;
+};
+template <size_t PARTS>
+void back_product(const BackPanels& panels, const Sequence& s, const std::array<Part, PARTS>& parts, int64_t first,
+                  const std::vector<int64_t>& rows, int64_t t, const float* keep, const Rows* carry, const Rows& dh,
+                  const Member& member) {
   in_panels<rows_at_once<4>()>(panels, rows.size(), member, [&](auto size, int64_t at, int64_t p) {
     constexpr int R = decltype(size)::value;
-    const float* a[R];
-    for (int r = 0; r < R; ++r) a[r] = dz[rows[at + r]];
-    Vector sum[R][4];
-    product<R, 4>(a, panels.panel(p), panels.rows(), sum);
+    Vector sum[R][4] = {};
+    const float* panel = panels.panel(p);
+    for (const Part& part : parts) {
+      const float* dz[R];
+      for (int r = 0; r < R; ++r) dz[r] = part.dz.row(s.read(first + rows[at + r], t));
+      product<R, 4>(dz, panel, part.numbers, sum);
+      panel += part.numbers * 4 * V;
+    }
     for (int r = 0; r < R; ++r)
-      for (int n = 0; n < 4; ++n) {
-        const int64_t j = (p * 4 + n) * V;
-        if (j >= H) break;
+      panels.each(p, [&](int n, int64_t j, int64_t left) {
         Vector d = sum[r][n];
-        if (keep) d *= load(keep + rows[at + r] * H + j, H - j);
+        if (keep) d *= load(keep + (first + rows[at + r]) * s.H + j, left);
         if (carry) d += load((*carry)[rows[at + r]] + j);
         store(dh[rows[at + r]] + j, d);
-      }
+      });
   });
 }
 

@@ -8,9 +8,10 @@ namespace seq_models {
 struct SimpleRNN : OneState {
   using Packed = Panels<1, 4>;
   Sequence s;
+  const Inputs<Packed>& x;  // W x
   const Packed& U;
-  const float *x, *bias;  // (B, T, H), (H)
-  float *h, *h_last;      // (B, T, H), (B, H)
+  const float* bias;        // (H)
+  float *h, *h_last;        // (B, T, H), (B, H)
 
   void step(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows&, const Rows& entered,
             const Rows& after, const Member& member) const {
@@ -22,48 +23,43 @@ struct SimpleRNN : OneState {
   template <int R>
   __attribute__((noinline)) void block(State& state, const int64_t* rows, int64_t t, int64_t p, const Rows& entered,
                                        const Rows& after) const {
-    const float* a[R];
-    for (int r = 0; r < R; ++r) a[r] = entered[rows[r]];
-    Vector sum[R][4];
-    product<R, 4>(a, U.panel(p), s.H, sum);
-    for (int k = 0; k < 4; ++k) {
-      const int64_t j = (p * 4 + k) * V, n = s.H - j;
-      if (n <= 0) break;
-      for (int r = 0; r < R; ++r) {
-        const float* x_t = x + s.read(state.first + rows[r], t) * s.H + j;
-        store(after[rows[r]] + j, tanh(sum[r][k] + load(x_t, n) + load(bias + j, n)));
-      }
-    }
+    const float* h_t[R];
+    int64_t token[R];
+    Vector sum[R][4] = {};
+    for (int r = 0; r < R; ++r) h_t[r] = entered[rows[r]], token[r] = s.read(state.first + rows[r], t);
+    x.add(token, p, sum);
+    product<R, 4>(h_t, U.panel(p), s.H, sum);
+    U.each(p, [&](int k, int64_t j, int64_t n) {
+      for (int r = 0; r < R; ++r) store(after[rows[r]] + j, tanh(sum[r][k] + load(bias + j, n)));
+    });
   }
 };
 
-//     dx = dh' (1 - h'²)    dh = dx U'
+//     dz = dh' (1 - h'²)    dh = dz U'
 struct SimpleRNNGradient {
   Sequence s;
   const BackPanels& U;
   const float *h, *dh_all, *dh_last;
-  float *dx, *entered, *dh0;
-  float* dbias;  // (B, H): each row's part
+  float *dz, *dh0;  // (B, T, H), (B, H)
 
   struct State {
     int64_t first;
-    Rows dz;
-    State(const SimpleRNNGradient& unit, int64_t first, int64_t count) : first(first), dz(count, unit.s.H) {}
+    State(const SimpleRNNGradient&, int64_t first, int64_t) : first(first) {}
   };
 
   void derive(State& state, int64_t r, int64_t t, const float*, const float* dh) const {
     const int64_t H = s.H, row = state.first + r;
     const float* h_t = h + s.at(row, t) * H;
-    float *dz = state.dz[r], *dx_t = dx + s.read(row, t) * H, *db = dbias + row * H;
+    float* dz_t = dz + s.read(row, t) * H;
     for (int64_t j = 0; j < H; j += V) {
-      const int64_t n = H - j;
-      const Vector after = load(h_t + j, n), d = load(dh + j) * (1 - after * after);
-      store(dz + j, d, n), store(dx_t + j, d, n), store(db + j, load(db + j, n) + d, n);
+      const Vector after = load(h_t + j, H - j);
+      store(dz_t + j, load(dh + j) * (1 - after * after), H - j);
     }
   }
-  void nothing(int64_t row, int64_t t) const { memset(dx + s.read(row, t) * s.H, 0, 4 * s.H); }
-  void rest(State& state, const std::vector<int64_t>& rows, const Rows& dh, const Member& member) const {
-    back_product(U, rows, state.dz, s.keep ? s.keep + state.first * s.H : nullptr, nullptr, dh, s.H, member);
+  void nothing(int64_t row, int64_t t) const { memset(dz + s.read(row, t) * s.H, 0, 4 * s.H); }
+  void rest(State& state, const std::vector<int64_t>& rows, int64_t t, const Rows& dh, const Member& member) const {
+    const std::array<Part, 1> parts = {{{{dz, s.H}, s.H}}};
+    back_product(U, s, parts, state.first, rows, t, s.keep, nullptr, dh, member);
   }
   void finish(State&, int64_t) const {}
 };
