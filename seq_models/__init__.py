@@ -15,7 +15,8 @@ _PLACES = {
     "SequenceLabeler": "seq_models.tasks",
     "SequenceClassifier": "seq_models.tasks",
     "EncoderDecoder": "seq_models.tasks",
-    "load_run": "seq_models.tasks",
+    "NgramLanguageModel": "seq_models.baselines",
+    "load_run": "seq_models.catalog",
     "export": "seq_models.exports",
     "plot_gradient_flow": "seq_models.plots",
 }

@@ -12,6 +12,7 @@ MODULES = [
     "layers.gradient_flow",
     "layers.torch_weights",
     "tasks.encoder_decoder",
+    "baselines.ngram_language_model",
     "tasks.language_model",
     "tasks.sequence_classifier",
     "tasks.sequence_labeler",

@@ -27,10 +27,12 @@ MAY_IMPORT = {
     "text": SMALL,
     "training": {*SMALL, "private_api", "fonts", "plots", "layers", "networks", "text"},
     "tasks": {*SMALL, "plots", "networks", "decoding", "text", "training"},
+    "baselines": {*SMALL, "layers", "networks", "text", "training", "tasks"},
+    "catalog": {"training", "tasks", "baselines"},
     "exports": {*SMALL, "private_api", "layers", "text", "tasks"},
     "server": {"errors", "private_api", "exports"},
     "demo": {"errors", "text", "training", "tasks", "exports"},
-    "commands": {*SMALL, "text", "training", "tasks", "exports", "server", "demo"},
+    "commands": {*SMALL, "text", "training", "catalog", "tasks", "exports", "server", "demo"},
     "cli": {"errors", "messages", "commands"},
     "__init__": set(),
 }

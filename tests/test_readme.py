@@ -162,6 +162,19 @@ def test_the_tables_are_what_was_measured(name, script, table):
     assert section(name).strip() == getattr(importlib.import_module(script), table)(result).strip()
 
 
+def test_the_page_of_language_models_is_what_was_measured():
+    import language_models
+
+    records = json.loads(language_models.RESULTS.read_text("utf-8"))
+    page = language_models.PAGE.read_text("utf-8")
+    assert records.keys() == language_models.ROWS.keys()
+    assert page == language_models.written(page, records)
+    assert all(f"| {shown} |" in page for _, shown, _ in language_models.ROWS.values())
+    for record in records.values():
+        cli.make_parser().parse_args(shlex.split(record["command"])[1:])
+    assert records["kneser_ney-5"]["perplexity"]["test"] == pytest.approx(141.2, abs=1.5)
+
+
 def test_the_weights_for_pytorch_are_named_as_the_readme_says(capsys):
     exec(compile(block("torch"), "README.md", "exec"), {})
     assert capsys.readouterr().out == block("torch-output")

@@ -22,7 +22,7 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from seq_models.tasks import load_run
+    from seq_models.catalog import load_run
     from seq_models.tasks.report import report
     from seq_models.text.counting import say_cut_examples
     from seq_models.text.examples import ending_of

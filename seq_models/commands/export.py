@@ -14,9 +14,9 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
+    from seq_models.catalog import load_run
     from seq_models.exports import export
     from seq_models.exports.server_config import check_name, write_server_config
-    from seq_models.tasks import load_run
     from seq_models.text.progress import working
 
     check_name(options.name)

@@ -18,12 +18,12 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from seq_models.tasks import load_run
+    from seq_models.catalog import load_run
 
     with options_from_outside():
         positive(count=options.count)
     model: Any = load_run(options.directory)
-    if model.task_name != "language-model":
+    if not hasattr(model, "generate"):
         raise InputError(f"{options.directory} must be the run of a language model. Received: {model.task_name}")
     with options_from_outside():
         answers = model.generate(

@@ -38,9 +38,9 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from seq_models.tasks import load_run
+    from seq_models.catalog import load_run
     from seq_models.text.counting import say_cut
-    from seq_models.text.example_types import EXAMPLE_TYPES, LabeledTokens
+    from seq_models.text.example_types import LabeledTokens
     from seq_models.text.progress import watched
     from seq_models.text.questions import Reading, read_questions
 
@@ -50,7 +50,7 @@ def run(options: Namespace) -> None:
         codec = model.preprocessor.codec
         labels = model.preprocessor.labels
         reading = Reading(
-            EXAMPLE_TYPES[model.task_name].fields[0],
+            model.preprocessor.example_type.fields[0],
             lambda ending: columns_of_run(options.directory, ending, options.columns),
             f".{options.format}" if options.format else None,
             () if labels is None else labels.names,

@@ -11,11 +11,13 @@ from seq_models.messages import say
 
 HELP = "train a model; the same command again goes on with its run"
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
+BASELINE_NAMES = ("ngram",)
 
 
 def add(parser: ArgumentParser) -> None:
     parser.add_argument("-h", "--help", action=Help, help="show this, and the options of TASK if it stands before")
-    parser.add_argument("task", metavar="TASK", choices=TASK_NAMES, help=", ".join(TASK_NAMES))
+    names = (*TASK_NAMES, *BASELINE_NAMES)
+    parser.add_argument("task", metavar="TASK", choices=names, help=", ".join(names))
     add_data(parser, "--train", "--valid", required=False)
     parser.add_argument("--out", metavar="DIR", help="the run directory")
     parser.add_argument(
@@ -42,19 +44,18 @@ class Help(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         parser.print_help()
         if namespace.task is not None:
+            from seq_models.catalog import MODELS
             from seq_models.commands.configuration import options_help
-            from seq_models.tasks import TASKS
 
-            print("\n" + options_help(TASKS[namespace.task].option_groups()), end="")
+            print("\n" + options_help(MODELS[namespace.task].option_groups()), end="")
         parser.exit()
 
 
 def run(flags: Namespace) -> None:
+    from seq_models.catalog import MODELS
     from seq_models.commands.configuration import template
-    from seq_models.tasks import TASKS
-    from seq_models.training.trainer import train
 
-    task = TASKS[flags.task]
+    task = MODELS[flags.task]
     data, values = _told(flags, task.option_groups())
     with options_from_outside():
         options: dict[str, Any] = {name: group(**values[name]) for name, group in task.option_groups().items()}
@@ -66,16 +67,8 @@ def run(flags: Namespace) -> None:
     corpora = {name: examples(data[name], columns) for name in ("train", "valid")}
     if flags.config is not None:
         _say_other_contents(flags, corpora)
-    run = train(
-        task,
-        corpora["train"],
-        corpora["valid"],
-        flags.out,
-        options["training"],
-        {**values["text"], **values["network"]},
-        {"train": data["train"], "valid": data["valid"], "columns": columns or []},
-        data.get("from"),
-    )
+    data = {**data, "columns": columns or []}
+    run = task.train_into(flags.out, corpora["train"], corpora["valid"], values, data)
     best = run.read_metrics()["best"]
     print(f"{run.path}: best epoch {best['epoch']}, " + scores_line({k: v for k, v in best.items() if k != "epoch"}))
 

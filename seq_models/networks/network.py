@@ -43,11 +43,11 @@ class Network(keras.Model):
         options: Its options.
     """
 
-    options_class: type[NetworkOptions] = NetworkOptions
+    options_class: type[Options] = NetworkOptions
     head_class: type[SoftmaxHead] = SoftmaxHead
 
     def __init__(
-        self, inputs: Any, hidden: Tensor, head: SoftmaxHead, sizes: dict[str, int], options: Options, name: str | None
+        self, inputs: Any, hidden: Tensor, head: SoftmaxHead, sizes: dict[str, Any], options: Options, name: str | None
     ):
         super().__init__(inputs, head(hidden), name=name)
         self.hidden, self.head = hidden, head

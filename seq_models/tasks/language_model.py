@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ class LanguageModel(TextWriter):
     task_name = "language-model"
     preprocessor_class = LanguageModelPreprocessor
     preprocessor: LanguageModelPreprocessor
-    network_class = networks.LanguageModel
+    network_class: ClassVar[type[networks.Network]] = networks.LanguageModel
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class LanguageModel(TextWriter):
         inputs, targets, weights = self.preprocessor.encode(text)
         log_p = self.log_probability(*map(dense, (inputs, targets, weights)))
         lengths = tf.cast(targets.row_lengths(), tf.int32)
-        perplexity = tf.exp(-log_p / tf.cast(lengths, tf.float32))
+        perplexity = tf.exp(-log_p / tf.cast(lengths, log_p.dtype))
         return {"log_probability": log_p, "perplexity": perplexity, "lengths": lengths}
 
     def generate(

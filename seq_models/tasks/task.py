@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from seq_models.errors import InputError, positive, shortened
+from seq_models.errors import InputError, options_from_outside, positive, shortened
 from seq_models.files import written_whole
 from seq_models.networks import Network
-from seq_models.options import Options, grouped
+from seq_models.options import grouped
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
 from seq_models.text.preprocessors import Preprocessor
@@ -77,13 +77,39 @@ class Task(TokenTraining):
         return {"text": text, "network": network, "training": TrainingOptions}
 
     @classmethod
-    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Options]:
+    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Any]:
         """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
         groups = cls.option_groups()
         values = grouped(options, groups)
-        for name, value in values["training"].items():
+        for name, value in values.get("training", {}).items():
             raise ValueError(f"{name} must be left to the training. Received: {name}={value!r} for a model")
         return groups["text"](**values["text"]), groups["network"](**values["network"])
+
+    @classmethod
+    def train_into(
+        cls,
+        directory: str | Path,
+        train_data: Iterable[Any],
+        valid_data: Iterable[Any],
+        options: dict[str, dict[str, Any]],
+        data: dict[str, Any],
+    ) -> RunDirectory:
+        """Trains a model into a run directory; goes on with what is there.
+
+        Args:
+            options: Of each of `option_groups` the values that are given, by name.
+            data: What config.toml says of the data, plain values; `from` is a run to begin with.
+        Raises:
+            InputError: If the data, the directory or an option is not what it should be.
+        """
+        from seq_models.training.trainer import train  # with TensorBoard and Matplotlib, which nothing else here needs
+
+        model_options = {**options["text"], **options["network"]}
+        data = dict(data)
+        from_run = data.pop("from", None)
+        with options_from_outside():
+            training = TrainingOptions(**options["training"])
+        return train(cls, train_data, valid_data, directory, training, model_options, data, from_run)
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
@@ -220,6 +246,10 @@ class Task(TokenTraining):
         """
         run = RunDirectory(directory)
         run.start({"data": {"task": self.task_name}, "network": self.network.options.written()})
+        self.write_files(run)
+
+    def write_files(self, run: RunDirectory) -> None:
+        """Writes what a run directory holds of a model."""
         run.write_vocabularies(self)
         run.write_sample_texts(self.sample_texts)
         with written_whole(run.model) as aside:

@@ -39,4 +39,4 @@ class TextWriter(Task):
     def log_probability(self, inputs: Any, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Σ_t w_t log P(y_t) of each row (B,), natural: targets and weights (B, T)."""
         log_p = self.network.head.log_probability(self.hidden(inputs), targets)
-        return tf.reduce_sum(log_p * weights, axis=-1)
+        return tf.reduce_sum(log_p * tf.cast(weights, log_p.dtype), axis=-1)

@@ -11,8 +11,8 @@ MAX_LENGTH = "tokens of a text at most, the end token included; the rest is cut 
 
 
 @dataclass(frozen=True)
-class TextOptions(Options):
-    """Options of a preprocessor. Errors: see `Options`."""
+class VocabularyOptions(Options):
+    """Options of which tokens texts have, and which of them have an id. Errors: see `Options`."""
 
     tokenizer: str = option("words", "what cuts texts into tokens", choices=TOKENIZERS)
     vocabulary_size: int | None = option(
@@ -23,6 +23,12 @@ class TextOptions(Options):
     min_count: int = option(1, "how often a token must be seen to get an id", at_least=1)
     normalization: str = option("nfc", "Unicode's form that texts are brought into first", choices=NORMALIZATIONS)
     lowercase: bool = option(False, "fold texts to lower case, by Unicode's simple case folding")
+
+
+@dataclass(frozen=True)
+class TextOptions(VocabularyOptions):
+    """Options of a preprocessor. Errors: see `Options`."""
+
     max_length: int = option(512, MAX_LENGTH, at_least=2)
     unknown_share: float = option(
         0.5, "share of the tokens seen once that a training reads as <unk>, so that it is learned", at_least=0, below=1

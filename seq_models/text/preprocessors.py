@@ -20,7 +20,7 @@ from seq_models.text.example_types import Example, ExampleType, LabeledText, Lab
 from seq_models.text.examples import remembered
 from seq_models.text.given import Given
 from seq_models.text.labels import Labels, twins
-from seq_models.text.options import ClassifierTextOptions, LabelerTextOptions, TextOptions
+from seq_models.text.options import ClassifierTextOptions, LabelerTextOptions, TextOptions, VocabularyOptions
 from seq_models.text.progress import watched
 from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -46,7 +46,7 @@ class Preprocessor:
     """
 
     example_type: ExampleType
-    options_class: type[TextOptions] = TextOptions
+    options_class: type[VocabularyOptions] = TextOptions
     codec: Codec
     labels: Labels | None = None
     encode: Callable[..., Batch]
@@ -58,7 +58,7 @@ class Preprocessor:
         raise NotImplementedError
 
     @classmethod
-    def learned(cls, examples: Iterable[Example], options: TextOptions) -> Self:
+    def learned(cls, examples: Iterable[Example], options: VocabularyOptions) -> Self:
         """As `from_examples`, only once for the same files and options; see `remembered`."""
         question = [cls.__name__, asdict(options)]
         given = Given(examples, cls.example_type)

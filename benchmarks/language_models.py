@@ -1,0 +1,113 @@
+"""Language models on the Penn Treebank (Mikolov's split), one after the other: perplexity, seconds, memory.
+
+    python benchmarks/language_models.py [--data DIR] [--out DIR] [--only NAME …]
+
+The corpus is not part of this project: DIR/ptb holds ptb.train.txt.gz, ptb.valid.txt and ptb.test.txt. Each row is one
+`seq-models train` command in a process of its own and one `seq-models evaluate` on test. Results go to
+benchmarks/results/language_models.json, one record a row; a row that was not run keeps its record. The tables of
+benchmarks/language_models.md are written from it. A kind of row is a function that gives its rows: the name, and the
+command after `seq-models train` without data and --out.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "language_models.json"
+PAGE = HERE / "language_models.md"
+DATA = "--train ptb/ptb.train.txt.gz --valid ptb/ptb.valid.txt"
+SMOOTHINGS = {"additive": "additive, δ = 0.1", "backoff": "backoff", "kneser_ney": "modified Kneser–Ney"}
+
+
+def ngrams():
+    """n-grams of each smoothing, n = 1 … 5."""
+    for smoothing, shown in SMOOTHINGS.items():
+        for order in range(1, 6):
+            options = f"tokenizer=whitespace order={order} smoothing={smoothing}"
+            yield f"{smoothing}-{order}", f"{order}-gram, {shown}", f"ngram --set {options}"
+
+
+KINDS = {"n-grams": ngrams}
+ROWS = {name: (kind, shown, command) for kind, rows in KINDS.items() for name, shown, command in rows()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--out", type=Path, default=HERE.parent / "runs" / "language_models")
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
+    options = parser.parse_args()
+    if not (options.data / "ptb").is_dir():
+        sys.exit(f"The corpus must be in a directory ptb of --data. Received: --data {options.data}")
+    for name in options.only:
+        record = measure(name, options.data, options.out.resolve())
+        records = {**(json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}), name: record}
+        RESULTS.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        print(json.dumps(record, indent=1, ensure_ascii=False))
+        write_page(records)
+
+
+def measure(name, data, out):
+    """One row: trained anew in out/NAME, which must not be there yet."""
+    _, _, command = ROWS[name]
+    run = out / name
+    seconds, peak, _ = seq_models(f"train {command} {DATA} --out {shlex.quote(str(run))}", data)
+    best = json.loads((run / "metrics.json").read_text("utf-8"))["best"]
+    *_, printed = seq_models(f"evaluate {shlex.quote(str(run))} --data ptb/ptb.test.txt --json", data)
+    return {
+        "command": f"seq-models train {command} {DATA} --out runs/{name}",
+        "perplexity": {"valid": best["val_perplexity"], "test": json.loads(printed)["perplexity"]},
+        "seconds": round(seconds),
+        "peak MB": round(peak),
+        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+    }
+
+
+def seq_models(arguments, data):
+    """Seconds, largest resident memory in MB and last line of a command."""
+    started = time.perf_counter()
+    words = [sys.executable, "-m", "seq_models.cli", *shlex.split(arguments)]
+    with subprocess.Popen(words, cwd=data, stdout=subprocess.PIPE, text=True) as process:
+        printed = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{shlex.join(words)} must succeed. Received: exit code {process.returncode}")
+    return time.perf_counter() - started, usage.ru_maxrss / 1000, printed.splitlines()[-1]
+
+
+def table(kind, records):
+    """The rows of a kind as the table of the page."""
+    lines = ["| model | valid | test | seconds | peak MB | machine |", "|---|---|---|---|---|---|"]
+    for name, (of_kind, shown, _) in ROWS.items():
+        if of_kind == kind and name in records:
+            record = records[name]
+            valid, test = (f"{record['perplexity'][part]:.2f}" for part in ("valid", "test"))
+            lines.append(
+                f"| {shown} | {valid} | {test} | {record['seconds']} | {record['peak MB']} | {record['machine']} |"
+            )
+    return "\n".join(lines)
+
+
+def written(page, records):
+    """The text of the page with the tables of the records."""
+    for kind in KINDS:
+        block = rf"(<!-- {kind} -->\n).*?(\n<!-- /{kind} -->)"
+        page = re.sub(block, lambda found, kind=kind: found[1] + table(kind, records) + found[2], page, flags=re.S)
+    return page
+
+
+def write_page(records):
+    PAGE.write_text(written(PAGE.read_text("utf-8"), records), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
