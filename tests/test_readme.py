@@ -147,6 +147,7 @@ def test_the_table_of_real_text_is_what_was_measured():
     [
         ("recurrence", "benchmarks/recurrence", "summary"),
         ("train-step", "benchmarks/train_step", "table"),
+        ("whole-jobs", "benchmarks/whole_jobs", "table"),
         ("scaling", "benchmarks/scaling", "table"),
         ("long-memory", "benchmarks/long_memory", "table"),
         ("resume", "checks/resume", "table"),
