@@ -180,5 +180,5 @@ def test_another_implementation_is_one_sentence(kind, value):
 
 def test_a_network_without_gates_has_no_implementation_as_in_keras():
     for each in (SimpleRNN, keras.layers.SimpleRNN):
-        with pytest.raises(ValueError, match="Unrecognized keyword arguments.*implementation"):
+        with pytest.raises(ValueError, match="implementation"):
             each(H, implementation=1)
