@@ -454,3 +454,15 @@ def test_kneser_ney_on_penn_treebank_is_the_published_figure():
     assert score["perplexity"] == pytest.approx(141.2, abs=0.05)  # Mikolov et al. 2011, KN5
     assert time.perf_counter() - start < 60
     assert NgramOptions() == model.network.options
+
+
+def test_a_run_that_lost_its_model_is_counted_anew_and_a_damaged_one_is_said(files, capsys):
+    assert training(files) == 0
+    model = next(files.rglob("model.keras"))
+    whole = model.read_bytes()
+    model.unlink()
+    assert training(files) == 0
+    assert model.exists()
+    model.write_bytes(whole[:50])
+    assert training(files) == 2
+    assert "the best model so far, whole" in capsys.readouterr().err

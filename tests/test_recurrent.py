@@ -710,3 +710,13 @@ def test_the_gradients_of_a_stateful_layer_are_those_of_keras_also_without_a_gra
     for x in (tf.constant(normal(B, T, D)), tf.constant(normal(B, T, D))):
         for one, other in zip(gradients(layer, x), gradients(keras_layer, x), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64", "bool", "float64"])
+@every_layer
+def test_inputs_of_any_dtype_are_numbers_as_in_keras(kind, dtype):
+    ours_, theirs = pair(kind)
+    x = np.random.default_rng(1).integers(0, 2, (B, T, D)).astype(dtype)
+    assert_close(ours_(x), theirs(x))
+    model = keras.Sequential([keras.Input((T, D), dtype=dtype), ours_])
+    assert_close(model.predict(x, verbose=0), theirs(x))

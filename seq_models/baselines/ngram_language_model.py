@@ -105,7 +105,8 @@ class NgramLanguageModel(LanguageModel):
         config |= {"text": text.written(), "network": network.written()}
         run.check(config, network.operational())
         identity.check(run)
-        if run.read_metrics()["finished"]:
+        if run.read_metrics()["finished"] and run.model.exists():
+            run.check_model()
             say(f"{run.path} has these counts already and stays as it is.")
             return run
         with locked(run.path), identity.blamed():

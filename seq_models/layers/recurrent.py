@@ -106,6 +106,7 @@ class Recurrent(keras.layers.RNN):
 
     def _run(self, sequences, initial_state, mask, training, last_states, all_outputs):
         training = bool(training)  # a `Bidirectional` hands on None where nobody said
+        sequences = ops.cast(sequences, self.compute_dtype)  # of integers; Keras has cast floats
         mask = None if mask is None else ops.convert_to_tensor(mask)
         self._check_shapes(sequences, initial_state, mask)
         # Their values now: a stateful layer changes its variables before the gradient looks at them.
