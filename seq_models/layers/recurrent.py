@@ -89,19 +89,19 @@ class Recurrent(keras.layers.RNN):
         wanted = self.return_state or self.stateful
         return self._run(sequences, initial_state, mask, training, wanted, self.return_sequences)
 
-    def read(self, sequences: Tensor, states: Tensors, mask: Mask = None) -> tuple[Tensor, Tensors]:
+    def read(
+        self, sequences: Tensor, states: Tensors, mask: Mask = None, training: bool = False
+    ) -> tuple[Tensor, Tensors]:
         """Sequences (B, T, D) and the states before them -> h of all steps (B, T, H), the states after them.
 
-        Without dropout. On a padded step the states are held; what h is there does not matter.
+        On a padded step the states are held; what h is there does not matter.
         """
-        return self(sequences, initial_state=states, mask=mask, read=True)
+        return self(sequences, initial_state=states, mask=mask, training=training, read=True)
 
     def call(self, sequences, initial_state=None, mask=None, training=False, read=False):
         if not read:
             return super().call(sequences, initial_state, mask, training)
-        _, outputs, states = self._run(
-            sequences, initial_state, mask, training=False, last_states=True, all_outputs=True
-        )
+        _, outputs, states = self._run(sequences, initial_state, mask, training, last_states=True, all_outputs=True)
         return outputs, states
 
     def _run(self, sequences, initial_state, mask, training, last_states, all_outputs):

@@ -59,7 +59,7 @@ class LanguageModel(Network):
         # Layers
         embedding_class = keras.layers.ReversibleEmbedding if options.tie_weights else keras.layers.Embedding
         embedding = embedding_class(vocabulary_size, options.embedding_size, name="embedding")
-        drop, *drops = dropouts(options.dropout, 1 + options.layers)
+        drop_embedded, *drops = dropouts(options.dropout, 1 + options.layers)
         stack = recurrent_stack(options.cell, options.units, options.layers)
         if options.tie_weights:
             if self.head_class is not SoftmaxHead:
@@ -72,11 +72,12 @@ class LanguageModel(Network):
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
-        h = drop(embedding(tokens))  # (B, T, E)
+        h = drop_embedded(embedding(tokens))  # (B, T, E)
         for layer, drop in zip(stack, drops, strict=True):
             h = drop(layer(h))  # (B, T, H)
         super().__init__(tokens, h, head, {"vocabulary_size": vocabulary_size}, options, name)  # (B, T, V)
         self.embedding, self.stack = embedding, stack
+        self.drop_embedded, self.drops = drop_embedded, drops
 
     def start(self, tokens: Tensor) -> list[list[Tensor]]:
         """The states before the first token, for as many rows as `tokens` has."""
@@ -90,14 +91,15 @@ class LanguageModel(Network):
             after.append(state)
         return self.head(h), after
 
-    def read(self, tokens: Tensor, states: list) -> tuple[Tensor, list]:
+    def read(self, tokens: Tensor, states: list, training: bool = False) -> tuple[Tensor, list]:
         """Many tokens (B, T), 0 beyond a row's end, and the states before them -> hidden (B, T, H), states.
 
         The states are those after the last token of each row. The head makes logits of as many hidden states as are
-        wanted.
+        wanted. In training there is dropout.
         """
-        h, after, mask = self.embedding(tokens), [], ops.not_equal(tokens, 0)
-        for layer, state in zip(self.stack, states, strict=True):
-            h, state = layer.read(h, state, mask)
+        h, after, mask = self.drop_embedded(self.embedding(tokens), training=training), [], ops.not_equal(tokens, 0)
+        for layer, drop, state in zip(self.stack, self.drops, states, strict=True):
+            h, state = layer.read(h, state, mask, training)
+            h = drop(h, training=training)
             after.append(state)
         return h, after
