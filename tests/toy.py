@@ -21,7 +21,8 @@ PLAIN = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, "cell": "s
 def small(task, **options):
     """A small model with the same random weights every time."""
     keras.utils.set_random_seed(3)
-    options = {"tokenizer": "whitespace", "units": 5, "embedding_units": 4, "dropout": 0.0, "max_length": 12, **options}
+    options = {"tokenizer": "whitespace", "units": 5, "embedding_units": 4, "dropout": 0.0, **options}
+    options = options if task == "language-model" else {"max_length": 12, **options}
     return TASKS[task].from_examples(EXAMPLES[task], **options)
 
 

@@ -19,8 +19,8 @@ from seq_models.errors import InputError, options_from_outside
 from seq_models.messages import say
 from seq_models.tasks.language_model import LanguageModel
 from seq_models.text.codec import chunked
-from seq_models.text.given import Given
 from seq_models.text.progress import watched
+from seq_models.text.streams import unweighted_texts
 from seq_models.text.vocabulary import START
 from seq_models.training.identity import Identity
 from seq_models.training.lock import locked
@@ -142,7 +142,7 @@ def read_ids(preprocessor: NgramPreprocessor, examples: Iterable[str], options: 
     limit = free_memory() if options.max_memory is None else options.max_memory
     parts: list[np.ndarray] = []
     count = 0
-    for chunk in watched(chunked(_texts(preprocessor, examples)), "reading tokens"):
+    for chunk in watched(chunked(unweighted_texts(preprocessor, examples)), "reading tokens"):
         rows = encode(tf.constant(chunk, tf.string))
         parts.append(np.insert(rows.values.numpy(), rows.row_splits.numpy()[:-1], START))
         count += len(parts[-1])
@@ -152,12 +152,3 @@ def read_ids(preprocessor: NgramPreprocessor, examples: Iterable[str], options: 
                 f"most for the first {count:,}; a smaller order takes less. Received: {limit:.2g} GB"
             )
     return np.concatenate(parts)
-
-
-def _texts(preprocessor, examples):
-    """The texts, one by one; each counts once."""
-    kind = preprocessor.example_type
-    for example, place in Given(examples, kind).located():
-        if kind.weight(example) != 1:
-            raise InputError(f"{place}: expected no weights, for n-grams are counted. Received: {kind.weight(example)}")
-        yield kind.question(example)

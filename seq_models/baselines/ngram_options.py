@@ -1,15 +1,14 @@
 """Options of n-gram models, and of the text that they read."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from seq_models.baselines.additive import DELTA, Additive
 from seq_models.baselines.backoff import Backoff
 from seq_models.baselines.kneser_ney import KneserNey
 from seq_models.baselines.smoothing import Smoothing
 from seq_models.options import Options, option
-from seq_models.text.options import TextOptions, VocabularyOptions
+from seq_models.text.options import VocabularyOptions
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 
 SMOOTHINGS: dict[str, Callable[..., Smoothing]] = {
@@ -17,7 +16,6 @@ SMOOTHINGS: dict[str, Callable[..., Smoothing]] = {
     "backoff": Backoff,
     "additive": Additive,
 }
-WHOLE = 2**31 - 1  # tokens of a text: none is cut
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,3 @@ class NgramPreprocessor(LanguageModelPreprocessor):
     """
 
     options_class = VocabularyOptions
-
-    @classmethod
-    def from_examples(cls, examples: Iterable[str], options: VocabularyOptions) -> Self:
-        return super().from_examples(examples, TextOptions(**asdict(options), max_length=WHOLE, unknown_share=0.0))

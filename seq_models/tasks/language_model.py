@@ -11,16 +11,20 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models import decoding, networks
+from seq_models.tasks.carried import CarriedStates
 from seq_models.tasks.signature import Signature, array, number, questions_of, strings
 from seq_models.tasks.task import check_texts, unbatch
 from seq_models.tasks.text_writer import CONTROL, TextWriter
 from seq_models.text.codec import dense
 from seq_models.text.preprocessors import LanguageModelPreprocessor
+from seq_models.text.streams import SEGMENT, Consecutive, RandomSegments, make_stream
 from seq_models.text.vocabulary import SPECIAL_TOKENS
+from seq_models.training.options import BATCH_ROWS, StreamTrainingOptions
 
 PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
 LARGEST_SEED = 2**31 - 2**20  # so that a seed and the number of a row fit into 32 bits
 LONGEST = 512  # tokens that are added to a prompt
+READ = 512  # tokens of a stream that are read at once where nothing is learned
 NEXT = 10  # words that are offered as the next one
 GENERATION = [strings("prompt"), number("seed", tf.int32), number("temperature", tf.float32)]
 GENERATION += [number("max_length", tf.int32)]
@@ -40,6 +44,8 @@ class LanguageModel(TextWriter):
     preprocessor_class = LanguageModelPreprocessor
     preprocessor: LanguageModelPreprocessor
     network_class: ClassVar[type[networks.Network]] = networks.LanguageModel
+    training_options_class = StreamTrainingOptions
+    carried: CarriedStates | None = None
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
@@ -47,6 +53,69 @@ class LanguageModel(TextWriter):
 
     def make_metrics(self) -> list[keras.Metric]:
         return []
+
+    def dataset(
+        self,
+        examples: Iterable[str],
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        batch_tokens: int | None = None,
+        segment_length: int | None = None,
+        segments: str | None = None,
+        vary_segments: bool = False,
+        **more: Any,
+    ) -> tf.data.Dataset:
+        """As `Task.dataset`. Where the corpus is one text (`corpus=stream`), rows of a batch are segments of it.
+
+        Args:
+            batch_size: Of a stream the number of rows that read it at once, each a share of it.
+            batch_tokens: Of a stream the tokens of a batch.
+            segment_length: Tokens of a segment, 35 if left out.
+            segments, vary_segments: "consecutive" or "random", see `Consecutive` and `RandomSegments`. Where nothing is
+                shuffled, segments are consecutive and of one length.
+        Raises:
+            ValueError: If a segment is asked for where each text is read by itself.
+        """
+        if not self.preprocessor.stream:
+            given = {"segment_length": segment_length, "segments": segments, "vary_segments": vary_segments or None}
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(f"{name} must be left out, or else corpus be stream. Received: {name}={value!r}")
+            return super().dataset(examples, batch_size, shuffle, seed, batch_tokens=batch_tokens, **more)
+        length = SEGMENT if segment_length is None else segment_length
+        rows = batch_size or (BATCH_ROWS if batch_tokens is None else max(batch_tokens // length, 1))
+        if shuffle and segments == "random":
+            kind: Consecutive | RandomSegments = RandomSegments(rows, length)
+        else:
+            kind = Consecutive(rows, length, shuffle and vary_segments)
+        return make_stream(self.preprocessor, examples, kind, seed, **{"training": shuffle, **more})
+
+    def compile(self, *args: Any, accumulate: int = 1, **kwargs: Any) -> None:
+        if accumulate != 1 and self.preprocessor.stream:
+            raise ValueError(
+                "accumulate must be 1 where states are carried from batch to batch. "
+                f"Received: accumulate={accumulate!r} with corpus=stream"
+            )
+        super().compile(*args, accumulate=accumulate, **kwargs)
+
+    def prepare(self) -> None:
+        super().prepare()
+        if self.preprocessor.stream and self.carried is None:
+            with self.distribute_strategy.scope():
+                self.carried = CarriedStates(self.network.start(tf.zeros((1, 1), tf.int32)))
+
+    def carried_variables(self) -> list[tf.Variable]:
+        return [] if self.carried is None else self.carried.variables
+
+    def read(self, inputs: Any, training: bool) -> tf.Tensor:
+        """The last hidden states; segments of a stream go on with the states after the batch before."""
+        if self.carried is None or not isinstance(inputs, tuple | list):
+            return super().read(inputs, training)
+        tokens, fresh = inputs
+        hidden, states = self.network.read(tokens, self.carried.before(fresh), training)
+        self.carried.keep(states)
+        return hidden
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> log_probability (B,) = Σ_t log P(w_t | w_<t), natural, the end token included; perplexity (B,)
@@ -161,10 +230,14 @@ class LanguageModel(TextWriter):
         return [{"text": text, "prompt": prompt, "generated": generated} for text, prompt, generated in rows]
 
     def score(self, examples: Iterable[str]) -> dict[str, float]:
-        """Perplexity over all tokens, end tokens included; unknown words count as `<unk>`."""
+        """Perplexity over all tokens, end tokens included; unknown words count as `<unk>`.
+
+        A stream is read from its beginning to its end, so that each word has all those before it.
+        """
         if not self.compiled:
             self.compile()
-        scores = self.evaluate(self.dataset(examples), return_dict=True, verbose=0)
+        whole = {"batch_size": 1, "segment_length": READ} if self.preprocessor.stream else {}
+        scores = self.evaluate(self.dataset(examples, **whole), return_dict=True, verbose=0)
         return {"perplexity": scores["perplexity"], "cross_entropy": scores["loss"]}
 
     @staticmethod

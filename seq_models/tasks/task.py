@@ -48,6 +48,7 @@ class Task(TokenTraining):
     task_name: ClassVar[str]
     network_class: ClassVar[type[Network]]
     preprocessor_class: ClassVar[type[Preprocessor]]
+    training_options_class: ClassVar[type[TrainingOptions]] = TrainingOptions
     sample_texts: Sequence[str] = ()
 
     def __init__(self, network: Network, preprocessor: Preprocessor, name: str | None = None):
@@ -74,7 +75,7 @@ class Task(TokenTraining):
     def option_groups(cls) -> dict[str, Any]:
         """The classes of all its options by what they are about: the tables of a configuration file."""
         text, network = cls.preprocessor_class.options_class, cls.network_class.options_class
-        return {"text": text, "network": network, "training": TrainingOptions}
+        return {"text": text, "network": network, "training": cls.training_options_class}
 
     @classmethod
     def split_options(cls, options: dict[str, Any]) -> tuple[Any, Any]:
@@ -108,7 +109,7 @@ class Task(TokenTraining):
         data = dict(data)
         from_run = data.pop("from", None)
         with options_from_outside():
-            training = TrainingOptions(**options["training"])
+            training = cls.training_options_class(**options["training"])
         return train(cls, train_data, valid_data, directory, training, model_options, data, from_run)
 
     @staticmethod

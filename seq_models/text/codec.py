@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from seq_models.errors import InputError
 from seq_models.text.normalization import NORMALIZATIONS, fold_case, valid
-from seq_models.text.options import TextOptions
+from seq_models.text.options import WHOLE, VocabularyOptions
 from seq_models.text.progress import watched
 from seq_models.text.tokenizers import TOKENIZERS, train_wordpieces
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, UNKNOWN, Vocabulary
@@ -36,7 +36,7 @@ class Codec:
         tokenizer: str,
         vocabulary: Vocabulary,
         lowercase: bool = False,
-        max_length: int = 512,
+        max_length: int = WHOLE,
         normalization: str = "nfc",
         unknown_share: float = 0.0,
     ):
@@ -46,7 +46,7 @@ class Codec:
         self.tokenizer = TOKENIZERS[tokenizer](vocabulary.tokens)
 
     @classmethod
-    def of(cls, options: TextOptions, vocabulary: Vocabulary | None = None) -> Self:
+    def of(cls, options: VocabularyOptions, vocabulary: Vocabulary | None = None) -> Self:
         """The codec of options; without a vocabulary it knows no token yet."""
         return cls(
             options.tokenizer,
@@ -58,7 +58,7 @@ class Codec:
         )
 
     @classmethod
-    def train(cls, texts: Iterable[str], options: TextOptions) -> Self:
+    def train(cls, texts: Iterable[str], options: VocabularyOptions) -> Self:
         """Builds the vocabulary from texts, which are read once."""
         untrained = cls.of(options)
         if options.tokenizer == "wordpiece":

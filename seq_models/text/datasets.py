@@ -97,26 +97,27 @@ def make_dataset(
                 batch = preprocessor.with_unknown(batch, np.random.default_rng([seed % 2**32, number, place]))
             yield tf.nest.map_structure(lambda array: array[own.rows], batch)
 
-    dataset = _dataset(epoch, preprocessor)
+    dataset = dataset_of(epoch, preprocessor.spec)
     if position is None:  # an epoch that begins at a position may be shorter
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(own.batches + own.empty))
     dataset.batches_in_epoch = own.batches + own.empty
-    dataset.in_order = functools.partial(_in_order, preprocessor, examples, batch_size or BATCH_SIZE, sum(counts))
+    dataset.in_order = functools.partial(in_order, preprocessor, examples, batch_size or BATCH_SIZE, sum(counts))
     return dataset
 
 
-def _in_order(preprocessor: Preprocessor, examples: Iterable[Example], size: int, count: int) -> tf.data.Dataset:
+def in_order(preprocessor: Preprocessor, examples: Iterable[Example], size: int, count: int) -> tf.data.Dataset:
     """A dataset of so many examples in the order in which they are."""
 
     def batches() -> Iterator[Batch]:
         for chunk in chunked(examples, size):
             yield preprocessor.stack(preprocessor.rows(chunk))
 
-    return _dataset(batches, preprocessor).apply(tf.data.experimental.assert_cardinality(-(-count // size)))
+    return dataset_of(batches, preprocessor.spec).apply(tf.data.experimental.assert_cardinality(-(-count // size)))
 
 
-def _dataset(batches: Callable[[], Iterator[Batch]], preprocessor: Preprocessor) -> tf.data.Dataset:
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=preprocessor.spec)
+def dataset_of(batches: Callable[[], Iterator[Any]], spec: Any) -> tf.data.Dataset:
+    """A dataset of batches that are made in Python, each of the form of `spec`, a nest of `TensorSpec`s."""
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
     return dataset.prefetch(AHEAD).with_options(_pipeline_options())
 
 

@@ -21,7 +21,7 @@ from seq_models.text.counting import say_cut
 from seq_models.text.example_types import EXAMPLE_TYPES, Example, Text
 from seq_models.text.examples import located
 from seq_models.text.labels import twins
-from seq_models.text.options import TEXT_OPTIONS, TextOptions
+from seq_models.text.options import TEXT_OPTIONS, VocabularyOptions
 
 FEW = 10  # examples that say nothing about how many labels there should be
 RARE_LABEL = 5  # a label with fewer examples is rare
@@ -59,7 +59,7 @@ class _Item(NamedTuple):
 Check = Callable[[list[_Item]], Iterator[str]]
 
 
-def inspect_examples(examples: Iterable[Example], task: str, options: TextOptions | None = None) -> Report:
+def inspect_examples(examples: Iterable[Example], task: str, options: VocabularyOptions | None = None) -> Report:
     """Count a corpus and warn of what is likely to be wrong with it; says how many texts training would cut.
 
     All examples are held in memory, unlike in training.
@@ -135,7 +135,7 @@ def _label_lines(labels: Counter[str]) -> Iterator[str]:
 # Counts
 
 
-def _codec(options: TextOptions) -> Codec:
+def _codec(options: VocabularyOptions) -> Codec:
     tokenizer = "words" if options.tokenizer == "wordpiece" else options.tokenizer
     return Codec.of(dataclasses.replace(options, tokenizer=tokenizer))
 

@@ -1,18 +1,27 @@
 """Options of the text: how it is cut into tokens, and which tokens have an id."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from seq_models.options import Options, option
 from seq_models.text.normalization import NORMALIZATIONS
 from seq_models.text.tokenizers import TOKENIZERS
 from seq_models.text.vocabulary import SPECIAL_TOKENS
 
+WHOLE = 2**31 - 1  # tokens of a text: nothing is cut
 MAX_LENGTH = "tokens of a text at most, the end token included; the rest is cut off"
+UNKNOWN_SHARE = "share of the tokens seen once that a training reads as <unk>, so that it is learned"
+CORPORA = ("auto", "sentences", "stream")
 
 
 @dataclass(frozen=True)
 class VocabularyOptions(Options):
-    """Options of which tokens texts have, and which of them have an id. Errors: see `Options`."""
+    """Options of which tokens texts have, and which of them have an id. Errors: see `Options`.
+
+    Attributes:
+        max_length, unknown_share: See `TextOptions`; here texts are read whole, and no token is hidden.
+        corpus: See `LanguageModelTextOptions`; here each text is read by itself.
+    """
 
     tokenizer: str = option("words", "what cuts texts into tokens", choices=TOKENIZERS)
     vocabulary_size: int | None = option(
@@ -23,15 +32,29 @@ class VocabularyOptions(Options):
     min_count: int = option(1, "how often a token must be seen to get an id", at_least=1)
     normalization: str = option("nfc", "Unicode's form that texts are brought into first", choices=NORMALIZATIONS)
     lowercase: bool = option(False, "fold texts to lower case, by Unicode's simple case folding")
+    max_length: ClassVar[int] = WHOLE
+    unknown_share: ClassVar[float] = 0.0
+    corpus: ClassVar[str] = "sentences"
 
 
 @dataclass(frozen=True)
 class TextOptions(VocabularyOptions):
     """Options of a preprocessor. Errors: see `Options`."""
 
-    max_length: int = option(512, MAX_LENGTH, at_least=2)
-    unknown_share: float = option(
-        0.5, "share of the tokens seen once that a training reads as <unk>, so that it is learned", at_least=0, below=1
+    max_length: int = option(512, MAX_LENGTH, at_least=2)  # type: ignore[misc]  # here it is an option
+    unknown_share: float = option(0.5, UNKNOWN_SHARE, at_least=0, below=1)  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class LanguageModelTextOptions(VocabularyOptions):
+    """Options of a language model's preprocessor: it reads texts whole, however long. Errors: see `Options`."""
+
+    unknown_share: float = option(0.5, UNKNOWN_SHARE, at_least=0, below=1)  # type: ignore[misc]
+    corpus: str = option(  # type: ignore[misc]
+        "auto",
+        "what the lines are: sentences, each read by itself, or a stream, one text that is read on from line to line; "
+        "auto is a stream if a line is very long",
+        choices=CORPORA,
     )
 
 
@@ -50,8 +73,8 @@ class LabelerTextOptions(TextOptions):
     characters: bool = option(True, "read words character by character, too")
 
 
-TEXT_OPTIONS: dict[str, type[TextOptions]] = {
-    "language-model": TextOptions,
+TEXT_OPTIONS: dict[str, type[VocabularyOptions]] = {
+    "language-model": LanguageModelTextOptions,
     "labeler": LabelerTextOptions,
     "classifier": ClassifierTextOptions,
     "encoder-decoder": TextOptions,

@@ -6,7 +6,7 @@ Weights are those of the examples on what counts for the loss and 0 elsewhere, p
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Self
 
@@ -20,12 +20,19 @@ from seq_models.text.example_types import Example, ExampleType, LabeledText, Lab
 from seq_models.text.examples import remembered
 from seq_models.text.given import Given
 from seq_models.text.labels import Labels, twins
-from seq_models.text.options import ClassifierTextOptions, LabelerTextOptions, TextOptions, VocabularyOptions
+from seq_models.text.options import (
+    ClassifierTextOptions,
+    LabelerTextOptions,
+    LanguageModelTextOptions,
+    TextOptions,
+    VocabularyOptions,
+)
 from seq_models.text.progress import watched
 from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
 SHOWN = 5  # tokens that a sentence names
+LONG = 2000  # characters of a line that is no sentence
 WORD_LENGTH = 24  # characters of a word that are read, the end included
 
 Batch = tuple[Any, Any, Any]  # inputs, targets, weights: arrays or tensors, of a pair of inputs a tuple
@@ -90,7 +97,7 @@ class Preprocessor:
 
     def get_config(self) -> dict[str, Any]:
         """Its arguments as plain values."""
-        return {name: None if part is None else part.get_config() for name, part in self._arguments().items()}
+        return {name: getattr(part, "get_config", lambda part=part: part)() for name, part in self._arguments().items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -98,7 +105,7 @@ class Preprocessor:
         codecs = {name: Codec.from_config(part) for name, part in config.items() if isinstance(part, dict)}
         return cls(**{**config, **codecs})
 
-    def _arguments(self) -> dict[str, Codec | Labels | None]:
+    def _arguments(self) -> dict[str, Codec | Labels | bool | None]:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def strings(self, example: Any) -> tuple[Text, ...]:
@@ -156,16 +163,36 @@ class Preprocessor:
 
 
 class LanguageModelPreprocessor(Preprocessor):
-    """Texts: `<s> w_1 … w_n` in, `w_1 … w_n </s>` as targets."""
+    """Texts: `<s> w_1 … w_n` in, `w_1 … w_n </s>` as targets.
+
+    Args:
+        codec: Of the texts.
+        stream: Whether they are one text, which is read on from one of them to the next (see `seq_models.text.streams`).
+    """
 
     example_type = Sentence()
+    options_class: type[VocabularyOptions] = LanguageModelTextOptions
 
-    def __init__(self, codec: Codec):
-        self.codec = codec
+    def __init__(self, codec: Codec, stream: bool = False):
+        self.codec, self.stream = codec, stream
 
     @classmethod
-    def from_examples(cls, examples: Iterable[str], options: TextOptions) -> Self:
-        return cls(Codec.train(map(cls.example_type.question, examples), options))
+    def from_examples(cls, examples: Iterable[str], options: Any) -> Self:
+        texts = Measured(map(cls.example_type.question, examples))
+        codec = Codec.train(texts, options)
+        return cls(codec, texts.longest > LONG if options.corpus == "auto" else options.corpus == "stream")
+
+    @classmethod
+    def learned(cls, examples: Iterable[Example], options: Any) -> Self:
+        preprocessor = super().learned(examples, options)
+        if options.corpus == "auto":
+            say(
+                f"Some lines have more than {LONG:,} characters, so all are read as one text; corpus=sentences reads "
+                "each by itself."
+                if preprocessor.stream
+                else "Each line is read by itself; corpus=stream reads all as one text."
+            )
+        return preprocessor
 
     def encode(self, text: tf.Tensor) -> Batch:
         targets = self.codec.encode(text)
@@ -173,6 +200,22 @@ class LanguageModelPreprocessor(Preprocessor):
 
     def inputs(self, text: tf.Tensor) -> Any:
         return dense(self.encode(text)[0])
+
+
+class Measured:
+    """Texts, and the characters of the longest one that was read.
+
+    Args:
+        texts: Strings.
+    """
+
+    def __init__(self, texts: Iterable[str]):
+        self.texts, self.longest = texts, 0
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self.texts:
+            self.longest = max(self.longest, len(text))
+            yield text
 
 
 class SequenceClassifierPreprocessor(Preprocessor):

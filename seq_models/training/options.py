@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seq_models.options import Options, option
+from seq_models.text.streams import SEGMENT, SEGMENTS
 from seq_models.training.precision import PRECISIONS
 from seq_models.training.profile import step_range
 from seq_models.training.strategy import STRATEGIES
@@ -95,8 +96,8 @@ class TrainingOptions(Options):
         if getattr(self, name):
             raise ValueError(f"{name} must be {expected}. Received: {name}={getattr(self, name)!r}")
 
-    def batch_options(self) -> dict[str, int | None]:
-        """The arguments of `make_dataset` that say how large a batch is."""
+    def batch_options(self) -> dict[str, Any]:
+        """The arguments of a task's `dataset` that say how large a batch is."""
         rows = BATCH_ROWS if self.batch_size is None and self.batch_tokens is None else self.batch_size
         return {"batch_size": rows, "batch_tokens": self.batch_tokens}
 
@@ -108,3 +109,28 @@ class TrainingOptions(Options):
             "accumulate": self.accumulate,
             "steps_per_execution": self.steps_per_execution,
         }
+
+
+@dataclass(frozen=True)
+class StreamTrainingOptions(TrainingOptions):
+    """How to train what may read a corpus as one continuous text, see `seq_models.text.streams`. Errors: see there."""
+
+    segment_length: int | None = option(
+        None, f"tokens of a stream that a row of a batch reads between two updates; {SEGMENT} if left out", at_least=1
+    )
+    segments: str | None = option(
+        None,
+        "consecutive ones, whose states are carried on, or random ones of a stream, each read from nothing; "
+        "consecutive if left out",
+        choices=SEGMENTS,
+    )
+    vary_segments: bool = option(False, "move the ends of consecutive segments, others in every epoch")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.segments == "random":
+            self._refuse("vary_segments", "left out beside segments=random")
+
+    def batch_options(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("segment_length", "segments", "vary_segments")}
+        return {**super().batch_options(), **own}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from seq_models.errors import InputError
 from seq_models.messages import say
@@ -162,7 +163,7 @@ class Termination:
 
 
 def _model_variables(model):
-    groups = {"model": model.variables, "optimizer": model.optimizer.variables}
+    groups = {"model": model.variables, "optimizer": model.optimizer.variables, "carried": model.carried_variables()}
     return {f"{group}/{index}": v for group, variables in groups.items() for index, v in enumerate(variables)}
 
 
@@ -173,9 +174,9 @@ def _metric_variables(model):
 def _assign(variables, arrays):
     for name, variable in variables.items():
         received = arrays[name].shape if name in arrays else "none"
-        if received != tuple(variable.shape):
+        if name not in arrays or not tf.TensorShape(received).is_compatible_with(variable.shape):
             raise InputError(
-                f"The checkpoint must be one of this model, with a {variable.path} of shape {tuple(variable.shape)}. "
-                f"Received: {received}"
+                f"The checkpoint must be one of this model, with a {getattr(variable, 'path', variable.name)} of shape "
+                f"{tuple(variable.shape)}. Received: {received}"
             )
         variable.assign(arrays[name])

@@ -208,7 +208,7 @@ class TokenTraining(DistributedFit):
     def _summed_loss(self, batch, training):
         """Σ_i w_i loss_i over the rows of a batch; the metrics take note of it."""
         inputs, targets, weights = batch
-        hidden = self.network.body(inputs, training=training)
+        hidden = self.read(inputs, training)
         losses, predictions = self._compare(hidden, targets)
         losses, loss_weights = tf.cast(losses, weights.dtype), self.loss_weights(targets, weights, training)
         self.token_loss.update_state(losses, sample_weight=loss_weights)
@@ -220,6 +220,14 @@ class TokenTraining(DistributedFit):
             flat = tf.reshape(targets, [-1]), tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(weights, [-1])
             self.compute_metrics(inputs, *flat)
         return tf.reduce_sum(losses * loss_weights)
+
+    def read(self, inputs: Any, training: bool) -> tf.Tensor:
+        """The last hidden states for a batch of `fit` or `evaluate`."""
+        return self.network.body(inputs, training=training)
+
+    def carried_variables(self) -> list[tf.Variable]:
+        """What goes from one batch to the next beside the weights: a checkpoint of a training holds it."""
+        return []
 
     def _penalties(self):
         """The penalties of regularizers: the share of one part of a replica's rows."""
