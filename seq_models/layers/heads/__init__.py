@@ -13,6 +13,7 @@ what is said of each (...).
 """
 
 from seq_models.layers.heads.cross_entropy import cross_entropy
+from seq_models.layers.heads.sampled import SampledSoftmaxHead, TiedSampledSoftmaxHead
 from seq_models.layers.heads.softmax import SoftmaxHead, TiedSoftmaxHead
 
-__all__ = ["SoftmaxHead", "TiedSoftmaxHead", "cross_entropy"]
+__all__ = ["SampledSoftmaxHead", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "cross_entropy"]
