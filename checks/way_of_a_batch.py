@@ -40,7 +40,7 @@ def show_way(title, function, *arguments):
     def note(frame, event, value):
         name = frame.f_code.co_filename.rpartition("/seq_models/")[2]
         if event == "return" and name != frame.f_code.co_filename and carries(value):
-            kind = "layers" if name.startswith("layers/") and name != "layers/heads.py" else "on the way"
+            kind = "layers" if name.startswith("layers/") and not name.startswith("layers/heads/") else "on the way"
             while name != "text/codec.py" and (frame := frame.f_back):
                 kind = "operations on texts" if frame.f_code.co_qualname.startswith("Codec.") else kind
             found[kind].setdefault(name)

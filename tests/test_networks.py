@@ -140,6 +140,7 @@ OTHER = {
     "embedding_units": 3,
     "dropout": 0.25,
     "tie_weights": True,
+    "softmax": "sampled",
     "bidirectional": False,
     "pooling": "last",
     "character_vocabulary_size": 6,

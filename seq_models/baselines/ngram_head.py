@@ -81,7 +81,7 @@ class NgramHead(SoftmaxHead):
             log_p = tf.where(found >= 0, _at(longer, found), _at(log_b, place) + log_p)
         return tf.reshape(log_p, tf.shape(targets))
 
-    def compare(self, hidden: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def compare(self, hidden: tf.Tensor, targets: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """As of every head; where predictions are not asked for, a graph looks up the targets alone."""
         return tf.cast(-self.log_probability(hidden, targets), tf.float32), self.predict(hidden)
 

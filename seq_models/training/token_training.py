@@ -159,10 +159,10 @@ class TokenTraining(DistributedFit):
         """Losses and predictions for targets, without dropout: floats and integers of their shape."""
         return self._compare(self.network.body(inputs, training=False), targets)
 
-    def _compare(self, hidden, targets):
+    def _compare(self, hidden, targets, training=False):
         """Losses and predictions; of a target that is no class the loss is that of another one, and no weight."""
         head = self.network.head
-        return head.compare(hidden, tf.minimum(targets, head.classes - 1))
+        return head.compare(hidden, tf.minimum(targets, head.classes - 1), training=training)
 
     def loss_weights(self, targets: tf.Tensor, weights: tf.Tensor, training: bool = False) -> tf.Tensor:
         """What each target counts in the loss, floats of the shape of targets and weights."""
@@ -209,7 +209,7 @@ class TokenTraining(DistributedFit):
         """Σ_i w_i loss_i over the rows of a batch; the metrics take note of it."""
         inputs, targets, weights = batch
         hidden = self.read(inputs, training)
-        losses, predictions = self._compare(hidden, targets)
+        losses, predictions = self._compare(hidden, targets, training)
         losses, loss_weights = tf.cast(losses, weights.dtype), self.loss_weights(targets, weights, training)
         self.token_loss.update_state(losses, sample_weight=loss_weights)
         for metric in self.token_metrics:

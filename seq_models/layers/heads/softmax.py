@@ -1,0 +1,176 @@
+"""The softmax over all classes, with a matrix of its own or that of an embedding."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from seq_models.layers.heads.cross_entropy import cross_entropy
+from seq_models.layers.heads.pieces import by_size, log_sum_exp_in_pieces, logits_of, over_pieces, precise
+from seq_models.layers.tensors import Tensor, Tensors
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class SoftmaxHead(keras.layers.Layer):
+    """One of K classes for each hidden state [1, section 8.3]:
+
+        logits = h W + b      P(y = k | h) = softmax(logits)_k      loss = -log P(y | h)      prediction = argmax_k
+
+    Weights: kernel W (H, K), bias b (K,).
+
+    Args:
+        classes: K, a positive integer.
+        kernel_initializer: How W starts.
+    Call arguments:
+        hidden: h, floats (..., H).
+    Returns:
+        Logits, floats (..., K).
+    References:
+        [1] Jurafsky and Martin, chapter 8.
+    """
+
+    def __init__(self, classes: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.classes = classes
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, hidden_shape):
+        shape = (hidden_shape[-1], self.classes)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
+        self.bias = self.add_weight(name="bias", shape=(self.classes,), initializer="zeros")
+
+    def call(self, hidden):
+        return ops.cast(logits_of(hidden, *self.affine()), self.compute_dtype)
+
+    def compute_output_shape(self, hidden_shape):
+        return (*hidden_shape[:-1], self.classes)
+
+    def affine(self, classes: Tensor | None = None) -> Tensors:
+        """W (H, K) and b (K,), of all classes or of some, integers (K,): tensors in the head's dtype of calculation."""
+        W, b = self.kernel, self.bias
+        if classes is not None:
+            W, b = ops.take(W, classes, axis=1), ops.take(b, classes)
+        return [ops.cast(W, self.compute_dtype), ops.cast(b, self.compute_dtype)]
+
+    def compare(self, hidden: Tensor, targets: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        """Losses, floats of 32 bits, and predictions, integers: both of the shape of `targets`, integers (...).
+
+        In training a loss may be an estimate of the one that it is else. Where predictions are not asked for, a graph
+        does not make them.
+        """
+
+        def in_pieces(h, y, weights):
+            W, *b = weights
+            at_targets = [ops.take(W, y, axis=1), *(ops.take(each, y) for each in b)]
+            others = log_sum_exp_in_pieces(h, y, ops.arange(self.classes, dtype="int32"), weights)
+            predictions = over_pieces(lambda h: most_probable(logits_of(h, *weights)), self.classes, "int32", h)
+            return loss_beside(others, h, at_targets), predictions
+
+        def whole(logits, y):
+            return cross_entropy(y, logits), most_probable(logits)
+
+        return self._by_size(whole, in_pieces, hidden, targets)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """The most probable class, integers (...)."""
+        return self._each(most_probable, "int32", hidden)
+
+    def probabilities(self, hidden: Tensor) -> Tensor:
+        """The probability of each class, floats of 32 bits (..., K)."""
+        return ops.softmax(self._logits(hidden))
+
+    def log_probability(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """log P(y | h) of the targets, natural, of their shape: one operation, where no gradient is asked for."""
+
+        def log_p(logits, y):
+            return -ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
+
+        return self._each(log_p, precise(self.compute_dtype), hidden, targets)
+
+    def _logits(self, hidden):
+        """As of a call, in 32 bits at least, whatever the network calculates with."""
+        logits = self(hidden)
+        return ops.cast(logits, precise(logits.dtype))
+
+    def _each(self, said, dtype, hidden, *targets):
+        """A number for each hidden state, a function of logits (..., K) and targets (...)."""
+
+        def in_pieces(h, *rest):
+            *y, weights = rest
+            return over_pieces(lambda h, *y: said(logits_of(h, *weights), *y), self.classes, dtype, h, *y)
+
+        return self._by_size(said, in_pieces, hidden, *targets)
+
+    def _by_size(self, whole, in_pieces, hidden, *targets):
+        """`whole(logits, targets)`, or where logits would be too many `in_pieces(h (N, H), targets (N,), weights)`."""
+        if type(self).call is not SoftmaxHead.call:  # a subclass with logits of its own
+            return whole(self._logits(hidden), *targets)
+        hidden = ops.cast(hidden, self.compute_dtype)
+        if not self.built:
+            self.build(hidden.shape)
+        weights = self.affine()
+        shape = ops.shape(hidden)[:-1]
+
+        def flat():
+            h, *y = (ops.reshape(x, (-1, *x.shape[len(shape) :])) for x in (hidden, *map(_integers, targets)))
+            return keras.tree.map_structure(lambda said: ops.reshape(said, shape), in_pieces(h, *y, weights))
+
+        return by_size(hidden, self.classes, lambda: whole(logits_of(hidden, *weights), *targets), flat)
+
+    def get_config(self):
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "classes": self.classes, "kernel_initializer": initializer}
+
+
+class TiedSoftmaxHead(SoftmaxHead):
+    """`SoftmaxHead` whose W is the transposed matrix E of an embedding, without a bias [1, 2]: logits = h E'.
+
+    Args:
+        embedding: A `keras.layers.ReversibleEmbedding`; E is its weight and none of this layer.
+    References:
+        [1] Press and Wolf 2017, Using the Output Embedding to Improve Language Models. [2] Inan, Khosravi and Socher
+        2017, Tying Word Vectors and Word Classifiers.
+    """
+
+    def __init__(self, embedding: keras.layers.ReversibleEmbedding, **kwargs: Any):
+        super().__init__(embedding.input_dim, **kwargs)
+        self._embedding = lambda: embedding  # a function, so that E has one owner
+
+    def build(self, hidden_shape):
+        if not self._embedding().built:
+            self._embedding().build()
+
+    def affine(self, classes=None):
+        E = self._embedding().embeddings
+        E = E if classes is None else ops.take(E, classes, axis=0)
+        return [ops.transpose(ops.cast(E, self.compute_dtype))]
+
+    def get_config(self):
+        raise ValueError(
+            "The config of a tied head is that of its network: copy the whole one by "
+            "network.from_config(network.get_config()). Received: get_config of the head alone"
+        )
+
+
+def most_probable(logits: Tensor) -> Tensor:
+    """argmax_k of logits (..., K), integers (...)."""
+    return ops.cast(ops.argmax(logits, axis=-1), "int32")
+
+
+def loss_beside(others: Tensor, h: Tensor, at_targets: Tensors) -> Tensor:
+    """-log P(y | h) = log(exp(others) + exp(logit_y)) - logit_y.
+
+    Args:
+        others: The log of the summed exp of all other logits, floats (N,).
+        h: Hidden states, floats (N, H).
+        at_targets: The columns (H, N) of W for the targets, and their b (N,) if there is one.
+    Returns:
+        Floats (N,).
+    """
+    W, *b = (ops.cast(weight, others.dtype) for weight in at_targets)
+    return ops.softplus(others - sum(b, ops.sum(ops.cast(h, others.dtype) * ops.transpose(W), axis=1)))
+
+
+def _integers(targets):
+    return ops.cast(targets, "int32")
