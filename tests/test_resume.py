@@ -140,6 +140,13 @@ def test_averaging_since_a_plateau_goes_on_over_an_interruption(tmp_path, epochs
     assert_bit_equal(contents(run(killed.path, **options)), contents(whole))
 
 
+def test_all_regularization_of_a_language_model_goes_on_over_an_interruption(tmp_path):
+    network = {"layers": 2, "variational": True, "embedding_dropout": 0.3, "weight_dropout": 0.4}
+    network |= {"input_dropout": 0.2, "activation_penalty": 2.0, "temporal_penalty": 1.0}
+    whole, killed = run_and_kill(tmp_path, BATCHES + 2, "language-model", network, epochs=2)
+    assert_bit_equal(contents(run(killed.path, "language-model", network, epochs=2)), contents(whole))
+
+
 def test_a_signal_saves_where_the_training_is_and_not_only_where_it_was(tmp_path, monkeypatch):
     plain = Resume.on_train_batch_end
 
