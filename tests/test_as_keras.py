@@ -144,7 +144,7 @@ def test_layers_of_dropout_draw_as_one_that_is_called_at_all_places():
     from seq_models.layers.dropout import dropouts
 
     keras.utils.set_random_seed(1)
-    layers = dropouts(0.4, 3)
+    layers = dropouts(0.0, 0.4, 0.4, 0.4)[1:]
     keras.utils.set_random_seed(1)
     one, x = keras.layers.Dropout(0.4), np.ones((5, 7), np.float32)
     for layer in layers:

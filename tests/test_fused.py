@@ -21,6 +21,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 # The last two: all threads take the same rows.
 SHAPES = [(1, 3, 2, 1), (5, 7, 3, 17), (13, 4, 9, 64), (30, 2, 5, 33), (3, 1, 1, 130), (1, 5, 2, 370), (3, 4, 2, 365)]
 OPTIONS = [{}, {"go_backwards": True}, {"recurrent_dropout": 0.3}, {"use_bias": False}, {"zero_output_for_mask": True}]
+OPTIONS += [{"weight_dropout": 0.4}]
 
 
 def normal(*shape, seed=0):

@@ -147,6 +147,8 @@ OTHER = {
     "character_units": 2,
     "attention": "dot",
 }
+OTHER |= {"input_dropout": 0.1, "output_dropout": 0.4, "embedding_dropout": 0.2, "variational": True}
+OTHER |= {"weight_dropout": 0.3, "activation_penalty": 2.0, "temporal_penalty": 1.0}
 
 
 @pytest.mark.parametrize("network_class", [LanguageModel, SequenceLabeler, SequenceClassifier, EncoderDecoder])

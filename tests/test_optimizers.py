@@ -8,7 +8,7 @@ import pytest
 from toy import TEXTS, small
 
 from seq_models.training.best import Monitor
-from seq_models.training.optimizers import make_optimizer, plateau_callbacks
+from seq_models.training.optimizers import make_optimizer, rate_callbacks
 from seq_models.training.options import TrainingOptions
 
 PEAK, W, N = 0.3, 4, 20
@@ -79,7 +79,7 @@ def test_on_a_plateau_the_learning_rate_is_multiplied_and_it_warms_up_before(cal
     data = model.dataset(TEXTS, batch_size=2)
     never_better = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: logs.update(val_score=1.0, val_loss=1.0))
     model.fit(
-        data, epochs=4, callbacks=[never_better, *plateau_callbacks(options, Monitor("val_score")), rates], verbose=0
+        data, epochs=4, callbacks=[never_better, *rate_callbacks(options, Monitor("val_score")), rates], verbose=0
     )
     assert np.allclose(rates.of_calls[: len(expected)], expected)
     assert np.allclose(rates.of_epochs, [PEAK, PEAK, PEAK * 0.1, PEAK * 0.1])
@@ -89,7 +89,7 @@ def test_a_small_improvement_is_one_to_a_plateau():
     options = TrainingOptions(learning_rate=PEAK, schedule="plateau", plateau_factor=0.1, plateau_patience=2)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(PEAK))
-    reduce, _ = plateau_callbacks(options, Monitor("val_loss"))
+    reduce, _ = rate_callbacks(options, Monitor("val_loss"))
     reduce.set_model(model)
     reduce.on_train_begin()
     rates = []
@@ -99,8 +99,19 @@ def test_a_small_improvement_is_one_to_a_plateau():
     assert np.allclose(rates, [PEAK] * 5 + [PEAK * 0.1])
 
 
-def test_only_a_plateau_has_callbacks():
-    assert plateau_callbacks(TrainingOptions(schedule="cosine"), Monitor("val_loss")) == []
+def test_the_learning_rate_decays_every_epoch_from_one_on_however_long_epochs_are():
+    options = TrainingOptions(learning_rate=PEAK, schedule="decay", decay_factor=0.5, decay_from=2)
+    model, rates = small("language-model"), Rates()
+    model.compile(make_optimizer(options, steps=N))
+    decay = rate_callbacks(options, Monitor("val_loss"))
+    for first, batch_size in ((0, 2), (3, 4)):  # as a training that goes on after its third epoch
+        data = model.dataset(TEXTS, batch_size=batch_size)
+        model.fit(data, initial_epoch=first, epochs=first + 3, callbacks=[*decay, rates], verbose=0)
+    assert np.allclose(rates.of_epochs, [PEAK, PEAK, PEAK / 2, PEAK / 4, PEAK / 8, PEAK / 16])
+
+
+def test_only_schedules_by_epochs_have_callbacks():
+    assert rate_callbacks(TrainingOptions(schedule="cosine"), Monitor("val_loss")) == []
 
 
 def test_a_warm_up_longer_than_the_training_is_refused():
@@ -131,6 +142,15 @@ def test_an_unknown_optimizer_is_refused():
         {"precision": "float16"},
         {"average": 1.0},
         {"average": "much"},
+        {"decay_factor": 0.5},
+        {"decay_from": 4, "schedule": "plateau"},
+        {"schedule": "decay", "decay_factor": 1.0},
+        {"schedule": "decay", "decay_from": 0},
+        {"schedule": "decay", "warmup_steps": 10},
+        {"average_after_plateau": 5, "patience": 9},
+        {"average_after_plateau": 0, "patience": 9, "optimizer": "sgd"},
+        {"average_after_plateau": 5, "patience": 6, "optimizer": "sgd"},
+        {"average_after_plateau": 5, "patience": 9, "optimizer": "sgd", "average": 0.9},
         {"steps_per_execution": 0},
         {"profile_steps": "20,10"},
         {"profile_steps": "0,10"},

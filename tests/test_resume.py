@@ -130,6 +130,23 @@ def test_the_wait_for_a_smaller_learning_rate_counts_on_over_an_interruption(tmp
     assert_bit_equal(contents(run(killed.path, **options)), whole)
 
 
+@pytest.mark.parametrize(("epochs", "started"), [(3, False), (4, True)])  # when the training is killed
+def test_averaging_since_a_plateau_goes_on_over_an_interruption(tmp_path, epochs, started):
+    options = {"optimizer": "sgd", "learning_rate": 30.0, "epochs": 6, "patience": 9, "average_after_plateau": 1}
+    options |= {"schedule": "decay", "decay_from": 3}
+    whole, killed = run_and_kill(tmp_path, epochs * BATCHES + 1, **options)
+    _, state = trainer.Checkpoints(killed.checkpoints).newest(pytest.fail)
+    assert state["callbacks"]["AverageAfterPlateau"]["started"] == started
+    assert_bit_equal(contents(run(killed.path, **options)), contents(whole))
+
+
+def test_all_regularization_of_a_language_model_goes_on_over_an_interruption(tmp_path):
+    network = {"layers": 2, "variational": True, "embedding_dropout": 0.3, "weight_dropout": 0.4}
+    network |= {"input_dropout": 0.2, "activation_penalty": 2.0, "temporal_penalty": 1.0}
+    whole, killed = run_and_kill(tmp_path, BATCHES + 2, "language-model", network, epochs=2)
+    assert_bit_equal(contents(run(killed.path, "language-model", network, epochs=2)), contents(whole))
+
+
 def test_a_signal_saves_where_the_training_is_and_not_only_where_it_was(tmp_path, monkeypatch):
     plain = Resume.on_train_batch_end
 

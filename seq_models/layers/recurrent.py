@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import re
+from numbers import Real
 from typing import Any
 
 import keras
@@ -30,6 +31,8 @@ class Recurrent(keras.layers.RNN):
         stateful: Keep the last states of a batch as the first states of the next one.
         unroll: Write the loop out; T must be static.
         zero_output_for_mask: Output zeros on padded steps.
+        weight_dropout: DropConnect: share of the weights of U that training drops, in [0, 1). One mask a call, the same
+            at every step and for every row [1, 2].
         activity_regularizer: Penalty on the output.
         engine: What runs the cell over time: "auto", which takes the fastest that can, or "cudnn" (on a GPU), "fused"
             (one compiled operation on CPU cores, never in a SavedModel; built on first use, where there is a C++
@@ -48,6 +51,8 @@ class Recurrent(keras.layers.RNN):
     Raises:
         ValueError: If an argument is none of these or not of the kind above, if `sequences` is not of rank 3, or if the
             engine that was asked for cannot run the layer.
+    References:
+        [1] Wan et al. 2013. [2] Merity, Keskar and Socher 2017 (arXiv:1708.02182), section 2.
     """
 
     engine_used: engines.Used | None = None
@@ -65,6 +70,7 @@ class Recurrent(keras.layers.RNN):
         unroll: bool = False,
         zero_output_for_mask: bool = False,
         activity_regularizer: Option = None,
+        weight_dropout: float = 0.0,
         engine: str = "auto",
         dtype: Any = None,
         name: str | None = None,
@@ -72,6 +78,8 @@ class Recurrent(keras.layers.RNN):
         **cell_options: Any,
     ):
         engines.check_name(engine)
+        if not isinstance(weight_dropout, Real) or not 0 <= float(weight_dropout) < 1:
+            raise ValueError(f"weight_dropout must be in [0, 1). Received: weight_dropout={weight_dropout!r}")
         _check_names(type(self), self.cell_class, cell_options)
         cell_options |= {"dtype": dtype, "trainable": trainable, "name": _snake_case(self.cell_class.__name__)}
         cell = self.cell_class(units, activation, **cell_options)
@@ -79,7 +87,7 @@ class Recurrent(keras.layers.RNN):
         of_layer = {"activity_regularizer": activity_regularizer, "dtype": dtype, "name": name, "trainable": trainable}
         super().__init__(cell, *of_rnn, **of_layer)
         self.input_spec = keras.layers.InputSpec(ndim=3)
-        self.engine = engine
+        self.weight_dropout, self.engine = weight_dropout, engine
 
     def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape, initial_state_shape)
@@ -114,14 +122,19 @@ class Recurrent(keras.layers.RNN):
         cell = self.cell
         keep_inputs = cell.get_dropout_mask(sequences[:, 0]) if training and cell.dropout else None
         keep = cell.keep(initial_state[0]) if training else None
+        U = self._dropped_weights() if training and self.weight_dropout else None
         wanted = last_states, all_outputs
-        run = engines.Run(self, sequences, initial_state, mask, keep_inputs, keep, training, *wanted)
+        run = engines.Run(self, sequences, initial_state, mask, keep_inputs, keep, U, training, *wanted)
         facts = engines.facts_of(run)
         engine = engines.choose(facts, "cudnn" if facts.use_cudnn is True else self.engine)
         self.engine_used = engines.Used.of(engine, facts)
         if not engine.under_xla:
             self.supports_jit = False  # `jit_compile="auto"` of Keras then means no
         return engine.run(run)
+
+    def _dropped_weights(self):
+        U = ops.cast(self.cell.recurrent_kernel, self.compute_dtype)
+        return keras.random.dropout(U, self.weight_dropout, seed=self.cell.seed_generator)
 
     def _check_shapes(self, sequences, initial_state, mask):
         B, T = sequences.shape[:2]
@@ -138,7 +151,7 @@ class Recurrent(keras.layers.RNN):
         del config["cell"]
         own = ("name", "trainable", "dtype")
         cell = {k: v for k, v in self.cell.get_config().items() if k not in own}
-        return {**config, **cell, "engine": self.engine}
+        return {**config, **cell, "weight_dropout": self.weight_dropout, "engine": self.engine}
 
     @classmethod
     def from_config(cls, config):

@@ -58,7 +58,7 @@ class EncoderDecoder(Network):
         # Layers
         source_embedding = keras.layers.Embedding(source_vocabulary_size, embedding_units, name="source_embedding")
         target_embedding = keras.layers.Embedding(target_vocabulary_size, embedding_units, name="target_embedding")
-        drop_embedded, *drops, drop_readout = dropouts(options.dropout, 2 + options.layers)
+        drop_embedded, *drops, drop_readout = dropouts(*[options.dropout] * (2 + options.layers))
         encoder = recurrent_stack(options.cell, units, options.layers, bidirectional=True, return_state=True)
         project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
         score = ATTENTIONS[options.attention](*([units] if options.attention == "additive" else []))

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from seq_models.errors import positive
-from seq_models.layers.dropout import dropouts
+from seq_models.layers.dropout import EmbeddingDropout, dropouts
 from seq_models.layers.heads import SampledSoftmaxHead, SoftmaxHead, TiedSampledSoftmaxHead, TiedSoftmaxHead
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
@@ -21,7 +21,7 @@ class LanguageModelOptions(NetworkOptions):
     """The options of a `LanguageModel`.
 
     Raises:
-        ValueError: See `Options`.
+        ValueError: See `Options`; or if `variational` has nothing to drop.
     """
 
     tie_weights: bool = option(
@@ -32,6 +32,34 @@ class LanguageModelOptions(NetworkOptions):
         f"the loss in training: full, sampled over some words only, or auto, sampled from {LARGE:,} words on",
         choices=("auto", "full", "sampled"),
     )
+    input_dropout: float | None = option(None, "dropout of the embeddings; dropout if left out", at_least=0, below=1)
+    output_dropout: float | None = option(
+        None, "dropout of what the last layer hands on; dropout if left out", at_least=0, below=1
+    )
+    embedding_dropout: float = option(
+        0.0, "share of the words that a training step drops, each at all its places [Gal 2016]", at_least=0, below=1
+    )
+    variational: bool = option(False, "dropout draws one mask for all steps of a row [Gal 2016]")
+    weight_dropout: float = option(
+        0.0, "share of the recurrent weights that a training step drops [Merity 2017]", at_least=0, below=1
+    )
+    activation_penalty: float = option(
+        0.0, "activation regularization: times the mean square of dropped outputs [Merity 2017]", at_least=0
+    )
+    temporal_penalty: float = option(
+        0.0, "temporal activation regularization: times the mean square of h_t - h_{t-1} [Merity 2017]", at_least=0
+    )
+
+    @property
+    def rates(self) -> list[float]:
+        """Those of the dropout of the embeddings, and of what each layer hands on."""
+        first, last = (self.dropout if rate is None else rate for rate in (self.input_dropout, self.output_dropout))
+        return [first, *[self.dropout] * (self.layers - 1), last]
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.variational and not any(self.rates):
+            raise ValueError("variational needs some dropout above 0. Received: variational=True, dropout=0")
 
 
 @keras.saving.register_keras_serializable(package="seq_models.networks")
@@ -39,6 +67,12 @@ class LanguageModel(Network):
     """A recurrent language model [1, section 8.2].
 
         e_t = E x_t      h_t = g(h_{t-1}, e_t)      logits_t = V h_t  (with tied weights [2] E' h_t, or E' P h_t)
+
+    Training drops words (`embedding_dropout`), what layers hand on (`dropout`; with `variational` [3] by one mask for
+    all steps of a row) and recurrent weights (`weight_dropout` [4]). To what is minimized come activation and temporal
+    activation regularization [5] of what the head takes, with m its dropout, as means over real tokens:
+
+        α/H ‖m * h_t‖²  (`activation_penalty`)      β/H ‖h_t - h_{t-1}‖²  (`temporal_penalty`)
 
     Inputs: token ids (B, T) that start with `<s>`. Outputs: logits (B, T, V); those at t are of the token after t.
     States: for each layer the list of its states, floats (B, H) each.
@@ -49,7 +83,8 @@ class LanguageModel(Network):
     Raises:
         ValueError: If an argument is not of the kind above.
     References:
-        [1] Jurafsky and Martin, chapter 8. [2] Press and Wolf 2017; Inan et al. 2017.
+        [1] Jurafsky and Martin, chapter 8. [2] Press and Wolf 2017; Inan et al. 2017. [3] Gal and Ghahramani 2016.
+        [4] Merity, Keskar and Socher 2017 (arXiv:1708.02182). [5] Merity, McCann and Socher 2017 (arXiv:1708.01009).
     """
 
     options_class = LanguageModelOptions
@@ -60,23 +95,37 @@ class LanguageModel(Network):
         # Layers
         embedding_class = keras.layers.ReversibleEmbedding if options.tie_weights else keras.layers.Embedding
         embedding = embedding_class(vocabulary_size, options.embedding_size, name="embedding")
-        drop_embedded, *drops = dropouts(options.dropout, 1 + options.layers)
-        stack = recurrent_stack(options.cell, options.units, options.layers)
+        drop_words = EmbeddingDropout(vocabulary_size, options.embedding_dropout)
+        drops = dropouts(*options.rates, variational=options.variational)
+        stack = recurrent_stack(options.cell, options.units, options.layers, weight_dropout=options.weight_dropout)
         sampled = options.softmax == "sampled" or options.softmax == "auto" and vocabulary_size >= LARGE
         head = self._make_head(vocabulary_size, embedding if options.tie_weights else None, sampled)
-        project = lambda h: h  # noqa: E731
+        project = _unchanged
         if options.tie_weights and options.embedding_size != options.units:
             project = keras.layers.Dense(options.embedding_size, use_bias=False, name="projection")
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
-        h = drop_embedded(embedding(tokens))  # (B, T, E)
-        for layer, drop in zip(stack, drops, strict=True):
-            h = drop(layer(h))  # (B, T, H)
+        h = drop_words(embedding(tokens), tokens)  # (B, T, E)
+        for layer, drop in zip(stack, drops, strict=False):
+            h = layer(drop(h))  # (B, T, H)
         h = project(h)  # (B, T, E) where it is a projection
+        self.drop_words, self.drops = drop_words, drops
         super().__init__(tokens, h, head, {"vocabulary_size": vocabulary_size}, options, name)  # (B, T, V)
         self.embedding, self.stack, self.project = embedding, stack, project
-        self.drop_embedded, self.drops = drop_embedded, drops
+
+    def output_dropout(self, hidden: Tensor, training: bool = False) -> Tensor:
+        return self.drops[-1](hidden, training=training)
+
+    def regularized(self, hidden: Tensor) -> tuple[Tensor, Tensor | float]:
+        dropped, _ = super().regularized(hidden)
+        options, penalty = self.options, 0.0
+        if options.activation_penalty:
+            penalty += options.activation_penalty * _mean_square(dropped)
+        if options.temporal_penalty:
+            before = ops.concatenate([hidden[:, :1], hidden[:, :-1]], axis=1)  # nothing is before the first one
+            penalty += options.temporal_penalty * _mean_square(hidden - before)
+        return dropped, penalty
 
     def _make_head(self, V, embedding, sampled):
         """The head over V words, tied to an embedding if there is one."""
@@ -106,11 +155,20 @@ class LanguageModel(Network):
         the head is tied by a projection, and states.
 
         The states are those after the last token of each row. The head makes logits of as many hidden states as are
-        wanted. In training there is dropout.
+        wanted. In training there is dropout, and the hidden states are those that `regularized` takes.
         """
-        h, after, mask = self.drop_embedded(self.embedding(tokens), training=training), [], ops.not_equal(tokens, 0)
-        for layer, drop, state in zip(self.stack, self.drops, states, strict=True):
-            h, state = layer.read(h, state, mask, training)
-            h = drop(h, training=training)
+        h, after = self.drop_words(self.embedding(tokens), tokens, training=training), []
+        mask = ops.not_equal(tokens, 0)
+        for layer, drop, state in zip(self.stack, self.drops, states, strict=False):
+            h, state = layer.read(drop(h, training=training), state, mask, training)
             after.append(state)
         return self.project(h), after
+
+
+def _unchanged(h):
+    return h
+
+
+def _mean_square(x):
+    """The mean over H, floats of 32 bits: (..., H) -> (...)."""
+    return ops.mean(ops.square(ops.cast(x, "float32")), axis=-1)

@@ -33,7 +33,7 @@ class NetworkOptions(Options):
 class Network(keras.Model):
     """A functional model with a head: `body` reads ids and gives hidden states, the head makes logits of them.
 
-        hidden = body(ids)      logits = head(hidden)
+        hidden = body(ids)      logits = head(regularized(hidden))
 
     Args:
         inputs: The inputs, token ids above all.
@@ -49,7 +49,7 @@ class Network(keras.Model):
     def __init__(
         self, inputs: Any, hidden: Tensor, head: SoftmaxHead, sizes: dict[str, Any], options: Options, name: str | None
     ):
-        super().__init__(inputs, head(hidden), name=name)
+        super().__init__(inputs, head(self.output_dropout(hidden)), name=name)
         self.hidden, self.head = hidden, head
         self.sizes, self.options = sizes, options
 
@@ -57,6 +57,17 @@ class Network(keras.Model):
     def body(self) -> keras.Model:
         """From the inputs to the last hidden states."""
         return keras.Model(self.input, self.hidden)
+
+    def output_dropout(self, hidden: Tensor, training: bool = False) -> Tensor:
+        """Hidden states as the head gets them: as they are, where all dropout is before them."""
+        return hidden
+
+    def regularized(self, hidden: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Of a step of training: hidden states (B, T, H) as the head gets them, and a penalty on each of them (B, T).
+
+        Penalties are added to what is minimized, each with the weight of its token, and are no part of a loss.
+        """
+        return self.output_dropout(hidden, training=True), 0.0
 
     def engines_used(self) -> dict[str, Used]:
         """What ran each recurrent layer in the last call, and why, by its name."""
@@ -72,7 +83,12 @@ class Network(keras.Model):
 
 
 def recurrent_stack(
-    cell: str, units: int, depth: int, bidirectional: bool = False, return_state: bool = False
+    cell: str,
+    units: int,
+    depth: int,
+    bidirectional: bool = False,
+    return_state: bool = False,
+    weight_dropout: float = 0.0,
 ) -> list[keras.layers.Layer]:
     """A list of `depth` recurrent layers that return whole sequences: that of one is the input of the next.
 
@@ -82,7 +98,8 @@ def recurrent_stack(
         depth: Number of layers.
         bidirectional: Read both ways, h_t = [h_t^f; h_t^b].
         return_state: Return the last states too.
+        weight_dropout: Share of the weights of U that training drops.
     """
-    layer_class = UNITS[cell]
-    stack = [layer_class(units, return_sequences=True, return_state=return_state) for _ in range(depth)]
+    options = {"return_sequences": True, "return_state": return_state, "weight_dropout": weight_dropout}
+    stack = [UNITS[cell](units, **options) for _ in range(depth)]
     return [Bidirectional(layer) for layer in stack] if bidirectional else stack

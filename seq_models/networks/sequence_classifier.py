@@ -50,7 +50,7 @@ class SequenceClassifier(Network):
         positive(**sizes)
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
-        drop, *drops, drop_pooled = dropouts(options.dropout, 2 + options.layers)
+        drop, *drops, drop_pooled = dropouts(*[options.dropout] * (2 + options.layers))
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
         head = self.head_class(labels, name="logits")

@@ -56,7 +56,7 @@ class SequenceLabeler(Network):
         positive(**sizes)
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
-        drop, *drops = dropouts(options.dropout, 1 + options.layers)
+        drop, *drops = dropouts(*[options.dropout] * (1 + options.layers))
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         head = self.head_class(labels, name="logits")
 

@@ -78,11 +78,12 @@ class SlowEngines(keras.callbacks.Callback):
 
 
 class AverageBetweenEpochs(keras.callbacks.Callback):
-    """Between two epochs the model holds the moving average of its weights [1]: it is validated and saved with it.
+    """Between two epochs the model holds an average of its weights [1]: it is validated and saved with it.
 
     Training goes on with the weights themselves, exactly: `keras.callbacks.SwapEMAWeights` loses digits of them, for it
-    swaps by addition, and leaves them in the model if training stops early. The average is that of the optimizer, which
-    was made with `use_ema`; after `fit` it stays in the model. To come before the callbacks that save a model.
+    swaps by addition, and leaves them in the model if training stops early. The average is that of the optimizer, one
+    made with `use_ema` or an `AveragedSGD`; after `fit` it stays in the model. To come before the callbacks that save a
+    model.
 
     References:
         [1] Polyak and Juditsky 1992.

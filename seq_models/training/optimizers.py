@@ -4,13 +4,14 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from seq_models.training.averaged_sgd import AveragedSGD
 from seq_models.training.best import Monitor, ReduceOnPlateau
-from seq_models.training.options import PLATEAU_FACTOR, PLATEAU_PATIENCE, TrainingOptions
+from seq_models.training.options import DECAY_FACTOR, DECAY_FROM, PLATEAU_FACTOR, PLATEAU_PATIENCE, TrainingOptions
 from seq_models.training.variables import steps_of
 
 
 def make_optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a training; with `average` it keeps the moving average of the weights.
+    """The optimizer of a training; with `average` or `average_after_plateau` it keeps an average of the weights.
 
     Args:
         options: The options of the training.
@@ -18,8 +19,11 @@ def make_optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Opt
     Raises:
         ValueError: If there is no such optimizer, or the training ends before the learning rate has risen to its peak.
     """
+    learning_rate = _learning_rate(options, steps)
+    if options.average_after_plateau is not None:
+        return AveragedSGD(learning_rate)
     averaging = {"use_ema": True, "ema_momentum": options.average} if options.average else {}
-    config = {"learning_rate": _learning_rate(options, steps), **averaging}
+    config = {"learning_rate": learning_rate, **averaging}
     try:
         return keras.optimizers.get({"class_name": options.optimizer, "config": config})
     except ValueError as error:
@@ -33,8 +37,8 @@ def _learning_rate(options, steps):
         raise ValueError(
             f"warmup_steps must be less than the {steps} steps of the training. Received: warmup_steps={warmup_steps}"
         )
-    if options.schedule == "plateau":
-        return peak  # a number, because `ReduceOnPlateau` sets it
+    if options.schedule in ("plateau", "decay"):
+        return peak  # a number, because a callback sets it
     if options.schedule == "inverse_sqrt":
         return InverseSquareRoot(peak, warmup_steps)
     after = keras.optimizers.schedules.CosineDecay(peak, steps - warmup_steps) if options.schedule == "cosine" else None
@@ -93,18 +97,43 @@ class InverseSquareRoot(LearningRateSchedule):
         return {"peak": self.peak, "warmup_steps": self.warmup_steps}
 
 
-def plateau_callbacks(options: TrainingOptions, monitor: Monitor) -> list[keras.callbacks.Callback]:
-    """The callbacks that set the learning rate with `schedule="plateau"`; none with another schedule.
+def rate_callbacks(options: TrainingOptions, monitor: Monitor) -> list[keras.callbacks.Callback]:
+    """The callbacks that set the learning rate, with a schedule that goes by epochs; none with another one.
 
     Args:
         options: The options of the training.
         monitor: The score that has to get better.
     """
+    if options.schedule == "decay":
+        factor = DECAY_FACTOR if options.decay_factor is None else options.decay_factor
+        first = DECAY_FROM if options.decay_from is None else options.decay_from
+        return [Decay(options.learning_rate, factor, first)]
     if options.schedule != "plateau":
         return []
     factor = PLATEAU_FACTOR if options.plateau_factor is None else options.plateau_factor
     patience = PLATEAU_PATIENCE if options.plateau_patience is None else options.plateau_patience
     return [ReduceOnPlateau(monitor, patience, factor), WarmUpToPlateau(options.learning_rate, options.warmup_steps)]
+
+
+class Decay(keras.callbacks.Callback):
+    """Sets the learning rate to peak f^max(e - E, 0) in epoch e, counted from 1 [1].
+
+    It depends on the number of the epoch alone, so there is nothing to remember, and epochs need not be of one length.
+
+    Args:
+        peak: The rate of the first E epochs, a number.
+        factor: f; [1] divides by 2, 1.2 or 1.15.
+        epochs: E; 4, 6 or 14 in [1].
+    References:
+        [1] Zaremba, Sutskever and Vinyals 2014 (arXiv:1409.2329), section 4.1.
+    """
+
+    def __init__(self, peak: float, factor: float, epochs: int):
+        super().__init__()
+        self.peak, self.factor, self.epochs = peak, factor, epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = self.peak * self.factor ** max(epoch + 1 - self.epochs, 0)
 
 
 class WarmUpToPlateau(keras.callbacks.Callback):

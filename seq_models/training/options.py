@@ -10,8 +10,10 @@ from seq_models.training.profile import step_range
 from seq_models.training.strategy import STRATEGIES
 
 BATCH_ROWS = 32  # small, so that a corpus of a few hundred examples has enough steps to learn from
-SCHEDULES = ("constant", "cosine", "inverse_sqrt", "plateau")
+SCHEDULES = ("constant", "cosine", "inverse_sqrt", "plateau", "decay")
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 1  # where they are left out
+DECAY_FACTOR, DECAY_FROM = 0.5, 4  # the small model of Zaremba, Sutskever and Vinyals 2014
+OF_SCHEDULES = {"plateau": ("plateau_factor", "plateau_patience"), "decay": ("decay_factor", "decay_from")}
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class TrainingOptions(Options):
     plateau_patience: int | None = option(
         None, f"epochs without a better score before plateau does; {PLATEAU_PATIENCE} if left out", at_least=1
     )
+    decay_factor: float | None = option(
+        None, f"by which decay multiplies the learning rate every epoch; {DECAY_FACTOR} if left out", above=0, below=1
+    )
+    decay_from: int | None = option(
+        None, f"epochs with the largest learning rate, before those of decay; {DECAY_FROM} if left out", at_least=1
+    )
     clip_norm: float = option(5.0, "largest norm of all gradients together; 0 for no clipping", at_least=0)
     clip_value: float = option(
         0.0, "largest absolute value of a number in a gradient, instead of clip_norm; 0 for no clipping", at_least=0
@@ -51,6 +59,12 @@ class TrainingOptions(Options):
     precision: str = option("float32", "numbers that the layers calculate with", choices=PRECISIONS)
     average: float = option(
         0.0, "momentum of the moving average of the weights that is validated and kept; 0 for none", at_least=0, below=1
+    )
+    average_after_plateau: int | None = option(
+        None,
+        "with sgd: from the epoch on that is worse than the best of those more than so many epochs before, the mean of "
+        "the weights is validated and kept (5 in Merity et al. 2017)",
+        at_least=1,
     )
     steps_per_execution: int = option(1, "steps in one call of TensorFlow", at_least=1)
     watch_share: float = option(
@@ -88,9 +102,23 @@ class TrainingOptions(Options):
             self._refuse("batch_size", "left out beside batch_tokens")
         if self.clip_norm:
             self._refuse("clip_value", "0, or else clip_norm must be 0")
-        if self.schedule != "plateau":
-            for name in ("plateau_factor", "plateau_patience"):
-                self._refuse(name, "left out, or else schedule must be plateau")
+        for schedule, names in OF_SCHEDULES.items():
+            for name in names if self.schedule != schedule else ():
+                self._refuse(name, f"left out, or else schedule must be {schedule}")
+        if self.schedule == "decay":
+            self._refuse("warmup_steps", "0 with schedule=decay")
+        if self.average_after_plateau is not None:
+            self._check_averaging()
+
+    def _check_averaging(self):
+        if self.optimizer.lower() != "sgd":
+            raise ValueError(f"average_after_plateau needs optimizer=sgd. Received: optimizer={self.optimizer!r}")
+        self._refuse("average", "0 beside average_after_plateau")
+        if self.patience <= self.average_after_plateau + 1:  # the epochs without a better score that it waits for
+            raise ValueError(
+                "patience must be more than average_after_plateau + 1, or else training stops before the averaging "
+                f"helps. Received: patience={self.patience}, average_after_plateau={self.average_after_plateau}"
+            )
 
     def _refuse(self, name, expected):
         if getattr(self, name):

@@ -22,6 +22,7 @@ REMEMBERED = {
     "EarlyStopping": ("best", "wait"),
     "ReduceOnPlateau": ("best", "wait"),
     "BestModel": ("best",),
+    "AverageAfterPlateau": ("ranks", "started"),
 }
 
 SAVE = 1  # the wish for a checkpoint; greater numbers are signals

@@ -32,7 +32,8 @@ class TokenTraining(DistributedFit):
 
     Both sums run over the whole global batch, so that padding, bucketing and the number of replicas change nothing:
     each replica divides its sum by the number of tokens on all replicas, and the gradients are summed. The `loss` in
-    the logs is the mean over all tokens of an epoch. Penalties of regularizers are added to what is minimized.
+    the logs is the mean over all tokens of an epoch. Penalties of regularizers and of the network's
+    `regularized` are added to what is minimized.
     `gradient_norm` in the logs is the mean over the steps of an epoch of the norm of all gradients together, before
     they are clipped; with a dynamic loss scale a step that is not taken does not count.
 
@@ -208,7 +209,9 @@ class TokenTraining(DistributedFit):
     def _summed_loss(self, batch, training):
         """Σ_i w_i loss_i over the rows of a batch; the metrics take note of it."""
         inputs, targets, weights = batch
-        hidden = self.read(inputs, training)
+        hidden, penalties = self.read(inputs, training), 0.0
+        if training:
+            hidden, penalties = self.network.regularized(hidden)
         losses, predictions = self._compare(hidden, targets, training)
         losses, loss_weights = tf.cast(losses, weights.dtype), self.loss_weights(targets, weights, training)
         self.token_loss.update_state(losses, sample_weight=loss_weights)
@@ -219,7 +222,7 @@ class TokenTraining(DistributedFit):
             # Flat, for a metric of Keras takes the mean over time first, so that a token of a short batch counts more.
             flat = tf.reshape(targets, [-1]), tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(weights, [-1])
             self.compute_metrics(inputs, *flat)
-        return tf.reduce_sum(losses * loss_weights)
+        return tf.reduce_sum((losses + penalties) * loss_weights)
 
     def read(self, inputs: Any, training: bool) -> tf.Tensor:
         """The last hidden states for a batch of `fit` or `evaluate`."""

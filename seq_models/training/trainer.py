@@ -20,6 +20,7 @@ from seq_models.messages import say
 from seq_models.text.counting import count_shared, say_cut_examples
 from seq_models.text.datasets import Position
 from seq_models.text.example_types import Example
+from seq_models.training.averaged_sgd import AverageAfterPlateau
 from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.best import EarlyStopping, Monitor, check_monitor
 from seq_models.training.callbacks import AverageBetweenEpochs, Bar, BestModel, MetricsFile, SlowEngines
@@ -29,7 +30,7 @@ from seq_models.training.class_weights import class_weights
 from seq_models.training.cluster import Cluster
 from seq_models.training.identity import Identity
 from seq_models.training.lock import locked
-from seq_models.training.optimizers import make_optimizer, plateau_callbacks
+from seq_models.training.optimizers import make_optimizer, rate_callbacks
 from seq_models.training.options import TrainingOptions
 from seq_models.training.precision import precision
 from seq_models.training.profile import Profile, step_range
@@ -215,8 +216,10 @@ def _end(run, monitor, options, strategy, cluster):
 
 def _callbacks(run, monitor, options, chief):
     """What a training does at the end of an epoch; only the chief writes."""
-    callbacks = [AverageBetweenEpochs()] if options.average else []
-    callbacks += [BestModel(run.model, monitor, writes=chief), *plateau_callbacks(options, monitor)]
+    late = options.average_after_plateau
+    callbacks = [AverageBetweenEpochs()] if options.average or late else []
+    callbacks += [BestModel(run.model, monitor, writes=chief), *rate_callbacks(options, monitor)]
+    callbacks += [AverageAfterPlateau(monitor, late)] if late else []
     callbacks += [EarlyStopping(monitor, options.patience)]
     if chief:
         callbacks += [MetricsFile(run, monitor), SlowEngines()]

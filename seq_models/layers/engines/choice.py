@@ -40,7 +40,8 @@ def choose(facts: Facts, engine: str = "auto") -> Engine:
         if asked.why_not(facts) is None:
             return asked
     if engine == "auto":
-        return next(each for each in ENGINES.values() if each.pays(facts) and each.why_not(facts) is None)
+        able = (name for name, each in ENGINES.items() if each.pays(facts) and each.why_not(facts) is None)
+        engine = next(able, "steps")  # whose reason is that of all, if there is none
     check_name(engine)
     needed = ENGINES[engine].why_not(facts)
     if needed is not None:
@@ -83,6 +84,7 @@ def facts_of(run: Run) -> Facts:
         unroll=run.layer.unroll,
         use_cudnn=getattr(run.layer, "use_cudnn", "auto"),
         training=run.training,
+        weight_dropout=run.recurrent_kernel is not None,
         rows=run.sequences.shape[0],
         masked=run.mask is not None,
         backend=backend,

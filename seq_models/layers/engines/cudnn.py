@@ -38,6 +38,8 @@ class CuDNN(Engine):
             return "use_bias=True. Received: False"
         if facts.training and cell.recurrent_dropout:
             return f"recurrent_dropout=0 in training. Received: {cell.recurrent_dropout}"
+        if facts.weight_dropout:
+            return "weight_dropout=0 in training"
         if cell.compute_dtype not in DTYPES[backend]:
             return f"{' or '.join(DTYPES[backend])} on {backend}. Received: {cell.compute_dtype}"
         if facts.masked and backend == "jax":

@@ -18,6 +18,7 @@ class Facts(NamedTuple):
         unroll: Whether the loop is to be written out.
         use_cudnn: The option of the layer: "auto", also where it has none, True or False.
         training: Whether the call is one of training.
+        weight_dropout: Whether some weights of U are dropped in it.
         rows: B, or None where it is not static.
         masked: Whether the call has a mask.
         backend: The backend of Keras.
@@ -32,6 +33,7 @@ class Facts(NamedTuple):
     unroll: bool = False
     use_cudnn: bool | str = "auto"
     training: bool = False
+    weight_dropout: bool = False
     rows: int | None = None
     masked: bool = False
     backend: str = "tensorflow"
@@ -52,6 +54,7 @@ class Run(NamedTuple):
         mask: Booleans (B, T), True on real tokens; on the others the states are held. None: all tokens are real.
         keep_inputs: The dropout of the inputs, the same at every step, floats (B, D); None: nothing is dropped.
         keep: The dropout of h where it enters the product with U, the same at every step, floats (B, H) or None.
+        recurrent_kernel: U as dropout has left it, the same at every step; None: that of the cell.
         training: Whether a gradient will be asked for: it then takes less time, for more memory.
         last_states: Whether the states after the last step are wanted.
         all_outputs: Whether all outputs are wanted, or the last one only.
@@ -63,6 +66,7 @@ class Run(NamedTuple):
     mask: Mask = None
     keep_inputs: Tensor | None = None
     keep: Tensor | None = None
+    recurrent_kernel: Tensor | None = None
     training: bool = False
     last_states: bool = False
     all_outputs: bool = True
@@ -71,6 +75,11 @@ class Run(NamedTuple):
     def cell(self) -> RecurrentCell:
         """The cell of the layer."""
         return self.layer.cell
+
+    def recurrent_weights(self) -> Tensors:
+        """Those of the cell, U first, with the U of this run."""
+        U, *others = self.cell.recurrent_weights()
+        return [U if self.recurrent_kernel is None else self.recurrent_kernel, *others]
 
     def dropped(self) -> "Run":
         """The same with the dropout of the inputs done."""

@@ -40,7 +40,7 @@ class ForwardLoop(Engine):
 
     def over_time(self, run: Run, projected: Tensor, live: Tensor | None) -> tuple[Tensor, Tensors]:
         """h of all steps (T, B, H) and the last states, from W x + b and the mask (T, B, 1)."""
-        after, _ = loop_forward(run.cell, projected, run.states, run.cell.recurrent_weights(), live, run.keep, 0)
+        after, _ = loop_forward(run.cell, projected, run.states, run.recurrent_weights(), live, run.keep, 0)
         return after[0], [state[-1] for state in after]
 
 
@@ -77,6 +77,9 @@ class Halves(Loop):
 
 class Steps(Engine):
     """The loop of `keras.layers.RNN`, written out with `unroll`. The cell itself drops inputs and states in it."""
+
+    def why_not(self, facts: Facts) -> str | None:
+        return "weight_dropout=0 in training" if facts.weight_dropout else None
 
     def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
         return keras.layers.RNN.inner_loop(run.layer, run.sequences, run.states, run.mask, run.training)
@@ -117,7 +120,7 @@ def _with_gradient(run, projected, live):
         # One output, because not every backend takes the gradient of several: all h, then the last of other states.
         return ops.concatenate([after[0], *(s[-1:] for s in after[1:])]) if others else after[0], gradient
 
-    packed = forward(projected, *states, *cell.recurrent_weights())
+    packed = forward(projected, *states, *run.recurrent_weights())
     T = ops.shape(projected)[0]
     h = packed[:T] if others else packed
     return h, [packed[T - 1 + k] for k in range(len(states))] if run.last_states else []

@@ -30,7 +30,7 @@ class FusedUnit:
     def __init__(self, run: Run):
         self.run, cell = run, run.cell
         self.G = cell.blocks * cell.units
-        kernels = cell.kernel, cell.recurrent_kernel
+        kernels = cell.kernel, cell.recurrent_kernel if run.recurrent_kernel is None else run.recurrent_kernel
         self.weights: Tensors = [*map(tf.convert_to_tensor, kernels), *self._biases_of(cell)]
         self.options = {
             "keep": tf.zeros((0, 0)) if run.keep is None else run.keep,
