@@ -3,8 +3,8 @@
     change(logits, t, tokens) -> logits         logits (B, V); tokens (B, L), the first t of which are chosen
 
 The order of the field is `repetition_penalty`, `min_length`, `temperature`, `top_k`, `top_p`, then `sampler`. An option
-is a value for each row; where no row asks for one, its change costs nothing. KerasHub's samplers have these options, too,
-but one value for a whole batch, and they own the loop, its cache and a random state that a SavedModel would carry on.
+is a value for each row; where no row asks for one, its change costs nothing. KerasHub's samplers have options for a
+whole batch only, and they own the loop, its cache and a random state, which an export would carry from call to call.
 """
 
 import math
@@ -86,7 +86,7 @@ def top_k(k: Tensor) -> Change:
 
 
 def top_p(p: Tensor) -> Change:
-    """The smallest set of most probable tokens whose probability is at least p, floats (B,) above 0 to 1 [1]; 1 for all.
+    """The fewest most probable tokens that have at least p together, floats (B,) above 0 to 1 [1]; 1 for all.
 
     What is as probable as the last one of them stays, too.
 

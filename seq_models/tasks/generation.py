@@ -1,4 +1,4 @@
-"""What a language model may be told of each text that it writes: one table for Python, the graph and the command line."""
+"""What a language model may be told of each text that it writes: one table for Python and the graph."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -25,14 +25,12 @@ class GenerationOption(NamedTuple):
         default: Its value if it is left out; an integer for integers, a float for numbers.
         allowed: From a value, or a tensor of some, to whether it may be one.
         expected: What it must be, as a sentence goes on.
-        meaning: One line on what it does.
     """
 
     name: str
     default: int | float
     allowed: Callable[[Any], Any]
     expected: str
-    meaning: str
 
     @property
     def dtype(self) -> tf.DType:
@@ -61,42 +59,36 @@ OPTIONS = (
         1.0,
         lambda tau: (tau >= 0) & (tau < math.inf),
         "0 or more",
-        "0 for the most probable token each time, 1 for samples of the model, between them less surprising ones",
     ),
     GenerationOption(
         "max_length",
         40,
         lambda length: (length >= 1) & (length <= LONGEST),
         f"1 to {LONGEST}",
-        "tokens that are added at most, the end token included",
     ),
     GenerationOption(
         "top_k",
         0,
         lambda k: (k >= 0) & (k <= LARGEST),
         f"0 to {LARGEST}",
-        "only the so many most probable tokens; 0 for all",
     ),
     GenerationOption(
         "top_p",
         1.0,
         lambda p: (p > 0) & (p <= 1),
         "above 0 and at most 1",
-        "only the most probable tokens that have so much probability together; 1 for all",
     ),
     GenerationOption(
         "repetition_penalty",
         1.0,
         lambda theta: (theta > 0) & (theta < math.inf),
         "above 0",
-        "above 1 makes what is in the text already less probable",
     ),
     GenerationOption(
         "min_length",
         0,
         lambda length: (length >= 0) & (length <= LONGEST),
         f"0 to {LONGEST}",
-        "tokens that are added at least, the end token included",
     ),
 )
 # The inputs of the signature: what comes first has been there longest.
@@ -160,5 +152,3 @@ def trial_values(count: int) -> dict[str, np.ndarray]:
         "repetition_penalty": np.float32(1 + row % 4 // 3 * 0.3),
         "min_length": np.minimum(row % 3, 1 + row % 8),
     }
-
-

@@ -66,7 +66,7 @@ class LanguageModel(TextWriter):
         return {"log_probability": total, "perplexity": perplexity, "lengths": lengths}, log_p
 
     def token_scores(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`score_tokens` in the graph: texts (B,) -> the outputs of `respond`, and tokens (B, T), strings, the end token
+        """`score_tokens` in the graph: texts (B,) -> the outputs of `respond`; tokens (B, T), strings, the end token
         included; log_probabilities (B, T), 0 beyond a row's `lengths`; bits_per_character (B,)."""
         tokens = self.preprocessor.tokenize(text)
         answer, log_p = self._scores(tokens)
