@@ -26,8 +26,17 @@ SIGNATURES = {
     },
     "language-model": {
         "serving_default": (["text"], ["lengths", "log_probability", "perplexity"]),
-        "generate": (["max_length", "prompt", "seed", "temperature"], ["lengths", "score", "text"]),
+        "generate": (
+            ["max_length", "min_length", "prompt", "repetition_penalty", "seed", "temperature", "top_k", "top_p"],
+            ["lengths", "score", "text"],
+        ),
         "next_words": (["text"], ["probabilities", "words"]),
+        "score_tokens": (
+            ["text"],
+            ["bits_per_character", "lengths", "log_probabilities", "log_probability", "perplexity", "tokens"],
+        ),
+        "start": (["prompt"], ["probabilities", "states", "words"]),
+        "step": (["states", "token"], ["probabilities", "states", "words"]),
     },
     "encoder-decoder": {
         "serving_default": (["text"], ["lengths", "score", "translation"]),
@@ -190,7 +199,9 @@ def test_what_is_generated_follows_from_the_options_of_the_row(language_model):
 def test_options_that_a_request_leaves_out_have_defaults(language_model):
     signature = language_model.signatures["generate"]
     defaults = {name: tf.make_ndarray(tensor).tolist() for name, tensor in signature.defaults.items()}
-    assert defaults == {"seed": [0], "temperature": [1.0], "max_length": [40]}
+    as_before = {"seed": [0], "temperature": [1.0], "max_length": [40]}
+    without_effect = {"top_k": [0], "top_p": [1.0], "repetition_penalty": [1.0], "min_length": [0]}
+    assert defaults == {**as_before, **without_effect}
     rows = language_model("generate", prompt=["a", "b"])
     assert len(rows["text"]) == 2
 
@@ -198,7 +209,12 @@ def test_options_that_a_request_leaves_out_have_defaults(language_model):
 @pytest.mark.parametrize(
     ("option", "message"),
     [({"max_length": [0]}, "max_length must be 1 to 512"), ({"max_length": [513]}, "max_length must be 1 to 512"),
-     ({"temperature": [-0.5]}, "temperature must be 0 or more")],
+     ({"temperature": [-0.5]}, "temperature must be 0 or more"),
+     ({"temperature": [np.nan]}, "temperature must be 0 or more"),
+     ({"temperature": [np.inf]}, "temperature must be 0 or more"),
+     ({"top_k": [-1]}, "top_k must be 0 to"), ({"top_p": [0]}, "top_p must be above 0 and at most 1"),
+     ({"top_p": [1.5]}, "top_p must be above 0"), ({"repetition_penalty": [0]}, "repetition_penalty must be above 0"),
+     ({"min_length": [9], "max_length": [8]}, "min_length must be at most max_length")],
 )  # fmt: skip
 def test_an_option_out_of_range_is_refused_with_a_sentence(language_model, option, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):

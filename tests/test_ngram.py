@@ -296,7 +296,7 @@ def test_a_prompt_may_be_empty_unknown_or_long(order):
     model = make(TEXTS, order=order)
     for prompt in ("", "zebra", "the cat " * 300, "the"):
         [answer] = model.generate([prompt], max_length=3, temperature=0)
-        assert answer["text"].startswith(" ".join("<unk>" if word == "zebra" else word for word in prompt.split()))
+        assert answer["text"].startswith(prompt)
     alone = [model.generate([prompt], temperature=0)[0] for prompt in ("the", "a dog ran on")]
     assert model.generate(["the", "a dog ran on"], temperature=0) == alone
 

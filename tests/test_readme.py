@@ -88,8 +88,10 @@ def test_the_commands_run_one_after_the_other(in_folder_with_files, capsys):
 def test_the_export_is_served_as_the_readme_says(in_folder_with_files, capsys):
     """The commands one after the other, on free ports; the answer is read by a client as by curl."""
     *of_tokens, curl_of_tokens = block("tokens").splitlines()
+    export_lm, curl_of_start = block("streaming").splitlines()
+    *_, train_lm, _, _, _ = block("commands").splitlines()
     export, gate, *_ = block("serving").splitlines()
-    for line in (block("commands").splitlines()[1], export, gate, *of_tokens):
+    for line in (block("commands").splitlines()[1], export, gate, *of_tokens, train_lm, export_lm):
         run(line, capsys)
     _, _, serve, status, curl, _ = map(shlex.split, block("serving").splitlines())
     assert serve[-1] == "&"
@@ -98,12 +100,14 @@ def test_the_export_is_served_as_the_readme_says(in_folder_with_files, capsys):
         try:
             address = process.stdout.readline().split("REST at ")[1].strip()
             assert requests.get(address + status[-1].split("/v1/models")[1], timeout=60).json()
-            answer, answer_to_tokens = (asked(address, words) for words in (curl, shlex.split(curl_of_tokens)))
+            curls = curl, shlex.split(curl_of_tokens), shlex.split(curl_of_start)
+            answer, answer_to_tokens, answer_of_start = (asked(address, words) for words in curls)
         finally:
             process.terminate()
             assert process.wait(60) == 0
     assert [row.keys() for row in answer["predictions"]] == [ANSWER] * 2
     assert [row["tokens"] for row in answer_to_tokens["predictions"]] == [["New York", "sleeps"], ["Rain", ""]]
+    assert [row.keys() for row in answer_of_start["predictions"]] == [{"words", "probabilities", "states"}]
 
 
 def asked(address, curl):

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 from measuring import array, assert_close, normal
 
+from seq_models import decoding
 from seq_models.decoding import generate, greedy, read_prompts, sampler
 from seq_models.networks import EncoderDecoder, LanguageModel, SequenceClassifier, SequenceLabeler
 
@@ -136,7 +137,8 @@ def test_sampling_is_a_plain_loop_that_ends_where_the_end_is_drawn(temperature):
         return (np.cumsum(powers / powers.sum(axis=-1, keepdims=True), axis=-1) <= uniform[:, t, None]).sum(axis=-1)
 
     expected = by_hand(step, choose, first, states, 9)
-    chosen = generate(step, sampler(ops.convert_to_tensor(uniform), temperature), first, states, END, 9)
+    changes = [decoding.temperature(ops.full((B,), temperature, dtype="float32"))]
+    chosen = generate(step, sampler(ops.convert_to_tensor(uniform)), first, states, END, 9, changes=changes)
     assert_close(chosen, expected)
     assert expected[1].min() < expected[1].max()  # some rows end before the others
 

@@ -1,20 +1,41 @@
 """Texts of a language model."""
 
+import json
+import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from seq_models.commands.asking import prompted
 from seq_models.errors import InputError, options_from_outside, positive
+from seq_models.text.lines import decoded_lines
 
 HELP = "texts of a language model"
+# The options of `generate` in Python, which says what they may be: name, type, default, meaning.
+OPTIONS: tuple[tuple[str, type, Any, str], ...] = (
+    ("max_length", int, 40, "tokens that are added at most, the end included"),
+    ("min_length", int, 0, "tokens that are added at least, the end included"),
+    ("temperature", float, 1.0, "0 for the most probable token each time"),
+    ("top_k", int, 0, "draw from the so many most probable tokens alone, 0 for all"),
+    ("top_p", float, 1.0, "draw from the most probable tokens that have so much probability together"),
+    ("repetition_penalty", float, 1.0, "above 1 makes what is in the text already less probable"),
+)
 
 
 def add(parser: ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR")
-    parser.add_argument("--prompt", default="", help="how the text starts")
-    parser.add_argument("--count", type=int, default=1, help="number of texts")
-    parser.add_argument("--max-length", type=int, default=40, help="tokens at most (default: %(default)s)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="0 for the most probable token each time")
-    parser.add_argument("--seed", type=int, default=0)
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--prompt", default="", help="how the text starts")
+    start.add_argument(
+        "--interactive", action="store_true", help="each line of standard input is a prompt, answered at once"
+    )
+    parser.add_argument("--count", type=int, default=1, help="number of texts of a prompt")
+    for name, kind, default, meaning in OPTIONS:
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=kind, default=default, help=f"{meaning} (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first text, one more for each that follows")
+    parser.add_argument("--json", action="store_true", help="print text and score, a JSON object a text")
 
 
 def run(options: Namespace) -> None:
@@ -25,9 +46,19 @@ def run(options: Namespace) -> None:
     model: Any = load_run(options.directory)
     if not hasattr(model, "generate"):
         raise InputError(f"{options.directory} must be the run of a language model. Received: {model.task_name}")
-    with options_from_outside():
-        answers = model.generate(
-            [options.prompt] * options.count, options.max_length, options.temperature, options.seed
-        )
-    for answer in answers:
-        print(answer["text"])
+    values = {name: getattr(options, name) for name, *_ in OPTIONS}
+    prompts = _typed() if options.interactive else iter([options.prompt])
+    for number, prompt in enumerate(prompts):
+        with options_from_outside():
+            seed = options.seed + number * options.count
+            answers = model.generate([prompt] * options.count, seed=seed, **values)
+        for answer in answers:
+            print(json.dumps(answer, ensure_ascii=False) if options.json else answer["text"], flush=True)
+
+
+def _typed() -> Iterator[str]:
+    """The lines of standard input as they come."""
+    if sys.stdin is None:
+        raise InputError("There must be a standard input for --interactive. Received: none")
+    for line in prompted(decoded_lines(Path("<stdin>"), sys.stdin.buffer), from_stdin=True):
+        yield line.text

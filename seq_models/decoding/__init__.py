@@ -1,6 +1,32 @@
-"""Decoding over the state protocol of the networks that write, see `seq_models.decoding.generation`."""
+"""Reading and writing over the state protocol of the networks that write, see `seq_models.decoding.generation`."""
 
-from seq_models.decoding.generation import forbid, generate, greedy, read_prompts
-from seq_models.decoding.sampling import sampler
+from seq_models.decoding.generation import forbid, generate
+from seq_models.decoding.packing import packed, unpacked
+from seq_models.decoding.reading import log_probabilities, read_prompts
+from seq_models.decoding.sampling import (
+    Change,
+    greedy,
+    min_length,
+    repetition_penalty,
+    sampler,
+    temperature,
+    top_k,
+    top_p,
+)
 
-__all__ = ["forbid", "generate", "greedy", "read_prompts", "sampler"]
+__all__ = [
+    "Change",
+    "forbid",
+    "generate",
+    "greedy",
+    "log_probabilities",
+    "min_length",
+    "packed",
+    "read_prompts",
+    "repetition_penalty",
+    "sampler",
+    "temperature",
+    "top_k",
+    "top_p",
+    "unpacked",
+]

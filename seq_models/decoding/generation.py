@@ -7,22 +7,29 @@
 `states` is a nest of tensors whose first axis is the row: recurrent states, and whatever no step changes.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from seq_models.decoding.sampling import LOW, Change
 from seq_models.layers.tensors import Tensor
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 Choose = Callable[[Tensor, Tensor], Tensor]
 Ids = Collection[int]
-LOW = -1e9  # a logit that nothing chooses; finite, for 0 times infinity is none
 
 
 def generate(
-    step: Step, choose: Choose, first: Tensor, states: Any, end: int, max_length: int | Tensor, forbidden: Ids = ()
+    step: Step,
+    choose: Choose,
+    first: Tensor,
+    states: Any,
+    end: int,
+    max_length: int | Tensor,
+    forbidden: Ids = (),
+    changes: Sequence[Change] = (),
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Feeds each chosen token back until every row has chosen `end` [1, section 8.3.3].
 
@@ -35,6 +42,8 @@ def generate(
         max_length: The largest number of tokens, the end token included: an integer, or one for each row (B,). L is the
             largest of them.
         forbidden: Ids that are never chosen and have no part in a probability.
+        changes: What changes the logits before a token is chosen, in this order, and not its probability; see
+            `seq_models.decoding.sampling`.
     Returns:
         (tokens (B, L), 0 after the end; lengths (B,), the end token included; log probability of each row (B,)).
     References:
@@ -49,15 +58,18 @@ def generate(
         return ops.logical_and(t < L, ops.logical_not(ops.all(finished)))
 
     def advance(t, finished, logits, tokens, lengths, scores, *flat):
-        logits = forbid(logits, forbidden)
-        chosen = ops.where(finished, 0, ops.cast(choose(logits, t), "int32"))
-        log_p = ops.take_along_axis(ops.log_softmax(ops.cast(logits, "float32")), chosen[:, None], axis=1)[:, 0]
+        logits = ops.cast(forbid(logits, forbidden), "float32")
+        changed = logits
+        for change in changes:
+            changed = change(changed, t, tokens)
+        chosen = ops.where(finished, 0, ops.cast(choose(changed, t), "int32"))
+        log_p = ops.take_along_axis(ops.log_softmax(logits), chosen[:, None], axis=1)[:, 0]
         scores = scores + ops.where(finished, 0.0, log_p)
         tokens = ops.where(positions[None] == t, chosen[:, None], tokens)
         lengths = lengths + ops.cast(ops.logical_not(finished), "int32")
-        logits, after = step(chosen, keras.tree.pack_sequence_as(states, list(flat)))
+        following, after = step(chosen, keras.tree.pack_sequence_as(states, list(flat)))
         finished = ops.logical_or(finished, ops.logical_or(chosen == end, t + 1 >= limits))
-        return (t + 1, finished, logits, tokens, lengths, scores, *keras.tree.flatten(after))
+        return (t + 1, finished, following, tokens, lengths, scores, *keras.tree.flatten(after))
 
     empty = (
         0,
@@ -70,19 +82,6 @@ def generate(
     )
     _, _, _, tokens, lengths, scores, *_ = ops.while_loop(unfinished, advance, empty)
     return tokens, lengths, scores
-
-
-def read_prompts(network: Any, tokens: Tensor) -> tuple[Tensor, Any]:
-    """Reads prompts through the engine: ids (B, T), 0 beyond a row's end -> logits of the next token (B, V), states."""
-    hidden, states = network.read(tokens, network.start(tokens))  # (B, T, H)
-    lengths = ops.sum(ops.cast(tokens != 0, "int32"), axis=1)
-    is_last = ops.cast(ops.arange(ops.shape(tokens)[1]) == lengths[:, None] - 1, hidden.dtype)  # (B, T)
-    return network.head(ops.sum(hidden * is_last[:, :, None], axis=1)), states
-
-
-def greedy(logits: Tensor, t: Tensor) -> Tensor:  # noqa: ARG001
-    """The most probable token."""
-    return ops.argmax(logits, axis=-1)
 
 
 def forbid(logits: Tensor, tokens: Ids) -> Tensor:

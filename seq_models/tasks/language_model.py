@@ -3,7 +3,6 @@
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import keras
@@ -11,33 +10,36 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models import decoding, networks
+from seq_models.errors import positive
+from seq_models.tasks import generation
 from seq_models.tasks.carried import CarriedStates
-from seq_models.tasks.signature import Signature, array, number, questions_of, strings
-from seq_models.tasks.task import check_texts, unbatch
+from seq_models.tasks.signature import Signature, array, questions_of, strings
+from seq_models.tasks.task import STRINGS, answered, check_texts, unbatch
 from seq_models.tasks.text_writer import CONTROL, TextWriter
-from seq_models.text.codec import dense
+from seq_models.text.codec import append, dense
+from seq_models.text.continuation import continued
 from seq_models.text.preprocessors import LanguageModelPreprocessor
 from seq_models.text.streams import SEGMENT, Consecutive, RandomSegments, make_stream
-from seq_models.text.vocabulary import SPECIAL_TOKENS
+from seq_models.text.vocabulary import END, SPECIAL_TOKENS
 from seq_models.training.options import BATCH_ROWS, StreamTrainingOptions
 
 PROMPT, CONTINUATION = 3, 30  # tokens, of a sample
-LARGEST_SEED = 2**31 - 2**20  # so that a seed and the number of a row fit into 32 bits
-LONGEST = 512  # tokens that are added to a prompt
 READ = 512  # tokens of a stream that are read at once where nothing is learned
 NEXT = 10  # words that are offered as the next one
-GENERATION = [strings("prompt"), number("seed", tf.int32), number("temperature", tf.float32)]
-GENERATION += [number("max_length", tf.int32)]
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
 class LanguageModel(TextWriter):
     """Gives a text a probability, and goes on with it. Examples: texts. Options: see `Task.from_examples`.
 
+    Texts that it is asked about may have any length: they are read in windows that hand on the states.
+
     Example:
         >>> model = LanguageModel.from_examples(["the cat sat", "the dog sat"], units=8)
         >>> sorted(model.predict_text(["the cat sat"])[0])
         ['lengths', 'log_probability', 'perplexity']
+        >>> model.score_tokens(["the cat sat"])[0]["tokens"]
+        ['the', 'cat', 'sat', '</s>']
     """
 
     task_name = "language-model"
@@ -83,6 +85,8 @@ class LanguageModel(TextWriter):
                 if value is not None:
                     raise ValueError(f"{name} must be left out, or else corpus be stream. Received: {name}={value!r}")
             return super().dataset(examples, batch_size, shuffle, seed, batch_tokens=batch_tokens, **more)
+        given = {"batch_size": batch_size, "batch_tokens": batch_tokens, "segment_length": segment_length}
+        positive(**{name: value for name, value in given.items() if value is not None})
         length = SEGMENT if segment_length is None else segment_length
         rows = batch_size or (BATCH_ROWS if batch_tokens is None else max(batch_tokens // length, 1))
         if shuffle and segments == "random":
@@ -117,114 +121,191 @@ class LanguageModel(TextWriter):
         self.carried.keep(states)
         return hidden
 
+    # Scoring
+
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> log_probability (B,) = Σ_t log P(w_t | w_<t), natural, the end token included; perplexity (B,)
         = exp(-log_probability / lengths); lengths (B,)."""
-        inputs, targets, weights = self.preprocessor.encode(text)
-        log_p = self.log_probability(*map(dense, (inputs, targets, weights)))
-        lengths = tf.cast(targets.row_lengths(), tf.int32)
-        perplexity = tf.exp(-log_p / tf.cast(lengths, log_p.dtype))
-        return {"log_probability": log_p, "perplexity": perplexity, "lengths": lengths}
+        return self._scores(self.preprocessor.tokenize(text))[0]
+
+    def _scores(self, tokens):
+        """Tokens, ragged (B, None) -> the answer of `respond`, and log P(w_t | w_<t) of every token (B, T)."""
+        inputs, targets = self.preprocessor.encode_tokens(tokens)
+        log_p = decoding.log_probabilities(self.network, dense(inputs), dense(targets))  # (B, T)
+        total, lengths = tf.reduce_sum(log_p, axis=1), tf.cast(targets.row_lengths(), tf.int32)
+        perplexity = tf.exp(-total / tf.cast(lengths, total.dtype))
+        return {"log_probability": total, "perplexity": perplexity, "lengths": lengths}, log_p
+
+    def token_scores(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`score_tokens` in the graph: texts (B,) -> the outputs of `respond`; tokens (B, T), strings, the end token
+        included; log_probabilities (B, T), 0 beyond a row's `lengths`; bits_per_character (B,)."""
+        tokens = self.preprocessor.tokenize(text)
+        answer, log_p = self._scores(tokens)
+        characters = tf.strings.length(self.preprocessor.codec.clean(text), unit="UTF8_CHAR")
+        bits = -answer["log_probability"] / math.log(2)
+        return {
+            **answer,
+            "tokens": dense(append(tokens, SPECIAL_TOKENS[END])),
+            "log_probabilities": log_p,
+            "bits_per_character": bits / tf.cast(tf.maximum(characters, 1), bits.dtype),
+        }
+
+    def score_tokens(self, texts: Sequence[str], batch_size: int = 64) -> list[dict[str, Any]]:
+        """Where the probability of texts goes, token by token.
+
+        Args:
+            texts: A list of strings of any length.
+            batch_size: Texts that are read at once.
+        Returns:
+            A list of dictionaries: tokens, as they were read, the end token last; log_probabilities, natural, of each,
+            of an unknown one that of `<unk>`; log_probability, their sum; perplexity = exp(-log_probability / lengths);
+            bits_per_character, -log_2 P of the text with its end token by the number of characters of the text as it is
+            normalized, the end token no character (an empty text counts as one).
+        Raises:
+            ValueError: If an argument is not of this kind.
+        """
+        positive(batch_size=batch_size)
+        check_texts("texts", texts)
+        return answered(texts, batch_size, lambda some: self._token_scores(tf.constant(some, tf.string)))
+
+    @functools.cached_property
+    def _token_scores(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """`token_scores`, traced once."""
+        return tf.function(self.token_scores, input_signature=[STRINGS], autograph=False)
+
+    # Generation
 
     def generate(
-        self, prompts: Sequence[str], max_length: int = 40, temperature: float = 1.0, seed: int = 0
+        self,
+        prompts: Sequence[str],
+        max_length: int = 40,
+        temperature: float = 1.0,
+        seed: int = 0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        min_length: int = 0,
     ) -> list[dict[str, Any]]:
         """Texts that go on from prompts.
 
         Args:
-            prompts: A list of strings, "" for a text from its start.
+            prompts: A list of strings of any length, "" for a text from its start.
             max_length: The largest number of tokens that are added, the end token included.
             temperature: 0 for the most probable token each time, 1 for sampling from the model, between them less
                 surprising samples.
             seed: Of the sampling; row k draws from seed + k.
+            top_k: Only the so many most probable tokens are drawn from; 0 for all.
+            top_p: Only the most probable tokens that have so much probability together are drawn from; 1 for all.
+            repetition_penalty: Above 1 makes what is in the text already less probable.
+            min_length: The least number of tokens that are added, the end token included.
         Returns:
-            A list of dictionaries: text, the prompt with what was added; score, the log probability of the latter.
+            A list of dictionaries: text, the prompt as it was written with what was added; score, the log probability
+            of the latter by the model.
         Raises:
             ValueError: If an argument is not of this kind.
         """
         check_texts("prompts", prompts)
-        if not _is(Real, temperature) or not 0 <= temperature < math.inf:
-            raise ValueError(f"temperature must be 0 or more. Received: temperature={temperature!r}")
-        if not _is(Integral, max_length) or not 1 <= max_length <= LONGEST:
-            raise ValueError(f"max_length must be 1 to {LONGEST}. Received: max_length={max_length!r}")
-        if not _is(Integral, seed) or not 0 <= seed <= LARGEST_SEED:
-            raise ValueError(f"seed must be an integer from 0 to {LARGEST_SEED}. Received: seed={seed!r}")
+        options = {
+            "temperature": temperature,
+            "max_length": max_length,
+            "top_k": top_k,
+            "top_p": top_p,
+            "repetition_penalty": repetition_penalty,
+            "min_length": min_length,
+        }
+        generation.check(seed, options)
         rows = range(len(prompts))
-        options = [seed + row for row in rows], [temperature] * len(rows), [max_length] * len(rows)
-        inputs = zip((prompts, *options), GENERATION, strict=True)
-        answer = self._generate(*(tf.constant(values, spec.dtype) for values, spec in inputs))
+        values = {name: [value] * len(rows) for name, value in options.items()}
+        values |= {"prompt": prompts, "seed": [seed + row for row in rows]}
+        answer = self._generate(*(tf.constant(values[spec.name], spec.dtype) for spec in generation.INPUTS))
         return unbatch({name: tensor for name, tensor in answer.items() if name != "lengths"})
 
     @functools.cached_property
     def _generate(self) -> Callable[..., dict[str, tf.Tensor]]:
         """`generate_rows`, traced once."""
-        return tf.function(self.generate_rows, input_signature=GENERATION, autograph=False)
+        return tf.function(self.generate_rows, input_signature=generation.INPUTS, autograph=False)
 
-    def generate_rows(
-        self, prompt: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor, max_length: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """`generate` in the graph, each row with options of its own, all (B,) -> text, score, lengths, each (B,).
+    def generate_rows(self, prompt: tf.Tensor, seed: tf.Tensor, *options: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`generate` in the graph, each row with options of its own, all (B,) in the order of `generation.INPUTS` ->
+        text, score, lengths, each (B,).
 
         What a row becomes does not depend on the rows beside it. `lengths` counts the tokens that were added.
         """
-        shape = tf.shape(prompt)
-        seed, temperature, max_length = (tf.broadcast_to(each, shape) for each in (seed, temperature, max_length))
-        tf.debugging.Assert(
-            tf.reduce_all((max_length >= 1) & (max_length <= LONGEST)),
-            [f"max_length must be 1 to {LONGEST}. Received:", max_length],
-        )
-        tf.debugging.Assert(tf.reduce_all(temperature >= 0), ["temperature must be 0 or more. Received:", temperature])
-        uniform = tf.map_fn(
-            lambda number: tf.random.stateless_uniform([LONGEST], [number, 0]), seed, fn_output_signature=tf.float32
-        )
-        sampled = decoding.sampler(uniform, tf.where(temperature > 0, temperature, 1)[:, None])
-
-        def choose(logits, t):
-            return tf.where(temperature > 0, sampled(logits, t), tf.cast(decoding.greedy(logits, t), tf.int32))
-
-        return self.extend(prompt, choose, max_length)
-
-    def extend(self, prompt: tf.Tensor, choose: Callable, max_length: int | tf.Tensor) -> dict[str, tf.Tensor]:
-        """Prompts (B,) -> text, score, lengths, each (B,), by a `choose` and a `max_length` of `decoding.generate`."""
-        ids = dense(self.preprocessor.encode(prompt)[0])  # <s> and the prompt
+        seed, *options = (tf.broadcast_to(each, tf.shape(prompt)) for each in (seed, *options))
+        values = {spec.name: each for spec, each in zip(generation.INPUTS[2:], options, strict=True)}
+        generation.check_in_graph(values)
+        read = self.preprocessor.tokenize(prompt)
+        ids = dense(self.preprocessor.encode_tokens(read)[0])  # <s> and the prompt
         first, states = decoding.read_prompts(self.network, ids)
-        tokens, lengths, score = self.write(first, states, choose, max_length)
-        text = self.preprocessor.codec.decode(tf.concat([ids, tokens], axis=1))
+        choose, changes = generation.chooser(seed, values["temperature"]), generation.changes(ids, values)
+        tokens, lengths, score = self.write(first, states, choose, values["max_length"], changes)
+        text = continued(self.preprocessor.codec, prompt, read, tokens)
         return {"text": text, "score": score, "lengths": lengths}
+
+    # Token by token
 
     def next_words(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> words (B, K), the most probable next tokens, and probabilities (B, K).
 
         K is `NEXT`, or as many tokens as there are; `</s>` is the end of the text.
         """
-        logits, _ = decoding.read_prompts(self.network, dense(self.preprocessor.encode(text)[0]))
+        return self._most_probable(decoding.read_prompts(self.network, self.preprocessor.inputs(text))[0])
+
+    def start(self, prompt: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Prompts (B,) -> the outputs of `next_words`, and states (B, D), what the model remembers: for `step`."""
+        logits, states = decoding.read_prompts(self.network, self.preprocessor.inputs(prompt))
+        return {**self._most_probable(logits), "states": decoding.packed(states)}
+
+    def step(self, token: tf.Tensor, states: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One token more of each text: tokens (B,), strings as `words` has them, and the states (B, D) of the answer
+        before, of `start` or of this -> the same outputs after it.
+
+        A client that wants a text as it comes asks `start` once and this once for each token, and ends at `</s>`, which
+        is no token of a text. A token that the vocabulary lacks is `<unk>`.
+        """
+        codec = self.preprocessor.codec
+        before = decoding.unpacked(states, self.network.start(token[:, None]))
+        logits, after = self.network.step(codec.vocabulary.ids(codec.clean(token)), before)
+        return {**self._most_probable(logits), "states": decoding.packed(after)}
+
+    def _most_probable(self, logits):
+        """Logits (B, V) -> words and probabilities (B, K)."""
         probabilities = tf.nn.softmax(tf.cast(decoding.forbid(logits, CONTROL), tf.float32))
         vocabulary = self.preprocessor.codec.vocabulary
         top, tokens = tf.math.top_k(probabilities, min(NEXT, len(vocabulary) - len(SPECIAL_TOKENS) + 1))
         return {"words": vocabulary.lookup(tokens), "probabilities": top}
 
+    @property
+    def _states_spec(self):
+        """Of the states of `step`."""
+        like = decoding.packed(self.network.start(tf.zeros([1, 1], tf.int32)))
+        return tf.TensorSpec([None, like.shape[1]], like.dtype, name="states")
+
     def signatures(self) -> dict[str, Signature]:
         def prompts(texts):
-            rows = range(len(texts))
-            return {
-                "prompt": array(texts),
-                "seed": np.array(rows, np.int32),
-                "temperature": np.array([row % 3 / 2 for row in rows], np.float32),
-                "max_length": np.array([1 + row % 8 for row in rows], np.int32),
-            }
+            return {"prompt": array(texts), **generation.trial_values(len(texts))}
 
-        defaults = {"seed": np.int32([0]), "temperature": np.float32([1]), "max_length": np.int32([40])}
+        def steps(texts):
+            words = array([text.split()[0] if text.split() else text for text in texts])
+            return {"token": words, "states": np.asarray(self.start(tf.constant(words, tf.string))["states"])}
+
+        text, prompt = [strings("text")], [strings("prompt")]
         return {
             **super().signatures(),
-            "generate": Signature(self.generate_rows, GENERATION, prompts, defaults),
-            "next_words": Signature(self.next_words, [strings("text")], questions_of("text")),
+            "score_tokens": Signature(self.token_scores, text, questions_of("text")),
+            "generate": Signature(self.generate_rows, generation.INPUTS, prompts, generation.DEFAULTS),
+            "next_words": Signature(self.next_words, text, questions_of("text")),
+            "start": Signature(self.start, prompt, questions_of("prompt")),
+            "step": Signature(self.step, [strings("token"), self._states_spec], steps),
         }
+
+    # Watching
 
     def samples(self, examples: Sequence[str]) -> list[dict[str, str]]:
         """Texts, and how the model goes on after the first words of each: the most probable token each time."""
         examples = list(map(self.question, examples))
-        first = dense(self.preprocessor.codec.encode(tf.constant(examples))[:, :PROMPT])
-        prompts = [prompt.decode() for prompt in self.preprocessor.codec.decode(first).numpy()]
+        first = self.preprocessor.tokenize(tf.constant(examples))[:, :PROMPT]
+        prompts = [prompt.decode() for prompt in self.preprocessor.codec.tokenizer.detokenize(first).numpy()]
         texts = [answer["text"] for answer in self.generate(prompts, CONTINUATION, temperature=0)]
         rows = zip(examples, prompts, texts, strict=True)
         return [{"text": text, "prompt": prompt, "generated": generated} for text, prompt, generated in rows]
@@ -244,8 +325,3 @@ class LanguageModel(TextWriter):
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return f"{answer['log_probability']:.4f}\t{answer['perplexity']:.4f}"
-
-
-def _is(kind, value):
-    """Whether a value is a number of a kind; True and False are none."""
-    return isinstance(value, kind) and not isinstance(value, bool)

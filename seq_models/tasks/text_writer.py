@@ -1,6 +1,6 @@
 """What the tasks that write text share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -31,10 +31,15 @@ class TextWriter(Task):
         return {**logs, "perplexity": tf.exp(logs["loss"])}
 
     def write(
-        self, first: tf.Tensor, states: Any, choose: Callable, max_length: int | tf.Tensor
+        self,
+        first: tf.Tensor,
+        states: Any,
+        choose: Callable,
+        max_length: int | tf.Tensor,
+        changes: Sequence[decoding.Change] = (),
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Token ids, their number and their log probability. Arguments: see `decoding.generate`."""
-        return decoding.generate(self.network.step, choose, first, states, END, max_length, forbidden=CONTROL)
+        return decoding.generate(self.network.step, choose, first, states, END, max_length, CONTROL, changes)
 
     def log_probability(self, inputs: Any, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Σ_t w_t log P(y_t) of each row (B,), natural: targets and weights (B, T)."""

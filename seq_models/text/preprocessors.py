@@ -28,7 +28,7 @@ from seq_models.text.options import (
     VocabularyOptions,
 )
 from seq_models.text.progress import watched
-from seq_models.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+from seq_models.text.vocabulary import END, SPECIAL_TOKENS, Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
 SHOWN = 5  # tokens that a sentence names
@@ -78,6 +78,11 @@ class Preprocessor:
 
     def say_remarks(self) -> None:
         """Says what about the text will surprise."""
+
+    @property
+    def longest_answered(self) -> int | None:
+        """The largest number of tokens of a text that an answer is based on, the end token included; None for all."""
+        return self.codec.max_length
 
     def problem(self, example: Any) -> str | None:
         """What is wrong with an example, as a sentence goes on after its place, or None."""
@@ -199,7 +204,20 @@ class LanguageModelPreprocessor(Preprocessor):
         return shifted(targets), targets, tf.ones_like(targets, tf.float32)
 
     def inputs(self, text: tf.Tensor) -> Any:
-        return dense(self.encode(text)[0])
+        return dense(self.encode_tokens(self.tokenize(text))[0])
+
+    def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
+        """Texts (B,) -> all of their tokens, ragged (B, None): nothing cut."""
+        return self.codec.tokenizer.tokenize(self.codec.clean(text))
+
+    def encode_tokens(self, tokens: tf.RaggedTensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """Tokens, ragged (B, None) -> ids `<s> w_1 … w_n` and `w_1 … w_n </s>`, ragged (B, None)."""
+        targets = append(self.codec.vocabulary.ids(tokens), END)
+        return shifted(targets), targets
+
+    @property
+    def longest_answered(self) -> int | None:
+        return None
 
 
 class Measured:

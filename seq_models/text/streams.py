@@ -122,7 +122,7 @@ class Stream:
             raise InputError(f"{tempfile.gettempdir()} must have room for the tokens. Received: {error}") from error
 
     def read(self, start: int, end: int) -> np.ndarray:
-        """Ids from `start` to before `end`, integers; before the first one is the last, and after the last the first."""
+        """Ids from `start` to before `end`, integers; before the first is the last one, after the last the first."""
         count, start, size = end - start, start % self.tokens, self._type.itemsize
         found = np.frombuffer(os.pread(self._file.fileno(), count * size, start * size), self._type)
         return found if len(found) == count else np.concatenate([found, self.read(0, count - len(found))])
@@ -193,7 +193,7 @@ def make_stream(
 
 
 def unweighted_texts(preprocessor: Preprocessor, examples: Iterable[Example]) -> Iterator[str]:
-    """The texts of examples, one by one. Raises an InputError at one that has a weight: in one text each counts once."""
+    """The texts of examples, one by one. Raises an InputError at one with a weight: in one text each counts once."""
     kind = preprocessor.example_type
     for example, place in Given(examples, kind).located():
         if kind.weight(example) != 1:
