@@ -190,7 +190,6 @@ def test_an_option_that_is_none_of_the_choices_is_refused(name, options, message
     "name, options, message",
     [
         ("language-model", {"vocabulary_size": 0}, "vocabulary_size must be a positive integer. Received"),
-        ("language-model, tied", {"embedding_units": 5}, "Received: embedding_units=5, units=8"),
         ("labeler", {"labels": 0}, "labels must be a positive integer. Received: labels=0"),
         ("labeler", {"character_vocabulary_size": 0}, "Received: character_vocabulary_size=0"),
         ("labeler, characters", {"character_units": -2}, "Received: character_units=-2"),

@@ -119,7 +119,8 @@ class LanguageModel(Network):
 
     def regularized(self, hidden: Tensor) -> tuple[Tensor, Tensor | float]:
         dropped, _ = super().regularized(hidden)
-        options, penalty = self.options, 0.0
+        options: Any = self.options
+        penalty: Any = 0.0
         if options.activation_penalty:
             penalty += options.activation_penalty * _mean_square(dropped)
         if options.temporal_penalty:

@@ -100,6 +100,7 @@ def recurrent_stack(
         return_state: Return the last states too.
         weight_dropout: Share of the weights of U that training drops.
     """
-    options = {"return_sequences": True, "return_state": return_state, "weight_dropout": weight_dropout}
+    options: dict[str, Any] = {"return_sequences": True, "return_state": return_state}
+    options["weight_dropout"] = weight_dropout
     stack = [UNITS[cell](units, **options) for _ in range(depth)]
     return [Bidirectional(layer) for layer in stack] if bidirectional else stack

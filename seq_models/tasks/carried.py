@@ -5,8 +5,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from seq_models.layers.tensors import Tensor
-
 
 class CarriedStates:
     """What a network has read so far in each row of the batches of a stream, as variables.
@@ -33,7 +31,7 @@ class CarriedStates:
             for number, state in enumerate(keras.tree.flatten(states))
         ]
 
-    def before(self, fresh: Tensor) -> Any:
+    def before(self, fresh: tf.Tensor) -> Any:
         """The states before a batch, zeros in a row that is `fresh`, booleans (B,): of this replica's rows."""
         rows = tf.shape(fresh)[0]
         first = rows * _replica().replica_id_in_sync_group

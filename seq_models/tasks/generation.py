@@ -100,7 +100,7 @@ DEFAULTS = {"seed": np.int32([0])} | {
 
 def check(seed: Any, values: Mapping[str, Any]) -> None:
     """Raises a ValueError if a seed or the value of an option is not what it must be, or two contradict each other."""
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= LARGEST_SEED:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) <= LARGEST_SEED:
         raise ValueError(f"seed must be an integer from 0 to {LARGEST_SEED}. Received: seed={seed!r}")
     for option in OPTIONS:
         option.check(values[option.name])
@@ -142,7 +142,7 @@ def chooser(seed: tf.Tensor, temperature: tf.Tensor) -> Callable[[tf.Tensor, tf.
 
 def trial_values(count: int) -> dict[str, np.ndarray]:
     """Values to try an export with: of each row others."""
-    row = np.arange(count, dtype=np.int32)
+    row: np.ndarray = np.arange(count, dtype=np.int32)
     return {
         "seed": row,
         "temperature": np.float32(row % 3 / 2),

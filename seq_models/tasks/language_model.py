@@ -95,13 +95,14 @@ class LanguageModel(TextWriter):
             kind = Consecutive(rows, length, shuffle and vary_segments)
         return make_stream(self.preprocessor, examples, kind, seed, **{"training": shuffle, **more})
 
-    def compile(self, *args: Any, accumulate: int = 1, **kwargs: Any) -> None:
+    def compile(self, optimizer: Any = "adam", *args: Any, **kwargs: Any) -> None:
+        accumulate = kwargs.get("accumulate", 1)
         if accumulate != 1 and self.preprocessor.stream:
             raise ValueError(
                 "accumulate must be 1 where states are carried from batch to batch. "
                 f"Received: accumulate={accumulate!r} with corpus=stream"
             )
-        super().compile(*args, accumulate=accumulate, **kwargs)
+        super().compile(optimizer, *args, **kwargs)
 
     def prepare(self) -> None:
         super().prepare()
@@ -215,7 +216,7 @@ class LanguageModel(TextWriter):
         }
         generation.check(seed, options)
         rows = range(len(prompts))
-        values = {name: [value] * len(rows) for name, value in options.items()}
+        values: dict[str, Any] = {name: [value] * len(rows) for name, value in options.items()}
         values |= {"prompt": prompts, "seed": [seed + row for row in rows]}
         answer = self._generate(*(tf.constant(values[spec.name], spec.dtype) for spec in generation.INPUTS))
         return unbatch({name: tensor for name, tensor in answer.items() if name != "lengths"})
@@ -317,7 +318,7 @@ class LanguageModel(TextWriter):
         """
         if not self.compiled:
             self.compile()
-        whole = {"batch_size": 1, "segment_length": READ} if self.preprocessor.stream else {}
+        whole: dict[str, Any] = {"batch_size": 1, "segment_length": READ} if self.preprocessor.stream else {}
         scores = self.evaluate(self.dataset(examples, **whole), return_dict=True, verbose=0)
         return {"perplexity": scores["perplexity"], "cross_entropy": scores["loss"]}
 

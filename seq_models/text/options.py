@@ -62,7 +62,7 @@ class LanguageModelTextOptions(VocabularyOptions):
 class ClassifierTextOptions(TextOptions):
     """Options of a classifier's preprocessor: it reads documents."""
 
-    max_length: int = option(2048, MAX_LENGTH, at_least=2)
+    max_length: int = option(2048, MAX_LENGTH, at_least=2)  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

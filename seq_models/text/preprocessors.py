@@ -172,7 +172,7 @@ class LanguageModelPreprocessor(Preprocessor):
 
     Args:
         codec: Of the texts.
-        stream: Whether they are one text, which is read on from one of them to the next (see `seq_models.text.streams`).
+        stream: Whether they are one text, read on from one of them to the next (see `seq_models.text.streams`).
     """
 
     example_type = Sentence()
@@ -190,12 +190,10 @@ class LanguageModelPreprocessor(Preprocessor):
     @classmethod
     def learned(cls, examples: Iterable[Example], options: Any) -> Self:
         preprocessor = super().learned(examples, options)
-        if options.corpus == "auto":
+        if preprocessor.stream and options.corpus == "auto":
             say(
-                f"Some lines have more than {LONG:,} characters, so all are read as one text; corpus=sentences reads "
+                f"some lines have more than {LONG:,} characters, so all are read as one text; corpus=sentences reads "
                 "each by itself."
-                if preprocessor.stream
-                else "Each line is read by itself; corpus=stream reads all as one text."
             )
         return preprocessor
 

@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import os
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
@@ -59,7 +60,7 @@ class Consecutive:
         share, moved = self._share(tokens), self.length // 4
         first = np.arange(self.rows) * share
         end = np.minimum(first + share, tokens)
-        cuts = np.append(np.arange(0, share, self.length), share)
+        cuts: np.ndarray = np.append(np.arange(0, share, self.length), share)
         if self.vary:
             cuts[1:-1] = np.minimum(cuts[1:-1] + random.integers(-moved, moved + 1, len(cuts) - 2), share - 1)
         for start, stop in itertools.pairwise(cuts):
@@ -110,6 +111,7 @@ class Stream:
 
     def __init__(self, preprocessor: Preprocessor, examples: Iterable[Example]):
         self._file = tempfile.TemporaryFile(buffering=0)
+        weakref.finalize(self, self._file.close)
         self._type = np.dtype(np.uint16 if len(preprocessor.codec.vocabulary) <= 2**16 else np.int32)
         self.tokens = 0
         encode = tf.function(preprocessor.codec.encode, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -130,7 +132,8 @@ class Stream:
     def batch(self, starts: np.ndarray, ends: np.ndarray) -> Batch:
         """Segments as (inputs, targets, weights), (B, T) each, zeros beyond their ends."""
         B, T = len(starts), max(int(np.max(ends - starts)), 1)
-        inputs, targets = np.zeros((2, B, T), np.int32)
+        inputs: np.ndarray = np.zeros((B, T), np.int32)
+        targets = np.zeros_like(inputs)
         for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
             if start < end:
                 ids = self.read(start - 1, end)  # the token before is the first input

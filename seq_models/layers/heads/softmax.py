@@ -141,7 +141,7 @@ class TiedSoftmaxHead(SoftmaxHead):
         if not self._embedding().built:
             self._embedding().build()
 
-    def affine(self, classes=None):
+    def affine(self, classes: Tensor | None = None) -> Tensors:
         E = self._embedding().embeddings
         E = E if classes is None else ops.take(E, classes, axis=0)
         return [ops.transpose(ops.cast(E, self.compute_dtype))]
