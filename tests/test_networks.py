@@ -550,3 +550,5 @@ def test_an_option_or_a_head_of_a_subclass_is_used_or_refused():
     assert type(OwnHead(V, units=4).head) is OwnHead.head_class
     with pytest.raises(ValueError, match="tie_weights needs the head SoftmaxHead. Received: head_class=Head"):
         OwnHead(V, units=4, tie_weights=True)
+    with pytest.raises(ValueError, match="softmax=sampled needs the head SoftmaxHead. Received: head_class=Head"):
+        OwnHead(V, units=4, softmax="sampled")

@@ -98,7 +98,8 @@ class LanguageModel(Network):
         drop_words = EmbeddingDropout(vocabulary_size, options.embedding_dropout)
         drops = dropouts(*options.rates, variational=options.variational)
         stack = recurrent_stack(options.cell, options.units, options.layers, weight_dropout=options.weight_dropout)
-        sampled = options.softmax == "sampled" or options.softmax == "auto" and vocabulary_size >= LARGE
+        large = vocabulary_size >= LARGE and self.head_class is SoftmaxHead
+        sampled = options.softmax == "sampled" or options.softmax == "auto" and large
         head = self._make_head(vocabulary_size, embedding if options.tie_weights else None, sampled)
         project = _unchanged
         if options.tie_weights and options.embedding_size != options.units:
@@ -131,9 +132,10 @@ class LanguageModel(Network):
     def _make_head(self, V, embedding, sampled):
         """The head over V words, tied to an embedding if there is one."""
         if self.head_class is not SoftmaxHead:
-            if embedding is not None:
-                received = f"head_class={self.head_class.__name__}"
-                raise ValueError(f"tie_weights needs the head SoftmaxHead. Received: {received}")
+            for option, asked in {"tie_weights": embedding is not None, "softmax=sampled": sampled}.items():
+                if asked:
+                    received = f"head_class={self.head_class.__name__}"
+                    raise ValueError(f"{option} needs the head SoftmaxHead. Received: {received}")
             return self.head_class(V, name="logits")
         if embedding is None:
             return (SampledSoftmaxHead if sampled else SoftmaxHead)(V, name="logits")
