@@ -18,7 +18,7 @@ from seq_models.text.counting import count_lengths
 from seq_models.text.datasets import Position, make_dataset
 from seq_models.text.inspection import inspect_examples
 from seq_models.text.normalization import fold_case
-from seq_models.text.options import TEXT_OPTIONS, LabelerTextOptions, TextOptions
+from seq_models.text.options import TEXT_OPTIONS, WHOLE, LabelerTextOptions, TextOptions
 from seq_models.text.preprocessors import (
     EncoderDecoderPreprocessor,
     LanguageModelPreprocessor,
@@ -298,7 +298,7 @@ def test_every_command_says_how_many_texts_are_cut(tmp_path, capsys):
 
 def test_a_classifier_reads_documents_by_default():
     assert {task: options().max_length for task, options in TEXT_OPTIONS.items()} == {
-        "language-model": 512,
+        "language-model": WHOLE,
         "labeler": 512,
         "classifier": 2048,
         "encoder-decoder": 512,
