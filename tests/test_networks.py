@@ -552,3 +552,17 @@ def test_an_option_or_a_head_of_a_subclass_is_used_or_refused():
         OwnHead(V, units=4, tie_weights=True)
     with pytest.raises(ValueError, match="softmax=sampled needs the head SoftmaxHead. Received: head_class=Head"):
         OwnHead(V, units=4, softmax="sampled")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_language_model_reads_in_training_with_the_dropout_of_a_whole_training_step(cell):
+    network = LanguageModel(V, units=4, layers=2, dropout=0.5, cell=cell)
+    tokens = np.arange(1, 1 + 2 * 5).reshape(2, 5).astype("int32") % (V - 1) + 1  # no padding
+    seed = network.drops[0].seed_generator.state
+    before = keras.ops.convert_to_numpy(seed)
+    whole = network.body(tokens, training=True)
+    seed.assign(before)
+    read, states = network.read(tokens, network.start(tokens), training=True)
+    np.testing.assert_allclose(read, whole, rtol=1e-5, atol=1e-6)
+    plain, plain_states = network.read(tokens, network.start(tokens))
+    assert not np.allclose(read, plain) and not np.allclose(states[0][0], plain_states[0][0])
