@@ -16,6 +16,7 @@ _PLACES = {
     "SequenceClassifier": "seq_models.tasks",
     "EncoderDecoder": "seq_models.tasks",
     "NgramLanguageModel": "seq_models.baselines",
+    "WindowLanguageModel": "seq_models.baselines",
     "load_run": "seq_models.catalog",
     "export": "seq_models.exports",
     "plot_gradient_flow": "seq_models.plots",

@@ -13,6 +13,7 @@ MODULES = [
     "layers.torch_weights",
     "tasks.encoder_decoder",
     "baselines.ngram_language_model",
+    "baselines.window_language_model",
     "tasks.language_model",
     "tasks.sequence_classifier",
     "tasks.sequence_labeler",

@@ -52,10 +52,12 @@ def test_states_are_one_tensor_and_back():
 # The model
 
 
-@pytest.fixture(scope="module", params=["language-model", "ngram"])
+@pytest.fixture(scope="module", params=["language-model", "ngram", "window"])
 def model(request):
     if request.param == "ngram":
         return sm.NgramLanguageModel.from_examples(TEXTS, tokenizer="whitespace", order=3)
+    if request.param == "window":
+        return sm.WindowLanguageModel.from_examples(TEXTS, tokenizer="whitespace", order=3, units=5)
     return shared("language-model")
 
 

@@ -11,7 +11,7 @@ from seq_models.messages import say
 
 HELP = "train a model; the same command again goes on with its run"
 TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
-BASELINE_NAMES = ("ngram",)
+BASELINE_NAMES = ("ngram", "window")
 
 
 def add(parser: ArgumentParser) -> None:

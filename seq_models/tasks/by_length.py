@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from seq_models.tasks.judging import Judged
+from seq_models.text.example_types import Sentence, TextPair
 
 
 class Labeled:
@@ -68,4 +69,4 @@ class Translations(Labeled):
         return {name: scores[name] for name in ("bleu", "exact_match")}
 
 
-MEASURES = {"language-model": Sentences, "encoder-decoder": Translations}
+MEASURES = {Sentence: Sentences, TextPair: Translations}  # by what an example is

@@ -13,7 +13,7 @@ class CarriedStates:
     checkpoint holds them whatever the number of replicas and workers.
 
     Args:
-        states: A nest of states of any number of rows, floats (B, H) each, for their shapes and types.
+        states: A nest of states of any number of rows, (B, H) each, floats or ids, for their shapes and types.
     Attributes:
         variables: A list of variables.
     """

@@ -70,7 +70,7 @@ def report(model: Any, examples: Iterable[Any]) -> Report:
     pairs: Counter[tuple[str, str]] = Counter()
     entities: dict[str, np.ndarray] = {}
     by_length: dict[int, Labeled] = {}
-    measure = MEASURES.get(model.task_name, Labeled)
+    measure = MEASURES.get(type(model.preprocessor.example_type), Labeled)
     worst: list[Judged] = []
     labels = model.preprocessor.labels
     with_entities = model.task_name == "labeler" and has_entities(labels.names)
