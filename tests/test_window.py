@@ -134,7 +134,7 @@ def trained(order, corpus, **options):
     """A model of texts that go round."""
     model = sm.WindowLanguageModel.from_examples(CYCLE, **{**SMALL, "order": order}, corpus=corpus, unknown_share=0.0)
     model.compile(tf.keras.optimizers.Adam(0.05))
-    model.fit(model.dataset(CYCLE, shuffle=True, **options), epochs=20, verbose=0)
+    model.fit(model.dataset(CYCLE, shuffle=True, **options), epochs=10, verbose=0)
     return model.score(CYCLE)["perplexity"]
 
 
@@ -161,28 +161,36 @@ def test_segments_with_carried_words_are_one_long_text():
     np.testing.assert_allclose(tf.concat(parts, axis=1), model.network.body(whole), atol=1e-6)
 
 
+def train_on_stream(directory, **options):
+    """Two epochs of 6 batches each; gives the scores and the best weights."""
+    options = {"epochs": 2, "batch_size": 2, "segment_length": 3, "learning_rate": 0.05, "watch_share": 0, **options}
+    network = {**SMALL, "direct": True, "corpus": "stream", "dropout": options.pop("dropout", 0.0)}
+    run = train(sm.WindowLanguageModel, TEXTS, TEXTS, directory, StreamTrainingOptions(**options), network, {})
+    return run.read_metrics()["epochs"], sm.load_run(run.path).get_weights()
+
+
 def test_a_training_on_a_stream_that_is_killed_goes_on_bit_for_bit(tmp_path):
     plain, batches = Resume.on_train_batch_end, itertools.count(1)
 
     def on_train_batch_end(self, batch, logs=None):
         plain(self, batch, logs)
-        if next(batches) == 8:  # of 12, 6 an epoch
+        if next(batches) == 8:
             shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-
-    options = StreamTrainingOptions(
-        epochs=2, batch_size=2, segment_length=3, learning_rate=0.05, checkpoint_seconds=0, watch_share=0
-    )
-
-    def end_of(name):
-        network = {**SMALL, "direct": True, "dropout": 0.3, "corpus": "stream"}
-        run = train(sm.WindowLanguageModel, TEXTS, TEXTS, tmp_path / name, options, network, {})
-        return [run.read_metrics(), *map(np.ndarray.tolist, sm.load_run(run.path).get_weights())]
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Resume, "on_train_batch_end", on_train_batch_end)
-        whole = end_of("whole")
+        scores, weights = train_on_stream(tmp_path / "whole", dropout=0.3, checkpoint_seconds=0)
     assert next(batches) == 13
-    assert end_of("killed") == whole
+    again, after = train_on_stream(tmp_path / "killed", dropout=0.3, checkpoint_seconds=0)
+    assert again == scores and all(map(np.array_equal, after, weights))
+
+
+def test_two_replicas_carry_the_words_of_their_rows(tmp_path):
+    (one, weights), (two, of_two) = (train_on_stream(tmp_path / way, strategy=way) for way in ("one", "mirrored"))
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose([epoch[name] for epoch in two], [epoch[name] for epoch in one], rtol=1e-5)
+    for found, expected in zip(of_two, weights, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 # From one place to the next

@@ -32,9 +32,9 @@ class WindowNetwork(LastWordsNetwork):
 
         x = [E w_{t-n+2}; …; E w_t]        h = tanh(H x + d)        logits = U h + W x + b
 
-    W is there with `direct`; without it this is the simplified model [2, section 1.3]. The head gets [h; x] or h, so
-    that its kernel is [U W] or U. Before the first word of a text stands `<pad>`, whose embedding is learned as that of
-    any word. Dropout, which [1] lacks, acts on x and h.
+    W is there with `direct`; without it this is the simplified model [2]. The head gets [h; x] or h, so that its kernel
+    is [U; W] or U. x begins with the oldest word, in [1] with the newest. Before the first word of a text stands
+    `<pad>`, whose embedding is learned as that of any word. Dropout, which [1] lacks, acts on x and h.
 
     Inputs: token ids (B, T) that start with `<s>`. Outputs: logits (B, T, V); those at t are of the token after t.
     States: ids (B, n-1), 0 before the start of a text.
@@ -45,8 +45,8 @@ class WindowNetwork(LastWordsNetwork):
     Raises:
         ValueError: If an argument is not of the kind above.
     References:
-        [1] Bengio, Ducharme, Vincent and Jauvin 2003, A Neural Probabilistic Language Model, equation 1. [2] Stanford
-        CS224n, lecture notes on language models and recurrent networks.
+        [1] Bengio, Ducharme, Vincent and Jauvin 2003, A Neural Probabilistic Language Model, equation 1.
+        [2] CS224n lecture notes V, section 1.3.
     """
 
     options_class = WindowOptions
