@@ -34,13 +34,20 @@ def test_every_verb_that_shows_its_number_has_its_other_form():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
-def test_pairs_are_the_same_again_and_none_is_trained_on(count):
+def test_pairs_are_of_test_sentences_and_have_the_verb_of_their_determiner(count, monkeypatch):
+    held_out, split_of = [], corpora.split_of
+
+    def seen(text):
+        if split_of(text) == "test":
+            held_out.append(text + " ")
+        return split_of(text)
+
+    monkeypatch.setattr(corpora, "split_of", seen)
     pairs = agreement_pairs(count, 20)
     assert pairs == agreement_pairs(count, 20)
     assert len({pair.prefix for pair in pairs}) == 20
-    train = corpora.load("language-model", train_size=2000).train
-    assert not {f"{pair.prefix} {pair.right}" for pair in pairs if count} & set(train)
     for pair in pairs:
+        assert any(text.startswith(f"{pair.prefix} {pair.right} ") for text in held_out)
         if (determiner := pair.prefix.split()[0]) in ("this", "a", "an", "these", "some"):
             assert pair.right.endswith("s") == (determiner in ("this", "a", "an"))
 
@@ -55,3 +62,14 @@ def test_agreement_is_the_share_of_right_verbs_that_are_more_probable():
 
     assert agreement(Stub(), [Pair("a b", "is", "are"), Pair("a b", "are", "is")]) == 0.5
     assert agreement(Stub(), [Pair("a b", "is", "are")]) == 1.0
+
+
+@pytest.mark.parametrize("count", [-1, 4, 1.0])
+def test_more_attractors_than_the_rules_can_nest_are_refused(count):
+    with pytest.raises(ValueError, match=f"count must be an integer from 0 to 3. Received: count={count}"):
+        agreement_pairs(count, 1)
+
+
+def test_no_pair_is_refused():
+    with pytest.raises(ValueError, match="at least one pair. Received: "):
+        agreement(None, [])

@@ -9,9 +9,12 @@ import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from seq_models.errors import positive
 from seq_models.text import corpora, grammar
 from seq_models.text.grammar import Word
 from seq_models.text.lexicon import BE, NOUNS, VERBS, cells
+
+MOST = 3  # attractors: a modifier, MOD, has two modifiers inside at most
 
 
 class Pair(NamedTuple):
@@ -48,14 +51,19 @@ def agreement_pairs(count: int, n: int = 1000, seed: int = 7) -> list[Pair]:
     """Pairs drawn from the grammar, no two of one prefix, none of a sentence that `corpora.load` trains on.
 
     Args:
-        count: Attractors of each subject. Sentences of the grammar have at most 2; the subjects with more are nested
-            deeper by the same rules.
+        count: Attractors of each subject, 0 to 3. Sentences of the grammar have at most 2; the subjects with 3 are
+            nested deeper by the same rules.
         n: How many pairs.
         seed: Of the drawing.
     Returns:
         `n` pairs, the same for the same arguments; subjects have no noun beside the head and the attractors if `count`
         is 1 or more.
+    Raises:
+        ValueError: If an argument is not of this kind.
     """
+    if not isinstance(count, int) or not 0 <= count <= MOST:
+        raise ValueError(f"count must be an integer from 0 to {MOST}. Received: count={count!r}")
+    positive(n=n)
     generator = random.Random(seed)
     found: dict[str, Pair] = {}
     while len(found) < n:
@@ -77,7 +85,16 @@ def written(words: Sequence[Word]) -> str:
 
 
 def agreement(model: Any, pairs: Sequence[Pair]) -> float:
-    """The share of pairs with P(right | prefix) > P(wrong | prefix) by a language model."""
+    """The share of pairs with P(right | prefix) > P(wrong | prefix).
+
+    Args:
+        model: A language model, or what else has its `score_tokens`.
+        pairs: Of `agreement_pairs`, or your own; at least one.
+    Raises:
+        ValueError: If there is no pair.
+    """
+    if not pairs:
+        raise ValueError(f"pairs must have at least one pair. Received: pairs={pairs!r}")
 
     def log_p(verbs):
         texts = [f"{pair.prefix} {verb}" for pair, verb in zip(pairs, verbs, strict=True)]
