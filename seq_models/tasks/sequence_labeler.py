@@ -18,6 +18,7 @@ from seq_models.text.codec import chunked
 from seq_models.text.counting import check_examples
 from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
+from seq_models.text.schemes import legal_transitions
 from seq_models.training.metrics import EntityF1, TokenAccuracy
 
 TOKENS = tf.TensorSpec([None, None], tf.string, name="tokens")
@@ -28,6 +29,7 @@ MISSED = ""  # the label of a token that is not read
 class SequenceLabeler(Task):
     """Gives every token a label. Examples: (tokens, labels). Options: see `Task.from_examples`.
 
+    Tags of entities are brought into one scheme (`scheme`), and get a CRF (`head`), so that no answer breaks its rules.
     With `characters` (the default) words are also read character by character, by `character_units` each way.
 
     Example:
@@ -44,9 +46,14 @@ class SequenceLabeler(Task):
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
-        sizes = {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
+        sizes: dict[str, Any] = {
+            "vocabulary_size": len(preprocessor.codec.vocabulary),
+            "labels": len(preprocessor.labels),
+        }
         if preprocessor.characters is not None:
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
+        if preprocessor.scheme is not None:
+            sizes["legal"] = legal_transitions(preprocessor.labels.names, preprocessor.scheme)
         return sizes
 
     @classmethod
@@ -105,16 +112,16 @@ class SequenceLabeler(Task):
     def label(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """`respond` for tokens, ragged (B, None)."""
         read = self.preprocessor.codec.cut(tokens)
-        hidden = self.hidden(self.preprocessor.inputs_of_tokens(read))
-        probabilities = self.network.head.probabilities(hidden)[:, :-1]  # but for the end token
-        real = tf.sequence_mask(read.row_lengths(), tf.shape(probabilities)[1])
-        tags = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
+        head, hidden = self.network.head, self.hidden(self.preprocessor.inputs_of_tokens(read))
+        predicted, probabilities = head.predict(hidden)[:, :-1], head.probabilities(hidden)[:, :-1]  # but for the end
+        real = tf.sequence_mask(read.row_lengths(), tf.shape(predicted)[1])
+        tags, scores = self.preprocessor.labels.lookup(predicted), tf.gather(probabilities, predicted, batch_dims=2)
         words = tokens.to_tensor()
         unread = [[0, 0], [0, tf.shape(words)[1] - tf.shape(tags)[1]]]
         return {
             "tokens": words,
             "tags": tf.pad(tf.where(real, tags, MISSED), unread, constant_values=MISSED),
-            "scores": tf.pad(tf.where(real, tf.reduce_max(probabilities, axis=-1), 0), unread),
+            "scores": tf.pad(tf.where(real, scores, 0), unread),
             "lengths": tf.cast(tokens.row_lengths(), tf.int32),
         }
 
@@ -131,7 +138,7 @@ class SequenceLabeler(Task):
         shown = []
         for (tokens, labels, *_), row in zip(examples, rows, strict=True):
             read = min(len(tokens), len(row))  # a long example is read in part
-            sides = {"expected": labels[:read], "predicted": row[:read].tolist()}
+            sides = {"expected": list(self.preprocessor.written(labels)[:read]), "predicted": row[:read].tolist()}
             shown.append({side: self.line({"tokens": tokens[:read], "tags": tags}) for side, tags in sides.items()})
         return shown
 
@@ -164,7 +171,7 @@ class SequenceLabeler(Task):
         return scores
 
     def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
-        expected, names = list(example[1]), self.preprocessor.labels.names
+        expected, names = list(self.preprocessor.labels_of(example)), self.preprocessor.labels.names
         found = [names[number] for number in predicted[: self.preprocessor.codec.max_length - 1].tolist()]
         found = found[: len(expected)]
         return expected, found + [MISSED] * (len(expected) - len(found))

@@ -59,9 +59,7 @@ class LegalHead(SoftmaxHead):
             transitions = ops.where(np.array(self.legal, bool), transitions, NEVER)
         return Chain(logits, transitions, inputs[1])
 
-    def compare(
-        self, inputs: tuple[Tensor, Tensor], targets: Tensor, training: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def compare(self, inputs: tuple[Tensor, Tensor], targets: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         chain = self.chain(inputs)
         return cross_entropy(targets, chain.logits), chain.viterbi()
 
@@ -101,9 +99,7 @@ class CRFHead(LegalHead):
     def transitions(self) -> Tensor:
         return self._transitions.value
 
-    def compare(
-        self, inputs: tuple[Tensor, Tensor], targets: Tensor, training: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def compare(self, inputs: tuple[Tensor, Tensor], targets: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         chain = self.chain(inputs)
         losses = -chain.log_likelihood(targets)
         return ops.where(losses < -NEVER / 2, losses, 0.0), chain.viterbi()
