@@ -191,6 +191,37 @@ def test_an_export_answers_as_the_model_does(head, tmp_path):
         np.testing.assert_allclose(answers["scores"][row, :length], answer["scores"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("head", ["softmax", "legal", "crf"])
+def test_n_best_begins_with_the_answer_and_an_export_says_the_same(head, tmp_path):
+    model = labeler(head=head)
+    texts = ["a b c", "", "e e u w a", "d"]
+    served = Servable(sm.export(model, tmp_path))
+    ways = served("n_best", text=texts)
+    spread = served("marginals", text=texts)
+    for row, (answer, found) in enumerate(zip(model.predict_text(texts), model.n_best(texts, 5), strict=True)):
+        assert found["tags"][0] == answer["tags"] and found["tokens"] == answer["tokens"]
+        log_p, count, length = found["log_probabilities"], len(found["tags"]), answer["lengths"]
+        assert log_p == sorted(log_p, reverse=True) and np.exp(log_p).sum() < 1 + 1e-5
+        assert len({tuple(tags) for tags in found["tags"]}) == count
+        for number, tags in enumerate(found["tags"]):
+            assert [tag.decode() for tag in ways["tags"][row, number, :length]] == tags
+        np.testing.assert_allclose(ways["log_probabilities"][row, :count], log_p, rtol=1e-4, atol=1e-5)
+        assert not ways["tags"][row, count:].any() and (ways["log_probabilities"][row, count:] < -1e30).all()
+        shares = spread["probabilities"][row, :length]
+        np.testing.assert_allclose(shares.sum(axis=-1), 1, rtol=1e-5)
+        names = [label.decode() for label in spread["labels"][row]]
+        chosen = [share[names.index(tag)] for share, tag in zip(shares, answer["tags"], strict=True)]
+        np.testing.assert_allclose(chosen, answer["scores"], rtol=1e-4)
+    assert len(model.n_best([["d"]], 50)[0]["tags"]) == {"softmax": 5, "legal": 3, "crf": 3}[head]
+    assert [len(each["tags"]) for each in model.n_best(["d e", "a"], 2, batch_size=1)] == [2, 2]
+
+
+def test_n_best_refuses_what_is_no_text_or_number():
+    for texts, n, message in [("a", 2, "texts must be a list of strings"), (["a"], 0, "n must be a positive integer")]:
+        with pytest.raises(ValueError, match=message):
+            labeler().n_best(texts, n)
+
+
 def test_a_killed_training_with_a_crf_goes_on_as_if_nothing_had_been(tmp_path):
     whole, killed = run_and_kill(tmp_path, 5, "labeler", {"head": "crf"}, epochs=2)
     assert_bit_equal(contents(run(killed.path, "labeler", {"head": "crf"}, epochs=2)), contents(whole))

@@ -25,6 +25,7 @@ References:
     Introduction to Conditional Random Fields, section 4.1.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -91,13 +92,13 @@ class Chain(NamedTuple):
         Args:
             n: A positive integer.
         Returns:
-            Tags, integers (B, n, T), 0 on padding; log P(y | x), floats (B, n), `NEVER` where there are fewer ways.
+            Tags, integers (B, n, T), 0 on padding; log P(y | x), floats (B, n), -∞ where there are fewer ways.
         """
         logits, transitions = self._with_padding()
         tags, lost = _walk(logits + _following(maximum(transitions), logits, transitions), transitions, n)
         q = _swap(logits + _following(log_sum(transitions), logits, transitions))
         log_p = ops.sum(_log_probability(tags, q[:, None], transitions), axis=-1)
-        return self._on_tokens(tags), ops.where(lost > NEVER / 2, log_p, NEVER)
+        return self._on_tokens(tags), ops.where(lost > NEVER / 2, log_p, -math.inf)
 
     @property
     def _nothing(self):

@@ -9,6 +9,7 @@ from keras import ops
 
 from seq_models.errors import positive
 from seq_models.layers import CharacterEncoder
+from seq_models.layers.crf import Chain
 from seq_models.layers.dropout import dropouts
 from seq_models.layers.heads import CRFHead, LegalHead
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
@@ -67,7 +68,7 @@ class SequenceLabeler(Network):
         **options: Any,
     ):
         options = self.options_class(**options)
-        sizes = {"vocabulary_size": vocabulary_size, "labels": labels}
+        sizes: dict[str, Any] = {"vocabulary_size": vocabulary_size, "labels": labels}
         sizes |= {} if character_vocabulary_size is None else {"character_vocabulary_size": character_vocabulary_size}
         positive(**sizes)
         sizes |= {} if legal is None else {"legal": legal}
@@ -90,9 +91,16 @@ class SequenceLabeler(Network):
         h = drop(e)
         for layer, drop in zip(stack, drops, strict=True):
             h = drop(layer(h, mask=mask))  # (B, T, H or 2H)
-        labeled = ops.not_equal(ops.pad(tokens[:, 1:], [[0, 0], [0, 1]]), 0)  # (B, T): another token comes after it
-        hidden = (h, labeled) if isinstance(head, LegalHead) else h
+        hidden = (h, _labeled(tokens)) if isinstance(head, LegalHead) else h
         super().__init__(inputs, hidden, head, sizes, options, name)  # (B, T, L)
+
+    def chain(self, inputs: Any) -> Chain:
+        """The scores of all ways to label sentences; with a softmax a label asks nothing of those beside it."""
+        hidden = self.body(inputs, training=False)
+        if isinstance(self.head, LegalHead):
+            return self.head.chain(hidden)
+        logits, K = ops.cast(self.head(hidden), "float32"), self.head.classes
+        return Chain(logits, ops.zeros((K + 1, K + 1)), _labeled(keras.tree.flatten(inputs)[0]))
 
     def _make_head(self, name, labels, legal):
         if name == "auto":
@@ -100,3 +108,8 @@ class SequenceLabeler(Network):
         if name == "legal" and legal is None:
             raise ValueError("head=legal needs tags of a scheme, as B-PER and O. Received: labels that are none")
         return HEADS[name](labels, legal, name="logits") if name in HEADS else self.head_class(labels, name="logits")
+
+
+def _labeled(tokens):
+    """Whether a token has a label: another one comes after it. (B, T)"""
+    return ops.not_equal(ops.pad(tokens[:, 1:], [[0, 0], [0, 1]]), 0)

@@ -39,7 +39,7 @@ def converted(tags: Sequence[str], scheme: str) -> list[str]:
         >>> converted(["I-PER", "I-PER", "O", "I-LOC"], "BIOES")
         ['B-PER', 'E-PER', 'O', 'S-LOC']
     """
-    begin, inside, end, single = _letters(scheme)
+    begin, inside, end, single = list(_letters(scheme))
     spelled = {(True, False): begin, (False, False): inside, (False, True): end, (True, True): single}
     parts = [_part(tag) for tag in (OUTSIDE, *tags, OUTSIDE)]
     starts = [bool(after[0]) and _opens(before, after) for before, after in zip(parts, parts[1:], strict=False)]
