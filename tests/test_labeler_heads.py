@@ -68,6 +68,13 @@ def test_legal_steps_only_need_tags_of_a_scheme():
         sm.SequenceLabeler.from_examples([(["a"], ["NOUN"])], head="legal", **SMALL)
 
 
+def test_a_head_of_ones_own_stays_and_no_other_can_be_asked_for():
+    own = type("OwnLabeler", (SequenceLabeler,), {"head_class": type("Own", (SoftmaxHead,), {})})
+    assert type(own(9, K, legal=LEGAL, units=3).head).__name__ == "Own"
+    with pytest.raises(ValueError, match="head=crf needs the head SoftmaxHead. Received: head_class=Own"):
+        own(9, K, legal=LEGAL, units=3, head="crf")
+
+
 @every_head
 @pytest.mark.parametrize("scheme", ["BIO", "BIOES"])
 def test_an_untrained_model_writes_no_illegal_step(head, scheme):

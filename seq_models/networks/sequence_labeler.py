@@ -11,7 +11,7 @@ from seq_models.errors import positive
 from seq_models.layers import CharacterEncoder
 from seq_models.layers.crf import Chain
 from seq_models.layers.dropout import dropouts
-from seq_models.layers.heads import CRFHead, LegalHead
+from seq_models.layers.heads import CRFHead, LegalHead, SoftmaxHead
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
@@ -51,7 +51,8 @@ class SequenceLabeler(Network):
         legal: Whether a label may come after another one, see `LegalHead`; None if all may.
         options: See `SequenceLabelerOptions`.
     Raises:
-        ValueError: If an argument is not of the kind above, or if head="legal" and all is legal.
+        ValueError: If an argument is not of the kind above, if head="legal" and all is legal, or if another head than
+            that of the class is asked for.
     References:
         [1] Jurafsky and Martin, chapter 8. Characters: see `CharacterEncoder`.
     """
@@ -103,10 +104,14 @@ class SequenceLabeler(Network):
         return Chain(logits, ops.zeros((K + 1, K + 1)), _labeled(keras.tree.flatten(inputs)[0]))
 
     def _make_head(self, name, labels, legal):
+        own = self.head_class is not SoftmaxHead
         if name == "auto":
-            name = "softmax" if legal is None else "crf"
+            name = "softmax" if own or legal is None else "crf"
         if name == "legal" and legal is None:
             raise ValueError("head=legal needs tags of a scheme, as B-PER and O. Received: labels that are none")
+        if own and name in HEADS:
+            received = f"head_class={self.head_class.__name__}"
+            raise ValueError(f"head={name} needs the head SoftmaxHead. Received: {received}")
         return HEADS[name](labels, legal, name="logits") if name in HEADS else self.head_class(labels, name="logits")
 
 
