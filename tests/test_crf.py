@@ -161,6 +161,15 @@ def test_no_illegal_step_is_ever_the_best_and_all_is_finite_however_large_the_sc
         assert np.isfinite(tensor).all()
 
 
+def test_what_is_legal_among_tags_is_said_of_each_step():
+    _, transitions = scores()
+    tags = np.array([[0, 1, 0, 0, 0], [0, 2, 1, 0, 0], [1, 1, 1, 2, 2], [1, 0, 2, 1, 0], [0, 0, 1, 0, 0], [0] * 5])
+    expected = np.ones((B, T), bool)  # as ILLEGAL and MASK say
+    for place in [(0, 1), (0, 2), (1, 1), (1, 4), (2, 3), (3, 4)]:
+        expected[place] = False
+    np.testing.assert_array_equal(chain(np.zeros((B, T, L)), transitions).is_legal(tags), expected)
+
+
 def test_a_long_sentence_loses_no_precision():
     logits, transitions = 3 * np.random.normal(size=(1, 2000, 20)), np.random.normal(size=(21, 21))
     tags = np.random.randint(0, 20, (1, 2000))

@@ -143,6 +143,12 @@ def test_an_illegal_target_has_neither_loss_nor_gradient_and_does_not_spoil_the_
         assert np.isfinite(gradient).all() and 0 < np.abs(gradient).max() < 100
 
 
+def test_a_training_that_has_diverged_has_no_small_loss():
+    head, (hidden, mask) = built(CRFHead), states(8, 6)
+    losses, _ = head.compare((1e4 * hidden, mask), np.full(mask.shape, K - 1))
+    assert float(tf.reduce_max(losses)) > 100
+
+
 def test_what_is_illegal_is_never_learned_nor_unlearned():
     head, (hidden, mask) = built(CRFHead), states(8, 6)
     with tf.GradientTape() as tape:

@@ -62,9 +62,24 @@ class Chain(NamedTuple):
             tags: y, integers (B, T).
         """
         logits, transitions = self._with_padding()
-        tags = ops.cast(tags, "int32")
-        tags = tags if self.mask is None else ops.where(self.mask, tags, self._nothing)
-        return _log_probability(tags, _swap(logits + _following_with_gradient(logits, transitions)), transitions)
+        q = _swap(logits + _following_with_gradient(logits, transitions))
+        return _log_probability(self._tags(tags), q, transitions)
+
+    def is_legal(self, tags: Tensor) -> Tensor:
+        """Whether the step to each tag is legal, of a last one that to the end too: booleans (B, T), true on padding.
+
+        Args:
+            tags: y, integers (B, T).
+        """
+        tags, L = self._tags(tags), self._nothing
+        nothing = ops.full_like(tags[:, :1], L)
+        before, after = (
+            ops.concatenate([nothing, tags[:, :-1]], axis=1),
+            ops.concatenate([tags[:, 1:], nothing], axis=1),
+        )
+        legal = ops.reshape(self.transitions > NEVER / 2, (-1,))
+        begins, ends = (ops.take(legal, i * (L + 1) + k) for i, k in ((before, tags), (tags, after)))
+        return (tags == L) | begins & (ends | (after != L))
 
     def marginals(self) -> Tensor:
         """P(y_t = k | x), floats (B, T, L), 0 on padding."""
@@ -104,6 +119,10 @@ class Chain(NamedTuple):
     def _nothing(self):
         """The tag of padding, L."""
         return self.logits.shape[-1]
+
+    def _tags(self, tags):
+        tags = ops.cast(tags, "int32")
+        return tags if self.mask is None else ops.where(self.mask, tags, self._nothing)
 
     def _on_tokens(self, tags):
         return ops.where(tags == self._nothing, 0, tags)

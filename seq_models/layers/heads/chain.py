@@ -101,5 +101,5 @@ class CRFHead(LegalHead):
 
     def compare(self, inputs: tuple[Tensor, Tensor], targets: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         chain = self.chain(inputs)
-        losses = -chain.log_likelihood(targets)
-        return ops.where(losses < -NEVER / 2, losses, 0.0), chain.viterbi()
+        losses = ops.where(chain.is_legal(targets), -chain.log_likelihood(targets), 0.0)
+        return losses, chain.viterbi()
