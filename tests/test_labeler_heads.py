@@ -6,11 +6,14 @@ import pytest
 import tensorflow as tf
 from test_export import Servable
 from test_resume import assert_bit_equal, contents, run, run_and_kill
+from test_training import assert_same, batch, pad, step
+from toy import small
 
 import seq_models as sm
 from seq_models.layers import CRFHead, LegalHead, SoftmaxHead
 from seq_models.networks import SequenceLabeler
 from seq_models.text.schemes import legal_transitions
+from seq_models.training.strategy import make_strategy
 
 H = 6
 ENTITIES = [
@@ -112,6 +115,18 @@ def test_the_loss_of_a_crf_is_that_of_its_sentences_and_a_mean_over_tokens():
     for size in (1, 2, 4):
         loss = model.evaluate(model.dataset(ENTITIES, size), verbose=0, return_dict=True)["loss"]
         assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_padding_order_parts_and_replicas_change_neither_loss_nor_updated_weights_of_a_crf():
+    data = batch(small("labeler", head="crf"), "labeler")
+    whole = step(small("labeler", head="crf"), data)
+    turned = tf.nest.map_structure(lambda tensor: tensor[::-1], data)
+    assert_same(whole, step(small("labeler", head="crf"), pad(turned)))
+    assert_same(whole, step(small("labeler", head="crf"), data, accumulate=3))
+    with make_strategy("mirrored").scope():
+        model = small("labeler", head="crf")
+        assert_same(whole, step(model, data))
+        assert model.distribute_strategy.num_replicas_in_sync == 2
 
 
 def test_the_loss_of_the_legal_head_is_that_of_the_softmax():
