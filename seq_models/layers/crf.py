@@ -217,8 +217,7 @@ def _log_probability(tags, q, transitions):
     """log P(y_t | y_{t-1}, x) of tags (..., T), with q (..., T, L + 1)."""
     L = transitions.shape[0] - 1
     before = ops.concatenate([ops.full_like(tags[..., :1], L), tags[..., :-1]], axis=-1)
-    steps = ops.matmul(ops.one_hot(before, L + 1, dtype=q.dtype), transitions)  # (..., T, L + 1)
-    return -cross_entropy(tags, steps + q)
+    return -cross_entropy(tags, ops.take(transitions, before, axis=0) + q)
 
 
 def _walk(q, transitions, n):
