@@ -240,7 +240,7 @@ def test_entities_that_are_cut_off_are_missed_by_the_labeler():
     examples = [(["a"] * 6, ["B-P", "I-P"] * 3)]
     model = sm.SequenceLabeler.from_examples(examples, units=3, max_length=3)
     predicting(model, lambda _: np.array([[0, 1, 0]]))
-    assert model.preprocessor.labels.names == ["B-P", "I-P"]
+    assert model.preprocessor.labels.names == ["B-P", "I-P", "O"]
     scores = model.score(examples)
     assert scores["accuracy"] == pytest.approx(2 / 6)
     assert scores["entity_f1"] == pytest.approx(2 * 1 / (3 + 1))

@@ -23,6 +23,8 @@ SIGNATURES = {
     "labeler": {
         "serving_default": (["text"], ["lengths", "scores", "tags", "tokens"]),
         "tokens": (["tokens"], ["lengths", "scores", "tags", "tokens"]),
+        "marginals": (["text"], ["labels", "lengths", "probabilities", "tokens"]),
+        "n_best": (["text"], ["lengths", "log_probabilities", "tags", "tokens"]),
     },
     "language-model": {
         "serving_default": (["text"], ["lengths", "log_probability", "perplexity"]),

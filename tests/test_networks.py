@@ -146,6 +146,8 @@ OTHER = {
     "character_vocabulary_size": 6,
     "character_units": 2,
     "attention": "dot",
+    "head": "legal",
+    "legal": [[1, 1, 0, 1, 1]] * 5,
 }
 OTHER |= {"input_dropout": 0.1, "output_dropout": 0.4, "embedding_dropout": 0.2, "variational": True}
 OTHER |= {"weight_dropout": 0.3, "activation_penalty": 2.0, "temporal_penalty": 1.0}

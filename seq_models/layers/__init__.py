@@ -5,7 +5,14 @@ from seq_models.layers.characters import CharacterEncoder
 from seq_models.layers.decoder import AttentionDecoder
 from seq_models.layers.gradient_flow import GradientFlow, gradient_flow
 from seq_models.layers.gru import GRU, GRUCell
-from seq_models.layers.heads import SampledSoftmaxHead, SoftmaxHead, TiedSampledSoftmaxHead, TiedSoftmaxHead
+from seq_models.layers.heads import (
+    CRFHead,
+    LegalHead,
+    SampledSoftmaxHead,
+    SoftmaxHead,
+    TiedSampledSoftmaxHead,
+    TiedSoftmaxHead,
+)
 from seq_models.layers.lstm import LSTM, LSTMCell
 from seq_models.layers.pooling import LastPooling, MaxPooling, MeanPooling
 from seq_models.layers.recurrent import Bidirectional, GatedRecurrent, Recurrent
@@ -15,8 +22,9 @@ from seq_models.layers.torch_weights import from_torch, to_torch
 from seq_models.layers.units import UNITS
 
 __all__ = [
-    "AdditiveAttention", "AttentionDecoder", "Bidirectional", "BilinearAttention", "CharacterEncoder", "DotAttention",
-    "GRU", "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "MaxPooling",
-    "MeanPooling", "Recurrent", "RecurrentCell", "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead",
-    "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch", "gradient_flow", "to_torch",
+    "AdditiveAttention", "AttentionDecoder", "Bidirectional", "BilinearAttention", "CRFHead", "CharacterEncoder",
+    "DotAttention", "GRU", "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling",
+    "LegalHead", "MaxPooling", "MeanPooling", "Recurrent", "RecurrentCell", "SampledSoftmaxHead", "SimpleRNN",
+    "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch",
+    "gradient_flow", "to_torch",
 ]  # fmt: skip

@@ -37,7 +37,7 @@ class Network(keras.Model):
 
     Args:
         inputs: The inputs, token ids above all.
-        hidden: The last hidden states, made from the inputs.
+        hidden: The last hidden states, made from the inputs; with a head over whole sentences a pair, see the heads.
         head: The head, see `seq_models.layers.heads`.
         sizes: The arguments of the class beside its options: what it needs to know of the text.
         options: Its options.
@@ -47,7 +47,7 @@ class Network(keras.Model):
     head_class: type[SoftmaxHead] = SoftmaxHead
 
     def __init__(
-        self, inputs: Any, hidden: Tensor, head: SoftmaxHead, sizes: dict[str, Any], options: Options, name: str | None
+        self, inputs: Any, hidden: Any, head: SoftmaxHead, sizes: dict[str, Any], options: Options, name: str | None
     ):
         super().__init__(inputs, head(self.output_dropout(hidden)), name=name)
         self.hidden, self.head = hidden, head
@@ -58,11 +58,11 @@ class Network(keras.Model):
         """From the inputs to the last hidden states."""
         return keras.Model(self.input, self.hidden)
 
-    def output_dropout(self, hidden: Tensor, training: bool = False) -> Tensor:
+    def output_dropout(self, hidden: Any, training: bool = False) -> Any:
         """Hidden states as the head gets them: as they are, where all dropout is before them."""
         return hidden
 
-    def regularized(self, hidden: Tensor) -> tuple[Tensor, Tensor | float]:
+    def regularized(self, hidden: Any) -> tuple[Any, Tensor | float]:
         """Of a step of training: hidden states (B, T, H) as the head gets them, and a penalty on each of them (B, T).
 
         Penalties are added to what is minimized, each with the weight of its token, and are no part of a loss.

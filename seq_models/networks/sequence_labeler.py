@@ -1,15 +1,21 @@
 """One label for every token."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras import ops
 
 from seq_models.errors import positive
 from seq_models.layers import CharacterEncoder
+from seq_models.layers.crf import Chain
 from seq_models.layers.dropout import dropouts
+from seq_models.layers.heads import CRFHead, LegalHead, SoftmaxHead
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
+
+HEADS: dict[str, type[LegalHead]] = {"legal": LegalHead, "crf": CRFHead}  # over whole sentences
 
 
 @dataclass(frozen=True)
@@ -18,13 +24,22 @@ class SequenceLabelerOptions(NetworkOptions):
 
     bidirectional: bool = option(True, "read both ways")
     character_units: int = option(32, "units of each direction that reads a word's characters", at_least=1)
+    head: str = option(
+        "auto",
+        "softmax of each tag by itself, legal: the same but for steps that the scheme of the tags forbids, a crf over "
+        "each sentence, or auto, crf for tags of entities and softmax for others",
+        choices=("auto", "softmax", *HEADS),
+    )
 
 
 @keras.saving.register_keras_serializable(package="seq_models.networks")
 class SequenceLabeler(Network):
-    """A recurrent sequence labeler: softmax over the labels at each step [1, section 8.3.1].
+    """A recurrent sequence labeler: softmax over the labels at each step [1, section 8.3.1], or a CRF over all of them
+    (see `CRFHead`).
 
         e_t = [E x_t; chars(x_t)]      h_1 … h_n = stack(e_1 … e_n)      logits_t = W h_t + b
+
+    The last token of each row is its end, and has no label.
 
     Inputs: token ids (B, T), 0 is padding; with characters a pair of these and character ids (B, T, C).
     Outputs: logits (B, T, L).
@@ -33,9 +48,11 @@ class SequenceLabeler(Network):
         vocabulary_size: V.
         labels: L, the number of labels.
         character_vocabulary_size: Number of characters; None leaves the character encoder out.
+        legal: Whether a label may come after another one, see `LegalHead`; None if all may.
         options: See `SequenceLabelerOptions`.
     Raises:
-        ValueError: If an argument is not of the kind above.
+        ValueError: If an argument is not of the kind above, if head="legal" and all is legal, or if another head than
+            that of the class is asked for.
     References:
         [1] Jurafsky and Martin, chapter 8. Characters: see `CharacterEncoder`.
     """
@@ -47,23 +64,25 @@ class SequenceLabeler(Network):
         vocabulary_size: int,
         labels: int,
         character_vocabulary_size: int | None = None,
+        legal: Sequence[Sequence[int]] | None = None,
         name: str | None = None,
         **options: Any,
     ):
         options = self.options_class(**options)
-        sizes = {"vocabulary_size": vocabulary_size, "labels": labels}
+        sizes: dict[str, Any] = {"vocabulary_size": vocabulary_size, "labels": labels}
         sizes |= {} if character_vocabulary_size is None else {"character_vocabulary_size": character_vocabulary_size}
         positive(**sizes)
+        sizes |= {} if legal is None else {"legal": legal}
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
         drop, *drops = dropouts(*[options.dropout] * (1 + options.layers))
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
-        head = self.head_class(labels, name="logits")
+        head = self._make_head(options.head, labels, legal)
 
         # Forward
         inputs = tokens = keras.Input((None,), dtype="int32", name="tokens")
         e = embedding(tokens)  # (B, T, E)
-        mask = keras.ops.not_equal(tokens, 0)
+        mask = ops.not_equal(tokens, 0)
         if character_vocabulary_size is not None:
             inputs = tokens, characters = tokens, keras.Input((None, None), dtype="int32", name="characters")
             spelled = CharacterEncoder(
@@ -73,4 +92,29 @@ class SequenceLabeler(Network):
         h = drop(e)
         for layer, drop in zip(stack, drops, strict=True):
             h = drop(layer(h, mask=mask))  # (B, T, H or 2H)
-        super().__init__(inputs, h, head, sizes, options, name)  # (B, T, L)
+        hidden = (h, _labeled(tokens)) if isinstance(head, LegalHead) else h
+        super().__init__(inputs, hidden, head, sizes, options, name)  # (B, T, L)
+
+    def chain(self, inputs: Any) -> Chain:
+        """The scores of all ways to label sentences; with a softmax a label asks nothing of those beside it."""
+        hidden = self.body(inputs, training=False)
+        if isinstance(self.head, LegalHead):
+            return self.head.chain(hidden)
+        logits, K = ops.cast(self.head(hidden), "float32"), self.head.classes
+        return Chain(logits, ops.zeros((K + 1, K + 1)), _labeled(keras.tree.flatten(inputs)[0]))
+
+    def _make_head(self, name, labels, legal):
+        own = self.head_class is not SoftmaxHead
+        if name == "auto":
+            name = "softmax" if own or legal is None else "crf"
+        if name == "legal" and legal is None:
+            raise ValueError("head=legal needs tags of a scheme, as B-PER and O. Received: labels that are none")
+        if own and name in HEADS:
+            received = f"head_class={self.head_class.__name__}"
+            raise ValueError(f"head={name} needs the head SoftmaxHead. Received: {received}")
+        return HEADS[name](labels, legal, name="logits") if name in HEADS else self.head_class(labels, name="logits")
+
+
+def _labeled(tokens):
+    """Whether a token has a label: another one comes after it. (B, T)"""
+    return ops.not_equal(ops.pad(tokens[:, 1:], [[0, 0], [0, 1]]), 0)

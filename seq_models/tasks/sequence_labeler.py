@@ -12,22 +12,25 @@ from seq_models import networks
 from seq_models.errors import positive
 from seq_models.messages import say
 from seq_models.tasks.judging import judge
-from seq_models.tasks.signature import Signature, array
-from seq_models.tasks.task import Task, answered, brief, is_list
+from seq_models.tasks.signature import Signature, array, questions_of
+from seq_models.tasks.task import STRINGS, Task, answered, brief, is_list, unbatch
 from seq_models.text.codec import chunked
 from seq_models.text.counting import check_examples
 from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
+from seq_models.text.schemes import legal_transitions
 from seq_models.training.metrics import EntityF1, TokenAccuracy
 
 TOKENS = tf.TensorSpec([None, None], tf.string, name="tokens")
 MISSED = ""  # the label of a token that is not read
+WAYS = 5  # to label a text, in an export
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
 class SequenceLabeler(Task):
     """Gives every token a label. Examples: (tokens, labels). Options: see `Task.from_examples`.
 
+    Tags of entities are brought into one scheme (`scheme`), and get a CRF (`head`), so that no answer breaks its rules.
     With `characters` (the default) words are also read character by character, by `character_units` each way.
 
     Example:
@@ -44,9 +47,14 @@ class SequenceLabeler(Task):
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
-        sizes = {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
+        sizes: dict[str, Any] = {
+            "vocabulary_size": len(preprocessor.codec.vocabulary),
+            "labels": len(preprocessor.labels),
+        }
         if preprocessor.characters is not None:
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
+        if preprocessor.scheme is not None:
+            sizes["legal"] = legal_transitions(preprocessor.labels.names, preprocessor.scheme)
         return sizes
 
     @classmethod
@@ -77,8 +85,7 @@ class SequenceLabeler(Task):
 
     def respond_to_tokens(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         """`respond` for texts that are cut already: tokens (B, T), "" after the last one of a text."""
-        tokens = tf.RaggedTensor.from_tensor(tokens, padding="")
-        return self.label(tokens.with_values(self.preprocessor.codec.normalize(tokens.values)))
+        return self.label(self._normalized(tokens))
 
     def predict_text(self, texts: Sequence[str | Sequence[str]], batch_size: int = 64) -> list[dict[str, Any]]:
         """As `Task.predict_text`; texts may also be cut already, lists of tokens, which stay as they are.
@@ -89,40 +96,115 @@ class SequenceLabeler(Task):
         Raises:
             ValueError: If an argument is not of this kind.
         """
-        if not is_list(texts) or all(isinstance(text, str) for text in texts):
-            return super().predict_text(texts, batch_size)  # type: ignore[arg-type] # strings, or refused
+        if are_strings(texts):
+            return super().predict_text(texts, batch_size)  # type: ignore[arg-type]
         positive(batch_size=batch_size)
-        if not all(is_list(text) and all(isinstance(token, str) and token for token in text) for text in texts):
-            expected = "a list of strings, or of lists of tokens, none of them empty"
-            raise ValueError(f"texts must be {expected}. Received: texts={brief(texts)}")
         return answered(texts, batch_size, lambda some: self._answer_tokens(tf.constant(padded(some), tf.string)))
+
+    def n_best(self, texts: Sequence[str | Sequence[str]], n: int = WAYS, batch_size: int = 64) -> list[dict[str, Any]]:
+        """The n most probable ways to label each text, fewer where there are no more.
+
+        Args:
+            texts: As of `predict_text`.
+            n: A positive integer.
+            batch_size: Texts that are answered at once.
+        Returns:
+            A dictionary for each text: tokens; tags, a list for each way, the best one first; log_probabilities, the
+            natural logarithm of the probability of each way.
+        Raises:
+            ValueError: If an argument is not of this kind.
+        """
+        positive(n=n, batch_size=batch_size)
+        strings, found = are_strings(texts), []
+        for some in (texts[start : start + batch_size] for start in range(0, len(texts), batch_size)):
+            tokens = self.preprocessor.tokenize(tf.constant(some, tf.string)).to_tensor() if strings else padded(some)
+            found += ways_of_rows(self._n_best(tf.constant(tokens, tf.string), tf.constant(n)))
+        return found
 
     @functools.cached_property
     def _answer_tokens(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """`respond_to_tokens`, traced once."""
         return tf.function(self.respond_to_tokens, input_signature=[TOKENS], autograph=False)
 
+    @functools.cached_property
+    def _n_best(self) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """`ways` of tokens (B, T), "" after the last one of a text, traced once."""
+
+        def answer(tokens, n):
+            return self.ways(self._normalized(tokens), n)
+
+        return tf.function(answer, input_signature=[TOKENS, tf.TensorSpec([], tf.int32)], autograph=False)
+
+    def _normalized(self, tokens):
+        """Tokens (B, T), "" after the last one of a text -> ragged (B, None), in the form that the model reads."""
+        tokens = tf.RaggedTensor.from_tensor(tokens, padding="")
+        return tokens.with_values(self.preprocessor.codec.normalize(tokens.values))
+
     def label(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """`respond` for tokens, ragged (B, None)."""
-        read = self.preprocessor.codec.cut(tokens)
-        hidden = self.hidden(self.preprocessor.inputs_of_tokens(read))
-        probabilities = self.network.head.probabilities(hidden)[:, :-1]  # but for the end token
-        real = tf.sequence_mask(read.row_lengths(), tf.shape(probabilities)[1])
-        tags = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
-        words = tokens.to_tensor()
-        unread = [[0, 0], [0, tf.shape(words)[1] - tf.shape(tags)[1]]]
+        head, hidden = self.network.head, self.hidden(self._inputs(tokens))
+        predicted, probabilities = head.predict(hidden), head.probabilities(hidden)
         return {
-            "tokens": words,
-            "tags": tf.pad(tf.where(real, tags, MISSED), unread, constant_values=MISSED),
-            "scores": tf.pad(tf.where(real, tf.reduce_max(probabilities, axis=-1), 0), unread),
+            "tokens": tokens.to_tensor(),
+            "tags": self._of_tokens(tokens, self.preprocessor.labels.lookup(predicted)),
+            "scores": self._of_tokens(tokens, tf.gather(probabilities, predicted, batch_dims=2)),
             "lengths": tf.cast(tokens.row_lengths(), tf.int32),
         }
+
+    def marginals(self, tokens: tf.RaggedTensor) -> dict[str, tf.Tensor]:
+        """Tokens, ragged (B, None) -> tokens (B, T), probabilities (B, T, L) of the labels (B, L), lengths (B,)."""
+        probabilities = self.network.head.probabilities(self.hidden(self._inputs(tokens)))
+        return {
+            "tokens": tokens.to_tensor(),
+            "probabilities": self._of_tokens(tokens, probabilities),
+            "labels": tf.tile(tf.constant([self.preprocessor.labels.names]), [tf.shape(probabilities)[0], 1]),
+            "lengths": tf.cast(tokens.row_lengths(), tf.int32),
+        }
+
+    def ways(self, tokens: tf.RaggedTensor, n: int | tf.Tensor) -> dict[str, tf.Tensor]:
+        """Tokens, ragged (B, None) -> tokens (B, T), the n most probable ways to label them: tags (B, n, T) and their
+        log_probabilities (B, n), lengths (B,).
+
+        Where there are no more ways tags are empty, and log_probabilities the lowest number.
+        """
+        numbers, log_p = self.network.chain(self._inputs(tokens)).n_best(n)
+        is_way = tf.math.is_finite(log_p)
+        tags = tf.where(is_way[..., None], self.preprocessor.labels.lookup(numbers), MISSED)  # (B, n, T)
+        return {
+            "tokens": tokens.to_tensor(),
+            "tags": tf.transpose(self._of_tokens(tokens, tf.transpose(tags, (0, 2, 1))), (0, 2, 1)),
+            "log_probabilities": tf.where(is_way, log_p, log_p.dtype.min),  # JSON has no infinity
+            "lengths": tf.cast(tokens.row_lengths(), tf.int32),
+        }
+
+    def _inputs(self, tokens):
+        return self.preprocessor.inputs_of_tokens(self.preprocessor.codec.cut(tokens))
+
+    def _of_tokens(self, tokens, values):
+        """Values (B, T', …) for what is read, the end too -> (B, T, …) for tokens; "" or 0 for those that are not."""
+        read = self.preprocessor.codec.cut(tokens).row_lengths()
+        real = tf.sequence_mask(read, tf.shape(values)[1])[(...,) + (None,) * (values.shape.rank - 2)]
+        values = tf.where(real, values, MISSED if values.dtype == tf.string else 0)[:, :-1]
+        unread = tf.cast(tokens.bounding_shape()[1], tf.int32) - tf.shape(values)[1]
+        beyond = [[0, 0], [0, unread], *[[0, 0]] * (values.shape.rank - 2)]
+        return tf.pad(values, beyond, constant_values=MISSED if values.dtype == tf.string else 0)
 
     def signatures(self) -> dict[str, Signature]:
         def cut(texts):
             return {"tokens": padded([text.split() for text in array(texts)])}
 
-        return {**super().signatures(), "tokens": Signature(self.respond_to_tokens, [TOKENS], cut)}
+        def once(texts):  # how a word is tagged at two places can be a tie, of which rounding would be the judge
+            return {"text": array([b" ".join(dict.fromkeys(text.split())) for text in array(texts).tolist()])}
+
+        def of_text(answer):
+            return lambda text: answer(self.preprocessor.tokenize(text))
+
+        return {
+            **super().signatures(),
+            "tokens": Signature(self.respond_to_tokens, [TOKENS], cut),
+            "marginals": Signature(of_text(self.marginals), [STRINGS], questions_of("text")),
+            "n_best": Signature(of_text(lambda tokens: self.ways(tokens, WAYS)), [STRINGS], once),
+        }
 
     def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
@@ -131,7 +213,7 @@ class SequenceLabeler(Task):
         shown = []
         for (tokens, labels, *_), row in zip(examples, rows, strict=True):
             read = min(len(tokens), len(row))  # a long example is read in part
-            sides = {"expected": labels[:read], "predicted": row[:read].tolist()}
+            sides = {"expected": list(self.preprocessor.written(labels)[:read]), "predicted": row[:read].tolist()}
             shown.append({side: self.line({"tokens": tokens[:read], "tags": tags}) for side, tags in sides.items()})
         return shown
 
@@ -164,7 +246,7 @@ class SequenceLabeler(Task):
         return scores
 
     def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
-        expected, names = list(example[1]), self.preprocessor.labels.names
+        expected, names = list(self.preprocessor.labels_of(example)), self.preprocessor.labels.names
         found = [names[number] for number in predicted[: self.preprocessor.codec.max_length - 1].tolist()]
         found = found[: len(expected)]
         return expected, found + [MISSED] * (len(expected) - len(found))
@@ -178,6 +260,29 @@ class SequenceLabeler(Task):
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
+
+
+def are_strings(texts: Any) -> bool:
+    """Whether texts are strings, or else lists of tokens. Raises a ValueError if they are neither."""
+    if is_list(texts):
+        if all(isinstance(text, str) for text in texts):
+            return True
+        if all(is_list(text) and all(isinstance(token, str) and token for token in text) for text in texts):
+            return False
+    expected = "a list of strings, or of lists of tokens, none of them empty"
+    raise ValueError(f"texts must be {expected}. Received: texts={brief(texts)}")
+
+
+def ways_of_rows(answer: dict[str, tf.Tensor]) -> list[dict[str, Any]]:
+    """`SequenceLabeler.ways` as a list of dictionaries of plain values, without the ways that are none."""
+    counts = tf.math.count_nonzero(answer["log_probabilities"] > tf.float32.min, axis=1).numpy()
+    texts = unbatch({name: answer[name] for name in ("tokens", "lengths")})
+    ways = unbatch({name: answer[name] for name in ("tags", "log_probabilities")})
+    rows = []
+    for count, text, way in zip(counts, texts, ways, strict=True):
+        tags = [tags[: text["lengths"]] for tags in way["tags"][:count]]
+        rows.append({"tokens": text["tokens"], "tags": tags, "log_probabilities": way["log_probabilities"][:count]})
+    return rows
 
 
 def padded(texts: Sequence[Sequence[str | bytes]]) -> np.ndarray:

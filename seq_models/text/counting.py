@@ -47,7 +47,7 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
         return number
 
     parts = parts_of(preprocessor, examples)
-    question = ["check", type(preprocessor).__name__, labels]
+    question = ["check", type(preprocessor).__name__, labels, preprocessor.scheme]
     counts, found = remembered(examples, question, lambda: [list(map(count, parts)), unseen.most_common()])
     if found:
         shown = ", ".join(f"{name} ({times})" for name, times in found[:SHOWN]) + (", …" if found[SHOWN:] else "")
@@ -60,9 +60,9 @@ def check_examples(preprocessor: Preprocessor, examples: Iterable[Example]) -> l
 
 def count_labels(preprocessor: Preprocessor, examples: Iterable[Example]) -> Counter[str]:
     """How often each label is there."""
-    names, parts = preprocessor.example_type.labels, parts_of(preprocessor, examples)
-    question = ["labels", type(preprocessor).__name__]
-    every = (name for part in parts for example in part for name in names(example))
+    parts = parts_of(preprocessor, examples)
+    question = ["labels", type(preprocessor).__name__, preprocessor.scheme]
+    every = (name for part in parts for example in part for name in preprocessor.labels_of(example))
     return Counter(remembered(examples, question, lambda: Counter(every)))
 
 

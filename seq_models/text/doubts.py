@@ -38,18 +38,20 @@ def _of_labeled_tokens(preprocessor: Any, examples: Given, _: int) -> Iterator[s
             "like words; --columns names the two columns."
         )
     elif scheme_of(preprocessor.labels.names)[0] is not None:
-        yield from _of_entities(examples)
+        yield from _of_entities(preprocessor, examples)
 
 
-def _of_entities(examples: Given) -> Iterator[str]:
+def _of_entities(preprocessor: Any, examples: Given) -> Iterator[str]:
     tags = ((example[1], place) for example, place in examples.located())
     steps = [Step(*step) for step in remembered(examples.examples, ["steps"], lambda: steps_of(tags))]
     scheme, others = misfits(steps)
+    so = "so that one thing is learned under two names"
+    if preprocessor.scheme is not None:
+        so = f"and are read as the entities that conlleval finds in them, which become {preprocessor.scheme}"
     for first in others[:1]:
         yield (
             f"{first.place}: {first.tag!r} after {first.before!r}, tag {first.number} of its sentence, is not of the "
-            f"scheme {scheme}, which most tags keep to; {sum(step.times for step in others):,} in all do not, so that "
-            "one thing is learned under two names."
+            f"scheme {scheme}, which most tags keep to; {sum(step.times for step in others):,} in all do not, {so}."
         )
 
 

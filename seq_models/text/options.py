@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from seq_models.options import Options, option
 from seq_models.text.normalization import NORMALIZATIONS
+from seq_models.text.schemes import AUTO, CHOICES
 from seq_models.text.tokenizers import TOKENIZERS
 from seq_models.text.vocabulary import SPECIAL_TOKENS
 
@@ -71,6 +72,12 @@ class LabelerTextOptions(TextOptions):
 
     tokenizer: str = option("words", "what cuts texts into tokens", choices=[n for n in TOKENIZERS if n != "wordpiece"])
     characters: bool = option(True, "read words character by character, too")
+    scheme: str = option(
+        AUTO,
+        "of the tags of entities that the model writes, whatever the data have; auto is theirs, with BIO for IOB1; "
+        "plain leaves labels as they are",
+        choices=CHOICES,
+    )
 
 
 TEXT_OPTIONS: dict[str, type[VocabularyOptions]] = {

@@ -28,6 +28,7 @@ from seq_models.text.options import (
     VocabularyOptions,
 )
 from seq_models.text.progress import watched
+from seq_models.text.schemes import converted, respelled, scheme_inside
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
@@ -48,6 +49,7 @@ class Preprocessor:
         options_class: The options of `from_examples`.
         codec: Of the texts that the model reads.
         labels: The labels of the examples, None where they have none.
+        scheme: In which the labels are tags of entities, None where they are no such tags or stay as they are.
         encode: Strings and labels of some examples -> (inputs, targets, weights), a row an example, in the graph.
         inputs: Strings (B,) -> the inputs of the model, in the graph.
     """
@@ -56,6 +58,7 @@ class Preprocessor:
     options_class: type[VocabularyOptions] = TextOptions
     codec: Codec
     labels: Labels | None = None
+    scheme: str | None = None
     encode: Callable[..., Batch]
     inputs: Callable[[tf.Tensor], Any]
 
@@ -90,7 +93,11 @@ class Preprocessor:
 
     def unseen_labels(self, example: Any) -> list[str]:
         """The labels of an example that are none of those seen in training."""
-        return [] if self.labels is None else self.labels.unseen(self.example_type.labels(example))
+        return [] if self.labels is None else self.labels.unseen(self.labels_of(example))
+
+    def labels_of(self, example: Any) -> tuple[str, ...]:
+        """The labels of an example as the model writes them."""
+        return self.example_type.labels(example)
 
     def codecs(self) -> list[Codec]:
         """All of its codecs, in the order of the arrays of inputs that hold their ids."""
@@ -110,7 +117,7 @@ class Preprocessor:
         codecs = {name: Codec.from_config(part) for name, part in config.items() if isinstance(part, dict)}
         return cls(**{**config, **codecs})
 
-    def _arguments(self) -> dict[str, Codec | Labels | bool | None]:
+    def _arguments(self) -> dict[str, Codec | Labels | bool | str | None]:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def strings(self, example: Any) -> tuple[Text, ...]:
@@ -262,20 +269,28 @@ class SequenceLabelerPreprocessor(Preprocessor):
 
     The end token is read but not labeled. The examples are cut into tokens already; the tokenizer cuts the raw text
     that the model is asked about.
+
+    Args:
+        codec: Of the tokens.
+        labels: The labels.
+        characters: Codec of the characters of a token; None if they are not read.
+        scheme: In which the labels are tags of entities, and to which those of examples are converted; None if labels
+            stay as they are.
     """
 
     example_type = LabeledTokens()
     options_class = LabelerTextOptions
     labels: Labels
 
-    def __init__(self, codec: Codec, labels: Iterable[str], characters: Codec | None = None):
-        self.codec, self.labels, self.characters = codec, Labels(labels), characters
+    def __init__(self, codec: Codec, labels: Iterable[str], characters: Codec | None = None, scheme: str | None = None):
+        self.codec, self.labels, self.characters, self.scheme = codec, Labels(labels), characters, scheme
 
     @classmethod
     def from_examples(cls, examples: Iterable[tuple[list[str], list[str]]], options: LabelerTextOptions) -> Self:
         counts: Counter[str] = Counter()
         letters: Counter[str] = Counter()
         labels: set[str] = set()
+        entities: set[str] = set()  # the labels, in BIOES if they are tags of entities
         words = Codec.of(options)
         spelling = replace(options, tokenizer="chars", lowercase=False, max_length=WORD_LENGTH)
         letters_of = Codec.of(spelling).tokenize
@@ -284,9 +299,11 @@ class SequenceLabelerPreprocessor(Preprocessor):
             counts.update(decoded(words.clean(tokens)))
             letters.update(decoded(letters_of(tokens).flat_values))
             labels.update(label for example in chunk for label in example[1])
+            entities.update(label for example in chunk for label in converted(example[1], "BIOES"))
         codec = Codec.of(options, Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count))
         characters = Codec.of(spelling, Vocabulary.from_counts(letters)) if options.characters else None
-        return cls(codec, sorted(labels), characters)
+        scheme = scheme_inside(options.scheme, labels)
+        return cls(codec, sorted(labels if scheme is None else respelled(entities, scheme)), characters, scheme)
 
     def say_remarks(self) -> None:
         tokens = self.codec.vocabulary.tokens[len(SPECIAL_TOKENS) :]
@@ -307,7 +324,16 @@ class SequenceLabelerPreprocessor(Preprocessor):
         return [len(example[0]) + 1 for example in examples]
 
     def strings(self, example: Any) -> tuple[str, ...]:
-        return tuple(SEPARATOR.join(part) for part in example[:2])
+        # Cut before they are converted: the scheme then ends an entity where the text is cut.
+        tokens, labels = (part[: self.codec.max_length - 1] for part in example[:2])
+        return SEPARATOR.join(tokens), SEPARATOR.join(self.written(labels))
+
+    def written(self, labels: Sequence[str]) -> Sequence[str]:
+        """The labels of a sentence as the model writes them."""
+        return labels if self.scheme is None else converted(labels, self.scheme)
+
+    def labels_of(self, example: Any) -> tuple[str, ...]:
+        return tuple(self.written(example[1]))
 
     def encode(self, tokens: tf.Tensor, labels: tf.Tensor) -> Batch:
         targets = self.labels.ids(self.codec.cut(tf.strings.split(labels, SEPARATOR)))

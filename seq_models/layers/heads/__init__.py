@@ -9,11 +9,21 @@ Everything that asks how wrong or how sure a model is (training, validation, sco
     head.log_probability(hidden, targets)   log P(y | h), whatever the loss is
 
 A head sees hidden states and not logits, so that it may go through them in pieces. Shapes: hidden (..., H), targets and
-what is said of each (...).
+what is said of each (...). A head over whole sentences (`LegalHead`, `CRFHead`) takes a pair in place of hidden states:
+these, and the mask of the tokens that have a target.
 """
 
+from seq_models.layers.heads.chain import CRFHead, LegalHead
 from seq_models.layers.heads.cross_entropy import cross_entropy
 from seq_models.layers.heads.sampled import SampledSoftmaxHead, TiedSampledSoftmaxHead
 from seq_models.layers.heads.softmax import SoftmaxHead, TiedSoftmaxHead
 
-__all__ = ["SampledSoftmaxHead", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "cross_entropy"]
+__all__ = [
+    "CRFHead",
+    "LegalHead",
+    "SampledSoftmaxHead",
+    "SoftmaxHead",
+    "TiedSampledSoftmaxHead",
+    "TiedSoftmaxHead",
+    "cross_entropy",
+]
