@@ -12,7 +12,7 @@ from seq_models import InputError, SequenceLabeler
 from seq_models.text import batching, contents, kept, preprocessors
 from seq_models.text.datasets import Position, make_dataset
 from seq_models.text.examples import read_examples
-from seq_models.text.options import TextOptions
+from seq_models.text.options import LanguageModelTextOptions, TextOptions
 
 KINDS = {
     "language-model": preprocessors.LanguageModelPreprocessor,
@@ -283,7 +283,7 @@ def passes(monkeypatch):
 def test_vocabularies_and_counts_are_found_once_for_the_same_files_and_options(files, tmp_path, passes):
     def run(**options):
         examples = read_examples(files, cache=tmp_path / "cache")
-        learned = KINDS["language-model"].learned(examples, TextOptions("whitespace", **options))
+        learned = KINDS["language-model"].learned(examples, LanguageModelTextOptions("whitespace", **options))
         dataset = make_dataset(learned, examples, batch_tokens=50)
         return learned.get_config(), dataset.batches_in_epoch
 

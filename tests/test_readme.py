@@ -117,7 +117,7 @@ def asked(address, curl):
 
 
 def test_every_command_of_the_readme_is_in_a_block_that_a_test_runs():
-    run_here = [block(name) for name in ("commands", "report", "serving", "tokens", "install")]
+    run_here = [block(name) for name in ("commands", "report", "serving", "streaming", "tokens", "install")]
     shown = re.findall(r"^(?:seq-models|curl) .*", README, re.M)
     assert len(shown) > 10 and all(any(line in text for text in run_here) for line in shown)
 
