@@ -70,6 +70,12 @@ def test_more_attractors_than_the_rules_can_nest_are_refused(count):
         agreement_pairs(count, 1)
 
 
+def test_more_pairs_than_there_are_are_refused(monkeypatch):
+    monkeypatch.setattr("seq_models.text.agreement.PATIENCE", 50)
+    with pytest.raises(ValueError, match=r"n must be at most the pairs that are found, \d+. Received: n=1000000"):
+        agreement_pairs(2, 1_000_000)
+
+
 def test_no_pair_is_refused():
     with pytest.raises(ValueError, match="at least one pair. Received: "):
         agreement(None, [])

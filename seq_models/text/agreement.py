@@ -14,6 +14,7 @@ from seq_models.text import corpora, grammar
 from seq_models.text.grammar import Word
 from seq_models.text.lexicon import BE, NOUNS, VERBS, cells
 
+PATIENCE = 100_000  # drawings without a new pair, after which there is none
 MOST = 3  # attractors: a modifier, MOD, has two modifiers inside at most
 
 
@@ -59,14 +60,17 @@ def agreement_pairs(count: int, n: int = 1000, seed: int = 7) -> list[Pair]:
         `n` pairs, the same for the same arguments; subjects have no noun beside the head and the attractors if `count`
         is 1 or more.
     Raises:
-        ValueError: If an argument is not of this kind.
+        ValueError: If an argument is not of this kind, or the grammar has not so many pairs.
     """
     if not isinstance(count, int) or not 0 <= count <= MOST:
         raise ValueError(f"count must be an integer from 0 to {MOST}. Received: count={count!r}")
     positive(n=n)
     generator = random.Random(seed)
     found: dict[str, Pair] = {}
+    idle = 0  # drawings since the last new one
     while len(found) < n:
+        if idle == PATIENCE:
+            raise ValueError(f"n must be at most the pairs that are found, {len(found):,}. Received: n={n!r}")
         features = " ".join(generator.choice(grammar.DOMAINS[variable].split()) for variable in "NGS")
         subject = grammar.draw(f"NP[{features} 0]", generator).words
         if count:
@@ -74,8 +78,9 @@ def agreement_pairs(count: int, n: int = 1000, seed: int = 7) -> list[Pair]:
         predicate = grammar.draw(f"VP[{features} 0]", generator).words
         verb, prefix = predicate[0].text, written(subject)
         held_out = corpora.split_of(written(subject + predicate)) == "test"
-        if verb in OTHER_FORM and attractors(subject) == count and held_out:
-            found.setdefault(prefix, Pair(prefix, verb, OTHER_FORM[verb]))
+        idle += 1
+        if verb in OTHER_FORM and attractors(subject) == count and held_out and prefix not in found:
+            found[prefix], idle = Pair(prefix, verb, OTHER_FORM[verb]), 0
     return list(found.values())
 
 
