@@ -101,6 +101,7 @@ def test_train_on_one_replica_a_core_as_a_process(files, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "run" / "model.keras").is_file()
+    assert "auto_shard" not in done.stderr
 
 
 def test_a_config_file_gives_options_and_set_overrides_them(files, tmp_path, capsys):

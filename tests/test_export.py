@@ -216,6 +216,7 @@ def test_options_that_a_request_leaves_out_have_defaults(language_model):
      ({"temperature": [np.inf]}, "temperature must be 0 or more"),
      ({"top_k": [-1]}, "top_k must be 0 to"), ({"top_p": [0]}, "top_p must be above 0 and at most 1"),
      ({"top_p": [1.5]}, "top_p must be above 0"), ({"repetition_penalty": [0]}, "repetition_penalty must be above 0"),
+     ({"seed": [-1]}, "seed must be 0 or more"),
      ({"min_length": [9], "max_length": [8]}, "min_length must be at most max_length")],
 )  # fmt: skip
 def test_an_option_out_of_range_is_refused_with_a_sentence(language_model, option, message):

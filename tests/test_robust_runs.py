@@ -65,9 +65,9 @@ def test_a_training_says_that_it_saved_where_it_goes_on_and_that_it_has_ended(da
     run = stopped(data, tmp_path / "run", monkeypatch)
     said = capsys.readouterr().err
     assert "8 of the validation examples are training examples too" in said
-    assert "the same command goes on after epoch 2 and batch 0, which are saved" in said
+    assert "it is saved, and the same command goes on in epoch 2 after batch 0" in said
     train(data, run.path)
-    assert f"{run.path} goes on after epoch 2 and batch 0." in capsys.readouterr().err
+    assert f"{run.path} goes on in epoch 2 after batch 0." in capsys.readouterr().err
     before = files(run.path)
     train(data, run.path)
     assert f"{run.path} has had its 2 epochs and stays as it is" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from test_cases_numbers import entities, random_tags
 import seq_models as sm
 from seq_models.text.entities import SCHEMES
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
-from seq_models.text.schemes import converted, legal_transitions, respelled, scheme_inside
+from seq_models.text.schemes import converted, legal_transitions, misfits, respelled, scheme_inside, steps_of
 
 SMALL = {"tokenizer": "whitespace", "units": 4, "characters": False}
 PLACES = [(list("abcd"), tags.split()) for tags in ("I-X I-X O I-Y", "I-Y B-Y I-X O", "O O O O")]  # IOB1
@@ -69,7 +69,28 @@ def test_the_rules_of_a_scheme_as_a_table(scheme, labels, expected):
     ],
 )
 def test_the_scheme_inside_is_that_of_the_data_or_the_one_asked_for(wanted, labels, expected):
-    assert scheme_inside(wanted, labels.split()) == expected
+    assert scheme_inside(wanted, steps_of([(labels.split(), "")])) == expected
+
+
+@pytest.mark.parametrize(
+    ("tags", "typo", "rules", "expected"),
+    [
+        ("B-X I-X O B-Y O", "E-X O", "IOB2", "BIO"),
+        ("I-X I-X O I-Y O", "U-X O", "IOB1", "BIO"),
+        ("B-X E-X O S-Y O", "B-X O", "BIOES", "BIOES"),
+        ("B-X L-X O U-Y O", "I-X O", "BILOU", "BILOU"),
+    ],
+)
+def test_one_wrong_tag_among_many_changes_no_scheme(tags, typo, rules, expected):
+    sentences = [tags.split()] * 20
+    steps = steps_of([(typo.split(), "")], steps_of([(sentence, "") for sentence in sentences]))
+    assert scheme_inside("auto", steps) == expected
+    found, others = misfits(steps)
+    assert found == rules and 1 <= sum(step.times for step in others) <= 2
+    examples = [(["w"] * len(each), each) for each in [*sentences, typo.split()]]
+    preprocessor = sm.SequenceLabeler.from_examples(examples, units=2).preprocessor
+    assert preprocessor.scheme == expected
+    assert {label[0] for label in preprocessor.labels.names} <= set(expected)
 
 
 @pytest.mark.parametrize(

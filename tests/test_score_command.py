@@ -50,7 +50,13 @@ def test_the_more_probable_candidate_comes_first(run, tmp_path, capsys):
 def test_tokens_have_a_line_each(run, tmp_path, capsys):
     data = lines_of(tmp_path / "data.txt", "walking home", "school")
     blocks = printed(capsys, "score", run, "--data", data, "--tokens").strip().split("\n\n")
-    assert [line.split("\t")[1] for line in blocks[0].splitlines()] == ["walking", "home", "</s>"]
+    whole, *tokens = [line.split("\t") for line in blocks[0].splitlines()]
+    assert whole[-1] == "walking home" and [token for _, token in tokens] == ["walking", "home", "</s>"]
+    assert sum(float(log_p) for log_p, _ in tokens) == pytest.approx(float(whole[0]), abs=1e-3)
+    candidates = lines_of(tmp_path / "candidates.txt", "walking house", "walking home", "", "school")
+    blocks = printed(capsys, "score", run, "--data", candidates, "--tokens", "--rerank").strip().split("\n\n")
+    heads = [block.splitlines()[0].split("\t") for block in blocks]
+    assert [(head[0], head[-1]) for head in heads] == [("1", "walking home"), ("2", "walking house"), ("1", "school")]
     [whole, _] = printed(capsys, "score", run, "--data", data, "--tokens", "--json").splitlines()
     assert json.loads(whole)["tokens"] == ["walking", "home", "</s>"]
 

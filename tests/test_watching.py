@@ -23,6 +23,7 @@ from seq_models.layers.heads import cross_entropy
 from seq_models.plots import plot_attention, plot_confusion
 from seq_models.tasks import TASKS
 from seq_models.training.options import TrainingOptions
+from seq_models.training.precision import precision
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.strategy import make_strategy
 from seq_models.training.trainer import train
@@ -211,6 +212,20 @@ def test_the_gradient_by_distance_is_that_of_the_recurrence_written_out():
     expected = [np.linalg.norm(dz) for dz in tape.gradient(loss, z)]
     np.testing.assert_allclose(norms["recurrent_1"], expected[::-1], rtol=1e-4)
     assert gates == {}
+
+
+@pytest.mark.parametrize("numbers", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+def test_gradients_and_gates_through_time_are_seen_in_half_precision(cell, numbers):
+    model = small("language-model", cell=cell)
+    with precision(numbers):
+        half = type(model)(type(model.network).from_config(model.network.get_config()), model.preprocessor)
+    half.set_weights(model.get_weights())
+    batch = model.batch(["a b c d e"])
+    for found, expected in zip(through_time(half, *batch), through_time(model, *batch), strict=True):
+        assert found.keys() == expected.keys()
+        for name, values in expected.items():
+            np.testing.assert_allclose(tf.cast(found[name], tf.float32), values, rtol=0.1, atol=0.02)
 
 
 @pytest.mark.parametrize("cell, names", [("lstm", "input forget candidate output"), ("gru", "update reset candidate")])

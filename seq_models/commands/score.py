@@ -69,10 +69,9 @@ def _in_order(candidates):
 
 
 def _line(text: str, answer: dict[str, Any], tokens: bool) -> str:
-    """The scores and the text; or a line a token and one without any at the end."""
-    if tokens:
-        rows = zip(answer["log_probabilities"], answer["tokens"], strict=True)
-        return "".join(f"{log_p:.4f}\t{token}\n" for log_p, token in rows)
+    """The scores and the text; then, where tokens are asked for, a line for each and one without any at the end."""
     scores = [answer["log_probability"], answer["perplexity"], answer["bits_per_character"]]
     rank = [str(answer["rank"])] if "rank" in answer else []
-    return "\t".join([*rank, *(f"{score:.4f}" for score in scores), text])
+    line = "\t".join([*rank, *(f"{score:.4f}" for score in scores), text])
+    rows = zip(answer["log_probabilities"], answer["tokens"], strict=True)
+    return line + "".join(f"\n{log_p:.4f}\t{token}" for log_p, token in rows) + "\n" if tokens else line

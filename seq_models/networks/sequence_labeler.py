@@ -108,7 +108,10 @@ class SequenceLabeler(Network):
         if name == "auto":
             name = "softmax" if own or legal is None else "crf"
         if name == "legal" and legal is None:
-            raise ValueError("head=legal needs tags of a scheme, as B-PER and O. Received: labels that are none")
+            raise ValueError(
+                "head=legal needs tags of entities, as B-PER and O, that scheme=plain does not leave as they are. "
+                "Received: labels of no scheme"
+            )
         if own and name in HEADS:
             received = f"head_class={self.head_class.__name__}"
             raise ValueError(f"head={name} needs the head SoftmaxHead. Received: {received}")

@@ -111,8 +111,9 @@ def check(seed: Any, values: Mapping[str, Any]) -> None:
         )
 
 
-def check_in_graph(values: Mapping[str, tf.Tensor]) -> None:
+def check_in_graph(seed: tf.Tensor, values: Mapping[str, tf.Tensor]) -> None:
     """`check` of tensors (B,)."""
+    tf.debugging.Assert(tf.reduce_all(seed >= 0), ["seed must be 0 or more. Received:", seed])
     for option in OPTIONS:
         option.check_in_graph(values[option.name])
     shortest, longest = values["min_length"], values["max_length"]

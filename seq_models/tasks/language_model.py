@@ -234,7 +234,7 @@ class LanguageModel(TextWriter):
         """
         seed, *options = (tf.broadcast_to(each, tf.shape(prompt)) for each in (seed, *options))
         values = {spec.name: each for spec, each in zip(generation.INPUTS[2:], options, strict=True)}
-        generation.check_in_graph(values)
+        generation.check_in_graph(seed, values)
         read = self.preprocessor.tokenize(prompt)
         ids = dense(self.preprocessor.encode_tokens(read)[0])  # <s> and the prompt
         first, states = decoding.read_prompts(self.network, ids)

@@ -125,6 +125,8 @@ def _pipeline_options():
     options = tf.data.Options()
     options.autotune.enabled = False  # with it the end of every epoch waits for the tuner's next wake-up
     options.deterministic = True
+    # Replicas share the rows of a batch, and workers read their own: nothing is left to shard.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options
 
 

@@ -28,7 +28,7 @@ from seq_models.text.options import (
     VocabularyOptions,
 )
 from seq_models.text.progress import watched
-from seq_models.text.schemes import converted, respelled, scheme_inside
+from seq_models.text.schemes import Step, converted, respelled, scheme_inside, steps_of
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, Vocabulary
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
@@ -290,6 +290,7 @@ class SequenceLabelerPreprocessor(Preprocessor):
         counts: Counter[str] = Counter()
         letters: Counter[str] = Counter()
         labels: set[str] = set()
+        steps: list[Step] = []
         entities: set[str] = set()  # the labels, in BIOES if they are tags of entities
         words = Codec.of(options)
         spelling = replace(options, tokenizer="chars", lowercase=False, max_length=WORD_LENGTH)
@@ -299,10 +300,11 @@ class SequenceLabelerPreprocessor(Preprocessor):
             counts.update(decoded(words.clean(tokens)))
             letters.update(decoded(letters_of(tokens).flat_values))
             labels.update(label for example in chunk for label in example[1])
+            steps = steps_of(((example[1], "") for example in chunk), steps)
             entities.update(label for example in chunk for label in converted(example[1], "BIOES"))
         codec = Codec.of(options, Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count))
         characters = Codec.of(spelling, Vocabulary.from_counts(letters)) if options.characters else None
-        scheme = scheme_inside(options.scheme, labels)
+        scheme = scheme_inside(options.scheme, steps)
         return cls(codec, sorted(labels if scheme is None else respelled(entities, scheme)), characters, scheme)
 
     def say_remarks(self) -> None:

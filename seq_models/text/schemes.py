@@ -10,23 +10,26 @@ CHOICES = (AUTO, PLAIN, *SCHEMES)
 SHOWN = 5  # labels in a sentence
 
 
-def scheme_inside(wanted: str, labels: Iterable[str]) -> str | None:
+def scheme_inside(wanted: str, steps: list["Step"]) -> str | None:
     """The scheme that a model reads and writes labels in; None if they stay as they are.
 
     Args:
-        wanted: One of `CHOICES`; "auto" is the scheme whose letters all labels have, IOB1 being BIO.
-        labels: The labels of the examples.
+        wanted: One of `CHOICES`; "auto" is the scheme that most tags keep to, IOB1 being BIO, if all are tags of one.
+        steps: Of the labels of the examples.
     Raises:
         ValueError: If a scheme is wanted and the labels are no tags of entities.
     """
-    labels = list(labels)
+    labels = {step.tag for step in steps} - {OUTSIDE}
     found, others = scheme_of(labels)
     fitting = found is not None and not others
     if wanted not in (AUTO, PLAIN) and not fitting:
-        received = ", ".join(map(repr, (others or sorted(labels))[:SHOWN]))
+        received = ", ".join(map(repr, (others or sorted(labels) or [OUTSIDE])[:SHOWN]))
         expected = f"scheme={wanted} needs tags of entities, all of one scheme, as B-PER and O"
         raise ValueError(f"{expected}. Received: {received}")
-    return {AUTO: found if fitting else None, PLAIN: None}.get(wanted, wanted)
+    if wanted == AUTO and fitting:
+        closest, _ = misfits(steps)
+        return closest if closest in SCHEMES else "BIO"
+    return None if wanted in (AUTO, PLAIN) else wanted
 
 
 def converted(tags: Sequence[str], scheme: str) -> list[str]:
@@ -84,9 +87,9 @@ class Step(NamedTuple):
     times: int
 
 
-def steps_of(located: Iterable[tuple[list[str], str]]) -> list[Step]:
-    """All different steps of sentences, each given as its tags and its place."""
-    found: dict[tuple[str, str], Step] = {}
+def steps_of(located: Iterable[tuple[Sequence[str], str]], before: Iterable[Step] = ()) -> list[Step]:
+    """All different steps of sentences, each given as its tags and its place, and those of sentences before them."""
+    found = {(step.before, step.tag): step for step in before}
     for tags, place in located:
         for number, pair in enumerate(zip([OUTSIDE, *tags], [*tags, OUTSIDE], strict=True), start=1):
             known = found.get(pair)
@@ -99,14 +102,20 @@ def misfits(steps: list[Step]) -> tuple[str, list[Step]]:
 
     The scheme is "" where the tags are those of none.
     """
-    name, others = scheme_of(tag for step in steps for tag in (step.before, step.tag))
-    if name is None:
+    if scheme_of(tag for step in steps for tag in (step.before, step.tag))[0] is None:
         return "", []
-    rules = {"IOB2": _iob2, "IOB1": _iob1} if name == "BIO" else {name: _RULES[name]}
-    broken = {rule: [s for s in steps if s.tag in others or not fits(s.before, s.tag)] for rule, fits in rules.items()}
-    counts = {rule: sum(step.times for step in found) for rule, found in broken.items()}
+    rules = {"IOB2": _iob2, "IOB1": _iob1} | {name: rule for name, rule in _RULES.items() if name != "BIO"}
+    broken = {name: [step for step in steps if not _keeps_to(step, name, fits)] for name, fits in rules.items()}
+    counts = {name: sum(step.times for step in found) for name, found in broken.items()}
     best = min(counts, key=counts.__getitem__)
     return best, broken[best]
+
+
+def _keeps_to(step, name, fits):
+    letter, _ = _part(step.tag)
+    return (step.tag == OUTSIDE or letter and letter in SCHEMES.get(name, SCHEMES["BIO"])) and fits(
+        step.before, step.tag
+    )
 
 
 def _parts(before: str, tag: str) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ def make_optimizer(options: TrainingOptions, steps: int) -> keras.optimizers.Opt
     config = {"learning_rate": learning_rate, **averaging}
     try:
         return keras.optimizers.get({"class_name": options.optimizer, "config": config})
-    except ValueError as error:
+    except (ValueError, TypeError, KeyError) as error:  # of a class that wants more than a learning rate, too
         expected = "optimizer must be the name of a Keras optimizer"
         raise ValueError(f"{expected}. Received: optimizer={options.optimizer!r}") from error
 

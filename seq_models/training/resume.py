@@ -119,8 +119,8 @@ class Resume(keras.callbacks.Callback):
         if asked <= SAVE:
             return
         if self.cluster.chief:
-            place = f"epoch {self.epoch + 1} and batch {self.batches}"
-            say(f"The training ends, as it was asked to; the same command goes on after {place}, which are saved.")
+            place = f"in epoch {self.epoch + 1} after batch {self.batches}"
+            say(f"The training ends, as it was asked to; it is saved, and the same command goes on {place}.")
         raise SystemExit(128 + asked)
 
     def _save(self):

@@ -179,7 +179,7 @@ def _check_restored(run, resume, cluster):
         _, state = resume.restored
         if state["callbacks"]["BestModel"]["best"] is not None:
             run.check_model()  # of an epoch that is not trained again
-        say(f"{run.path} goes on after epoch {state['epoch'] + 1} and batch {state['batches']}.")
+        say(f"{run.path} goes on in epoch {state['epoch'] + 1} after batch {state['batches']}.")
 
 
 def _begin(run, config, model, inputs):

@@ -89,7 +89,9 @@ class WatchedLoop(engines.Loop):
 
 def _gates(cell, projected):
     """The second part of what a cell's `step` returns, for all steps at once: a list of (T, B, H)."""
-    weights, first = cell.recurrent_weights(), cell.get_initial_state(ops.shape(projected)[1])
+    # In the numbers that a call of the layer would cast them to.
+    weights = [ops.cast(weight, projected.dtype) for weight in cell.recurrent_weights()]
+    first = cell.get_initial_state(ops.shape(projected)[1])
 
     def step(states, x):
         after, _ = cell.step(x, states, weights)
