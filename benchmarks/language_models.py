@@ -41,6 +41,11 @@ def recurrent():
     zaremba = "optimizer=sgd learning_rate=20 clip_norm=0.25 schedule=decay batch_size=20 segment_length=20 epochs=8"
     options = f"{STREAM} units=200 layers=2 {zaremba} average=0.999 patience=8"
     yield "lstm-2x200", "LSTM 2 × 200", f"language-model --set {options}"
+    gal_merity = "variational=true input_dropout=0.3 dropout=0.3 output_dropout=0.2 weight_dropout=0.2"
+    falling = "optimizer=sgd learning_rate=25 clip_norm=0.25 schedule=cosine batch_size=20 segment_length=35"
+    regularized = f"tie_weights=true {gal_merity} activation_penalty=1 {falling} average=0.9995"
+    hour = f"{STREAM} units=400 layers=2 {regularized} epochs=13 patience=13"
+    yield "lstm-2x400-hour", "LSTM 2 × 400, tied, regularized", f"language-model --set {hour}"
 
 
 KINDS = {"n-grams": ngrams, "recurrent": recurrent}

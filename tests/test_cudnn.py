@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from parity import MASK, B, D, H, T, assert_same, measure, normal, ours, states_of
+from toy import small
 
+from seq_models.exports.probes import probes_of
 from seq_models.layers import GRU, LSTM, GRUCell, LSTMCell, SimpleRNNCell, engines
 from seq_models.layers.engines import cudnn
 
@@ -27,6 +29,7 @@ def gpu(monkeypatch):
 
     def stand_in(cell, sequences, states, mask, go_backwards):
         seen.append(mask is not None)
+        tf.debugging.assert_positive(tf.shape(sequences)[0])
         if mask is not None:
             padded_at_the_end = tf.sequence_mask(tf.reduce_sum(tf.cast(mask, tf.int32), axis=1), tf.shape(mask)[1])
             tf.debugging.assert_equal(mask, padded_at_the_end)
@@ -69,6 +72,26 @@ def test_a_graph_looks_at_each_mask(kind, gpu):
         for k, output in enumerate(run(mask)):
             np.testing.assert_allclose(output, expected[f"output {k}"], rtol=1e-5, atol=1e-6)
     assert gpu.count(True) > 1
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@every_gated
+def test_a_batch_of_no_rows_is_none_of_its_calls(kind, masked, gpu):
+    layer = ours(kind, **WHOLE)
+    signature = [tf.TensorSpec([None, None, D]), tf.TensorSpec([None, None], tf.bool)]
+    run = tf.function(lambda x, mask: layer(x, mask=mask if masked else None), input_signature=signature)
+    h, *states = run(np.zeros((0, T, D), "float32"), np.zeros((0, T), bool))
+    assert h.shape == (0, T, H) and {tuple(state.shape) for state in states} == {(0, H)}
+    x = normal(B, T, D)
+    for one, other in zip(run(x, AT_THE_END), layer(x, mask=AT_THE_END if masked else None), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["labeler", "encoder-decoder"])
+def test_a_model_answers_the_edges_of_an_export(task, gpu):
+    sizes = {len(next(iter(probe.inputs.values()))) for probe in probes_of(small(task))}
+    assert {0, 1, 2, 257} <= sizes
+    assert True in gpu
 
 
 @every_gated

@@ -19,8 +19,8 @@ CELLS = {  # that Keras hands to cuDNN
 class CuDNN(Engine):
     """What `keras.layers.LSTM` and `keras.layers.GRU` do on a GPU, under their conditions.
 
-    cuDNN reads rows that are padded at their end and have a real token; whether a mask is one of such rows is seen in
-    the graph, and the loop takes the others. The gradient has no gradient.
+    cuDNN reads rows that are padded at their end and have a real token, and at least one row; whether a call is of
+    such rows is seen in the graph, and the loop takes the others. The gradient has no gradient.
     """
 
     under_xla = False
@@ -53,10 +53,22 @@ class CuDNN(Engine):
 
     def run(self, run: Run) -> tuple[Tensor, Tensor, Tensors]:
         run = run.dropped()._replace(last_states=True)
-        if run.mask is None:
+        if run.mask is not None:
+            run = run._replace(mask=ops.cast(run.mask, "bool"))
+        able = _readable(run)
+        if able is True:
             return _by_cudnn(run)
-        run = run._replace(mask=ops.cast(run.mask, "bool"))
-        return ops.cond(_padded_at_the_end(run.mask), lambda: _by_cudnn(run), lambda: Loop().run(run))
+        return ops.cond(able, lambda: _by_cudnn(run), lambda: Loop().run(run))
+
+
+def _readable(run):
+    """Whether cuDNN can read a run: a boolean of the graph, or True where it is known before."""
+    rows = ops.shape(run.sequences)[0]
+    known = isinstance(rows, int) and rows > 0
+    if run.mask is None:
+        return known or ops.greater(rows, 0)
+    padded = _padded_at_the_end(run.mask)
+    return padded if known else ops.logical_and(padded, ops.greater(rows, 0))
 
 
 def _padded_at_the_end(mask):
