@@ -150,7 +150,7 @@ OTHER = {
     "legal": [[1, 1, 0, 1, 1]] * 5,
 }
 OTHER |= {"input_dropout": 0.1, "output_dropout": 0.4, "embedding_dropout": 0.2, "variational": True}
-OTHER |= {"weight_dropout": 0.3, "activation_penalty": 2.0, "temporal_penalty": 1.0}
+OTHER |= {"weight_dropout": 0.3, "activation_penalty": 2.0, "temporal_penalty": 1.0, "projection_penalty": 0.5}
 
 
 @pytest.mark.parametrize("network_class", [LanguageModel, SequenceLabeler, SequenceClassifier, EncoderDecoder])

@@ -143,6 +143,39 @@ def test_penalties_of_several_replicas_and_parts_are_those_of_one(name, accumula
         np.testing.assert_allclose(ours_, expected, atol=1e-5)
 
 
+def after_a_step(options, strategy="one", **compiled):
+    """The weights of a language model before and after a step of gradient descent with learning rate 1."""
+    keras.utils.set_random_seed(4)
+    with make_strategy(strategy).scope():
+        model = small("language-model", tie_weights=True, **options)
+        model.compile(keras.optimizers.SGD(1.0), clip_norm=None, **compiled)
+    before = model.get_weights()
+    model.fit(model.dataset(TEXTS, batch_size=len(TEXTS)), verbose=0)
+    return before, model.get_weights(), [weight.path.startswith("projection") for weight in model.weights]
+
+
+@pytest.mark.parametrize(("strategy", "accumulate"), [("one", 1), ("one", 3), ("mirrored", 1)])
+def test_the_norm_of_a_projection_pulls_on_it_alone(strategy, accumulate):
+    sizes = {"units": 5, "embedding_units": 4}
+    _, plain, _ = after_a_step(sizes)
+    before, penalized, of_projection = after_a_step(
+        {**sizes, "projection_penalty": 0.3}, strategy, accumulate=accumulate
+    )
+    assert sum(of_projection) == 1
+    for P, one, other, pulled in zip(before, plain, penalized, of_projection, strict=True):
+        pull = 0.3 * P / np.sqrt((P**2).sum()) if pulled else 0
+        np.testing.assert_allclose(other, one - pull, atol=2e-6)
+
+
+def test_a_penalty_on_the_projection_makes_one_where_none_were_needed():
+    network = LanguageModel(9, units=5, tie_weights=True, projection_penalty=0.1)
+    P = network.get_layer("projection").kernel
+    assert P.shape == (5, 5)
+    np.testing.assert_allclose(network.losses, [0.1 * np.linalg.norm(P)], rtol=1e-6)
+    network = LanguageModel(9, units=5, tie_weights=True)
+    assert "projection" not in [layer.name for layer in network.layers]
+
+
 def test_reading_from_states_drops_and_gives_what_the_functional_model_does():
     networks = []
     for _ in range(2):
@@ -169,7 +202,9 @@ def test_the_options_have_no_effect_but_in_training():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"variational": True}, {"input_dropout": 1.0}, {"activation_penalty": -1.0}], ids=str
+    "wrong",
+    [{"variational": True}, {"input_dropout": 1.0}, {"activation_penalty": -1.0}, {"projection_penalty": 0.1}],
+    ids=str,
 )
 def test_options_without_effect_or_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="Received: "):

@@ -9,6 +9,7 @@ from keras import ops
 from seq_models.errors import positive
 from seq_models.layers.dropout import EmbeddingDropout, dropouts
 from seq_models.layers.heads import SampledSoftmaxHead, SoftmaxHead, TiedSampledSoftmaxHead, TiedSoftmaxHead
+from seq_models.layers.regularizers import NormPenalty
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
@@ -21,7 +22,7 @@ class LanguageModelOptions(NetworkOptions):
     """The options of a `LanguageModel`.
 
     Raises:
-        ValueError: See `Options`; or if `variational` has nothing to drop.
+        ValueError: See `Options`; if `variational` has nothing to drop, or `projection_penalty` no tied weights.
     """
 
     tie_weights: bool = option(
@@ -50,6 +51,10 @@ class LanguageModelOptions(NetworkOptions):
         0.0, "temporal activation regularization: times the mean square of h_t - h_{t-1} [Merity 2017]", at_least=0
     )
 
+    projection_penalty: float = option(
+        0.0, "times the norm of the projection, which then always is before tied weights [Press 2017]", at_least=0
+    )
+
     @property
     def rates(self) -> list[float]:
         """Those of the dropout of the embeddings, and of what each layer hands on."""
@@ -60,6 +65,14 @@ class LanguageModelOptions(NetworkOptions):
         super().__post_init__()
         if self.variational and not any(self.rates):
             raise ValueError("variational needs some dropout above 0. Received: variational=True, dropout=0")
+        if self.projection_penalty and not self.tie_weights:
+            received = f"projection_penalty={self.projection_penalty}, tie_weights=False"
+            raise ValueError(f"projection_penalty needs tie_weights=True. Received: {received}")
+
+    @property
+    def projected(self) -> bool:
+        """Whether hidden states are projected before tied weights."""
+        return self.tie_weights and (self.embedding_size != self.units or self.projection_penalty > 0)
 
 
 @keras.saving.register_keras_serializable(package="seq_models.networks")
@@ -73,6 +86,8 @@ class LanguageModel(Network):
     activation regularization [5] of what the head takes, with m its dropout, as means over real tokens:
 
         α/H ‖m * h_t‖²  (`activation_penalty`)      β/H ‖h_t - h_{t-1}‖²  (`temporal_penalty`)
+
+    and λ ‖P‖₂ once (`projection_penalty` [2]).
 
     Inputs: token ids (B, T) that start with `<s>`. Outputs: logits (B, T, V); those at t are of the token after t.
     States: for each layer the list of its states, floats (B, H) each.
@@ -102,8 +117,10 @@ class LanguageModel(Network):
         sampled = options.softmax == "sampled" or options.softmax == "auto" and large
         head = self._make_head(vocabulary_size, embedding if options.tie_weights else None, sampled)
         project = _unchanged
-        if options.tie_weights and options.embedding_size != options.units:
-            project = keras.layers.Dense(options.embedding_size, use_bias=False, name="projection")
+        if options.projected:
+            penalty = NormPenalty(options.projection_penalty) if options.projection_penalty else None
+            named = {"use_bias": False, "kernel_regularizer": penalty, "name": "projection"}
+            project = keras.layers.Dense(options.embedding_size, **named)
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
