@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from seq_models import __version__
-from seq_models.commands import demo, evaluate, export, gate, generate, inspect, predict, score, serve, train
+from seq_models.commands import compare, demo, evaluate, export, gate, generate, inspect, predict, score, serve, train
 from seq_models.errors import WorkerLost, sentence_of
 from seq_models.messages import say
 
@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "compare": compare,
     "predict": predict,
     "generate": generate,
     "score": score,

@@ -161,7 +161,7 @@ def test_an_unknown_label_at_evaluation_counts_as_wrong_and_is_named(runs, tmp_p
         ("unit=3", "units"),
         ("cell=lstn", "simple_rnn, lstm, gru"),
         ("units=-3", "positive integer"),
-        ("pooling=sum", "last, mean, max"),
+        ("pooling=sum", "last, mean, max, attention"),
         ("tokenizer=bpe", "whitespace, words, chars, wordpiece"),
         ("epochs=many", "positive integer"),
         ("optimizer=adamm", "adamm"),

@@ -35,7 +35,7 @@ NETWORKS = {
 CELLS = ("simple_rnn", "lstm", "gru")
 CELL_OF = dict(zip(NETWORKS, CELLS * 2, strict=True))  # where a test need not run every network with every cell
 ATTENTIONS = ("additive", "bilinear", "dot")
-POOLINGS = ("last", "mean", "max")
+POOLINGS = ("last", "mean", "max", "attention")
 every_network = pytest.mark.parametrize("name", NETWORKS)
 each_class = pytest.mark.parametrize(
     "name", [name for name in NETWORKS if name not in ("language-model, tied", "labeler")]
@@ -196,7 +196,11 @@ def test_an_option_that_is_none_of_the_choices_is_refused(name, options, message
         ("labeler", {"character_vocabulary_size": 0}, "Received: character_vocabulary_size=0"),
         ("labeler, characters", {"character_units": -2}, "Received: character_units=-2"),
         ("classifier", {"labels": "3"}, "labels must be a positive integer. Received: labels='3'"),
-        ("classifier", {"pooling": "sum"}, "pooling must be one of last, mean, max. Received: pooling='sum'"),
+        (
+            "classifier",
+            {"pooling": "sum"},
+            "pooling must be one of last, mean, max, attention. Received: pooling='sum'",
+        ),
         ("encoder-decoder", {"attention": "cosine"}, "one of additive, bilinear, dot. Received: attention='cosine'"),
         ("encoder-decoder", {"source_vocabulary_size": 2.5}, "Received: source_vocabulary_size=2.5"),
     ],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from parity import as_json, evaluate, normal
 
-from seq_models.layers import LastPooling, MaxPooling, MeanPooling
+from seq_models.layers import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 
 B, T, H = 5, 4, 6
 MASK = np.array([[1, 1, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], bool)
@@ -20,11 +20,28 @@ def last_both_ways(h):
     return np.concatenate([h[-1, : H // 2], h[0, H // 2 :]])
 
 
+_random = np.random.default_rng(3)
+W, b, u = (_random.normal(size=shape).astype("float32") for shape in ((H, H), (H,), (H, 1)))
+
+
+def attending(**options):
+    layer = AttentionPooling(**options)
+    layer.build((None, None, H))
+    layer.set_weights([W, b, u])
+    return layer
+
+
+def attended(h):
+    scores = np.exp(np.tanh(h @ W + b) @ u)
+    return (scores * h).sum(axis=0) / scores.sum()
+
+
 POOLINGS = {
     "last": (LastPooling, last),
     "last both ways": (lambda **options: LastPooling(bidirectional=True, **options), last_both_ways),
     "mean": (MeanPooling, lambda h: h.mean(axis=0)),
     "max": (MaxPooling, lambda h: h.max(axis=0)),
+    "attention": (attending, attended),
 }
 every_pooling = pytest.mark.parametrize("pooling", POOLINGS)
 

@@ -89,7 +89,7 @@ def test_the_export_is_served_as_the_readme_says(in_folder_with_files, capsys):
     """The commands one after the other, on free ports; the answer is read by a client as by curl."""
     *of_tokens, curl_of_tokens = block("tokens").splitlines()
     export_lm, curl_of_start = block("streaming").splitlines()
-    *_, train_lm, _, _, _ = block("commands").splitlines()
+    *_, train_lm, _, _, _, _ = block("commands").splitlines()
     export, gate, *_ = block("serving").splitlines()
     for line in (block("commands").splitlines()[1], export, gate, *of_tokens, train_lm, export_lm):
         run(line, capsys)

@@ -13,6 +13,7 @@ from measuring import array, assert_close, assert_same, evaluate, normal, packed
 from seq_models.layers import (
     AdditiveAttention,
     AttentionDecoder,
+    AttentionPooling,
     BilinearAttention,
     CharacterEncoder,
     DotAttention,
@@ -107,6 +108,20 @@ def test_attention_is_its_equation_and_a_row_of_padding_alone_gets_zeros(attenti
     expected = [reference_attention.attend(score, query[b], values[b], layer.get_weights(), real[b]) for b in rows]
     for k in range(2):
         assert_close(measured[f"output {k}"], np.stack([pair[k] for pair in expected]))
+    assert all(np.isfinite(value).all() for value in measured.values())
+
+
+@mask_or_none
+def test_a_pooling_that_attends_is_its_equation(mask):
+    layer, h = AttentionPooling(), normal(B, S, M)
+    layer.build((B, S, M))
+    W, b, u = randomize(layer).get_weights()
+    expected = np.zeros((B, M))
+    for row, real in enumerate(np.full((B, S), True) if mask is None else mask):
+        scores = np.exp(np.tanh(h[row][real] @ W + b) @ u)  # (real, 1)
+        expected[row] = (scores * h[row][real]).sum(axis=0) / max(scores.sum(), 1e-30)
+    measured = evaluate(lambda h: layer(h, mask=mask), [h], layer.trainable_variables)
+    assert_close(measured["output 0"], expected)
     assert all(np.isfinite(value).all() for value in measured.values())
 
 

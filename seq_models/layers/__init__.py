@@ -14,7 +14,7 @@ from seq_models.layers.heads import (
     TiedSoftmaxHead,
 )
 from seq_models.layers.lstm import LSTM, LSTMCell
-from seq_models.layers.pooling import LastPooling, MaxPooling, MeanPooling
+from seq_models.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq_models.layers.recurrent import Bidirectional, GatedRecurrent, Recurrent
 from seq_models.layers.recurrent_cell import GatedCell, RecurrentCell
 from seq_models.layers.simple_rnn import SimpleRNN, SimpleRNNCell
@@ -22,9 +22,9 @@ from seq_models.layers.torch_weights import from_torch, to_torch
 from seq_models.layers.units import UNITS
 
 __all__ = [
-    "AdditiveAttention", "AttentionDecoder", "Bidirectional", "BilinearAttention", "CRFHead", "CharacterEncoder",
-    "DotAttention", "GRU", "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling",
-    "LegalHead", "MaxPooling", "MeanPooling", "Recurrent", "RecurrentCell", "SampledSoftmaxHead", "SimpleRNN",
-    "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch",
-    "gradient_flow", "to_torch",
+    "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional", "BilinearAttention", "CRFHead",
+    "CharacterEncoder", "DotAttention", "GRU", "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM",
+    "LSTMCell", "LastPooling", "LegalHead", "MaxPooling", "MeanPooling", "Recurrent", "RecurrentCell",
+    "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead",
+    "UNITS", "from_torch", "gradient_flow", "to_torch",
 ]  # fmt: skip

@@ -1,4 +1,5 @@
-"""One vector from a sequence of vectors, padding left out: the last, the mean or the maximum [1, section 8.3.2].
+"""One vector from a sequence of vectors, padding left out: the last, the mean, the maximum [1, section 8.3.2], or a
+mean under weights that are learned.
 
 Each takes h (B, T, H) and a mask (B, T), True on real tokens, and gives (B, H). A row with no real token gives zeros.
 
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from seq_models.layers.attention import masked_softmax
 from seq_models.layers.tensors import Tensor
 
 
@@ -71,3 +73,29 @@ class MaxPooling(Pooling):
         low = ops.cast(-3e4, h.dtype)
         highest = ops.max(ops.where(ops.cast(mask, "bool"), h, low), axis=1)
         return ops.where(ops.max(mask, axis=1) > 0, highest, 0)
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class AttentionPooling(Pooling):
+    """Σ_t α_t h_t, with α_t = softmax_t(u · tanh(W h_t + b)) over real tokens [1, equations 5 to 7].
+
+    Weights: kernel W (H, H), bias b (H,), score_kernel u (H, 1).
+
+    References:
+        [1] Yang et al. 2016, Hierarchical Attention Networks for Document Classification.
+    """
+
+    def build(self, input_shape):
+        H = input_shape[-1]
+        self.kernel = self.add_weight(name="kernel", shape=(H, H))
+        self.bias = self.add_weight(name="bias", shape=(H,), initializer="zeros")
+        self.score_kernel = self.add_weight(name="score_kernel", shape=(H, 1))
+
+    def pool(self, h: Tensor, mask: Tensor) -> Tensor:
+        return ops.sum(h * self.weigh(h, mask)[:, :, None], axis=1)
+
+    def weigh(self, h: Tensor, mask: Tensor) -> Tensor:
+        """α (B, T) of h (B, T, H) and a mask (B, T, 1) of ones and zeros."""
+        hidden = ops.tanh(ops.matmul(h, self.kernel) + self.bias)  # (B, T, H)
+        scores = ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)
+        return masked_softmax(scores, ops.squeeze(mask, -1) > 0)

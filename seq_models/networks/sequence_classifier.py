@@ -6,12 +6,12 @@ from typing import Any
 import keras
 
 from seq_models.errors import positive
-from seq_models.layers import LastPooling, MaxPooling, MeanPooling
+from seq_models.layers import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq_models.layers.dropout import dropouts
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
-POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}
+POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling, "attention": AttentionPooling}
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,9 @@ class SequenceClassifierOptions(NetworkOptions):
     # A text has one label: there is little to learn from, and a network without dropout learns it by heart.
     dropout: float = option(0.5, "share of what layers hand on that training drops", at_least=0, below=1)
     bidirectional: bool = option(True, "read both ways")
-    pooling: str = option("max", "over the real tokens: the final states, the mean or the maximum", choices=POOLINGS)
+    pooling: str = option(
+        "max", "over the real tokens: the final states, their mean, maximum, or a mean that attends", choices=POOLINGS
+    )
 
 
 @keras.saving.register_keras_serializable(package="seq_models.networks")

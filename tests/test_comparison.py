@@ -1,0 +1,122 @@
+"""Two models compared: the scores are theirs, and the interval is that of all samples there could be."""
+
+import itertools
+import json
+import types
+
+import numpy as np
+import pytest
+from toy import EXAMPLES, small
+
+from seq_models import cli
+from seq_models.errors import InputError
+from seq_models.tasks import comparison
+from seq_models.tasks.comparison import compare
+from seq_models.tasks.judging import Judged
+from seq_models.text.example_types import LabeledText
+
+TAGS = [(["Ann", "Lee", "ran"], ["B-PER", "I-PER", "O"]), (["Bo"], ["B-PER"]), (["in", "Rome"], ["O", "B-LOC"])]
+
+
+def said(right, weights=None):
+    """A model whose answers are known: right or wrong, an example each."""
+    weights = [1.0] * len(right) if weights is None else weights
+    judged = [
+        Judged(k, w, 0.0, 1, ["x"], ["x" if r else "y"]) for k, (r, w) in enumerate(zip(right, weights, strict=True))
+    ]
+    labels = types.SimpleNamespace(names=["x", "y"])
+    preprocessor = types.SimpleNamespace(example_type=LabeledText(), labels=labels)
+    return types.SimpleNamespace(judged=judged, preprocessor=preprocessor, task_name="classifier")
+
+
+@pytest.fixture
+def known(monkeypatch):
+    monkeypatch.setattr(comparison, "judge", lambda model, _: model.judged)
+    monkeypatch.setattr(comparison, "check_examples", lambda *_: None)
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 3.0, 0.5, 2.0, 1.0]], ids=["plain", "weighted"])
+def test_the_interval_and_p_are_those_of_all_samples(known, weights):
+    right = np.array([[1, 1, 1, 0, 1], [0, 1, 0, 1, 0]])
+    found = compare(*(said(row, weights) for row in right), EXAMPLES["classifier"], resamples=40_000)
+    w = np.ones(5) if weights is None else np.array(weights)
+    places = np.array(list(itertools.product(range(5), repeat=5)))  # every sample is as likely
+    differences = ((right[0] - right[1]) * w)[places].sum(axis=1) / w[places].sum(axis=1)
+    assert found.difference == pytest.approx(((right[0] - right[1]) * w).sum() / w.sum())
+    low, high = np.percentile(differences, [2.5, 97.5])
+    steps = np.unique(differences)
+    # A percentile of a distribution of steps may fall on the step before or after.
+    assert abs(np.searchsorted(steps, found.low) - np.searchsorted(steps, low)) <= 1
+    assert abs(np.searchsorted(steps, found.high) - np.searchsorted(steps, high)) <= 1
+    assert found.p == pytest.approx(2 * (differences <= 1e-12).mean(), abs=0.01)
+    assert found.examples == 5
+
+
+def test_the_sign_turns_with_the_models_and_the_same_one_twice_differs_in_nothing(known):
+    one, other = said([1, 1, 1, 1, 0, 1, 1, 1]), said([0, 1, 0, 1, 0, 1, 0, 1])
+    found, turned = compare(one, other, [], seed=3), compare(other, one, [], seed=3)
+    assert (found.one, found.other) == (7 / 8, 4 / 8) == (turned.other, turned.one)
+    assert (found.low, found.high) == pytest.approx((-turned.high, -turned.low))
+    assert found.p == turned.p
+    assert compare(one, one, [])[3:] == (0, 0, 0, 1, 8)
+
+
+def test_more_examples_of_the_same_make_it_surer(known):
+    ps = [compare(said([1, 1, 1, 0] * k), said([1, 0, 0, 1] * k), []).p for k in (1, 10, 100)]
+    assert ps == sorted(ps, reverse=True) and ps[0] > 0.1 > 0.01 > ps[2]
+
+
+@pytest.mark.parametrize("task", ["labeler", "classifier"])
+def test_the_scores_are_those_of_an_evaluation(task):
+    models = small(task), small(task, units=7)
+    found = compare(*models, EXAMPLES[task], resamples=10)
+    assert [found.one, found.other] == pytest.approx([model.score(EXAMPLES[task])["accuracy"] for model in models])
+    assert found.measure == "accuracy"
+
+
+def test_the_scores_of_entities_are_those_of_an_evaluation():
+    labeler = type(small("labeler"))
+    options = {"tokenizer": "whitespace", "units": 5, "embedding_units": 4, "characters": False}
+    models = [labeler.from_examples(TAGS, head=head, **options) for head in ("softmax", "crf")]
+    found = compare(*models, TAGS, resamples=10)
+    assert found.measure == "entity_f1"
+    assert [found.one, found.other] == pytest.approx([model.score(TAGS)["entity_f1"] for model in models])
+
+
+def test_the_perplexities_are_those_of_an_evaluation_of_sentences():
+    models = small("language-model"), small("language-model", units=7)
+    found = compare(*models, EXAMPLES["language-model"], resamples=10)
+    scores = [model.score(EXAMPLES["language-model"])["perplexity"] for model in models]
+    assert [found.one, found.other] == pytest.approx(scores, rel=1e-5)
+
+
+def test_what_cannot_be_compared_is_said():
+    examples = EXAMPLES["classifier"]
+    with pytest.raises(InputError, match="The models must be of one task. Received: classifier and labeler"):
+        compare(small("classifier"), small("labeler"), examples)
+    pair = small("encoder-decoder")
+    with pytest.raises(InputError, match="must be language models, labelers or classifiers. Received: encoder-decoder"):
+        compare(pair, pair, EXAMPLES["encoder-decoder"])
+    other = type(small("language-model")).from_examples(["a b", "c"], tokenizer="whitespace", units=4)
+    with pytest.raises(InputError, match="must have one vocabulary, .* Received: .* and .* tokens"):
+        compare(small("language-model"), other, EXAMPLES["language-model"])
+    with pytest.raises(InputError, match="examples must be at least two. Received: 1"):
+        compare(small("classifier"), small("classifier"), examples[:1])
+    with pytest.raises(ValueError, match="resamples must be a positive integer. Received: resamples=0"):
+        compare(small("classifier"), small("classifier"), examples, resamples=0)
+
+
+def test_the_command_prints_both_scores_and_what_they_differ_by(tmp_path, capsys):
+    for name, units in (("a", 5), ("b", 7)):
+        small("classifier", units=units).save_run(tmp_path / name)
+    (tmp_path / "data.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in EXAMPLES["classifier"]), "utf-8")
+    command = ["compare", *(str(tmp_path / name) for name in "ab"), "--data", str(tmp_path / "data.tsv")]
+    assert cli.main(command) == 0
+    first, second, difference = capsys.readouterr().out.splitlines()
+    assert first.startswith("accuracy ") and first.endswith(str(tmp_path / "a"))
+    assert second.startswith("accuracy ") and second.endswith(str(tmp_path / "b"))
+    assert difference.startswith("difference ") and "8 examples, 1,000 samples" in difference
+    assert cli.main([*command, "--json", "--resamples", "20"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert first.split()[1] == f"{found['one']:.4f}" and second.split()[1] == f"{found['other']:.4f}"
+    assert cli.main([*command, "--resamples", "0"]) == 2
