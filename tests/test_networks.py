@@ -147,6 +147,7 @@ OTHER = {
     "character_units": 2,
     "attention": "dot",
     "head": "legal",
+    "merge": "ave",
     "legal": [[1, 1, 0, 1, 1]] * 5,
 }
 OTHER |= {"input_dropout": 0.1, "output_dropout": 0.4, "embedding_dropout": 0.2, "variational": True}
@@ -157,6 +158,7 @@ OTHER |= {"weight_dropout": 0.3, "activation_penalty": 2.0, "temporal_penalty": 
 def test_every_option_is_in_the_config_and_comes_back(network_class):
     sizes = [name for name in inspect.signature(network_class).parameters if name not in ("name", "options")]
     options = {name: OTHER[name] for name in (*sizes, *network_class.options_class.names())}
+    options |= {"bidirectional": True} if "merge" in options else {}  # which a merge needs
     before = network_class(**options, name="net")
     assert before.get_config() == {"name": "net", **options}
     after = network_class.from_config(before.get_config())
@@ -193,6 +195,8 @@ def test_an_option_that_is_none_of_the_choices_is_refused(name, options, message
     [
         ("language-model", {"vocabulary_size": 0}, "vocabulary_size must be a positive integer. Received"),
         ("labeler", {"labels": 0}, "labels must be a positive integer. Received: labels=0"),
+        ("labeler", {"merge": "max"}, "merge must be one of concat, sum, mul, ave. Received: merge='max'"),
+        ("labeler", {"merge": "sum", "bidirectional": False}, "merge needs bidirectional=True. Received: bidirec"),
         ("labeler", {"character_vocabulary_size": 0}, "Received: character_vocabulary_size=0"),
         ("labeler, characters", {"character_units": -2}, "Received: character_units=-2"),
         ("classifier", {"labels": "3"}, "labels must be a positive integer. Received: labels='3'"),
@@ -289,6 +293,20 @@ def test_a_classifier_pools_one_direction_or_both(pooling, bidirectional, units)
     tokens = ids([T] * B, T)
     for t in (0, T - 1):
         assert (array(net(tokens)) != array(net(change(tokens, t)))).any(axis=-1).all()
+
+
+@pytest.mark.parametrize(
+    "merge, of", [("sum", np.add), ("mul", np.multiply), ("ave", lambda a, b: (a + b) / 2)], ids=["sum", "mul", "ave"]
+)
+def test_a_labeler_merges_its_directions(merge, of):
+    merged, concatenated = network("labeler", merge=merge), network("labeler")
+    two_way = keras.layers.Bidirectional
+    one, other = (next(p for p in net.layers if isinstance(p, two_way)) for net in (merged, concatenated))
+    other.set_weights(one.get_weights())
+    e = np.random.normal(size=(B, T, one.forward_layer.cell.kernel.shape[0])).astype("float32")
+    forward, backward = np.split(array(other(e)), 2, axis=-1)
+    assert_close(one(e), of(forward, backward))
+    assert tuple(merged.head.kernel.shape) == (UNITS, LABELS)
 
 
 def test_a_classifier_that_reads_both_ways_takes_the_state_that_each_direction_ends_with():

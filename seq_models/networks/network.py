@@ -89,6 +89,7 @@ def recurrent_stack(
     bidirectional: bool = False,
     return_state: bool = False,
     weight_dropout: float = 0.0,
+    merge: str = "concat",
 ) -> list[keras.layers.Layer]:
     """A list of `depth` recurrent layers that return whole sequences: that of one is the input of the next.
 
@@ -99,8 +100,9 @@ def recurrent_stack(
         bidirectional: Read both ways, h_t = [h_t^f; h_t^b].
         return_state: Return the last states too.
         weight_dropout: Share of the weights of U that training drops.
+        merge: How the outputs of both directions become one, see `keras.layers.Bidirectional`.
     """
     options: dict[str, Any] = {"return_sequences": True, "return_state": return_state}
     options["weight_dropout"] = weight_dropout
     stack = [UNITS[cell](units, **options) for _ in range(depth)]
-    return [Bidirectional(layer) for layer in stack] if bidirectional else stack
+    return [Bidirectional(layer, merge_mode=merge) for layer in stack] if bidirectional else stack

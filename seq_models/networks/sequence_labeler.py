@@ -15,14 +15,20 @@ from seq_models.layers.heads import CRFHead, LegalHead, SoftmaxHead
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
+MERGES = ("concat", "sum", "mul", "ave")
 HEADS: dict[str, type[LegalHead]] = {"legal": LegalHead, "crf": CRFHead}  # over whole sentences
 
 
 @dataclass(frozen=True)
 class SequenceLabelerOptions(NetworkOptions):
-    """The options of a `SequenceLabeler`. Raises: see `Options`."""
+    """The options of a `SequenceLabeler`.
+
+    Raises:
+        ValueError: See `Options`; or if there are no two directions for `merge`.
+    """
 
     bidirectional: bool = option(True, "read both ways")
+    merge: str = option("concat", "how the outputs of both directions become one", choices=MERGES)
     character_units: int = option(32, "units of each direction that reads a word's characters", at_least=1)
     head: str = option(
         "auto",
@@ -30,6 +36,11 @@ class SequenceLabelerOptions(NetworkOptions):
         "each sentence, or auto, crf for tags of entities and softmax for others",
         choices=("auto", "softmax", *HEADS),
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.merge != "concat" and not self.bidirectional:
+            raise ValueError(f"merge needs bidirectional=True. Received: bidirectional=False, merge={self.merge!r}")
 
 
 @keras.saving.register_keras_serializable(package="seq_models.networks")
@@ -39,7 +50,8 @@ class SequenceLabeler(Network):
 
         e_t = [E x_t; chars(x_t)]      h_1 … h_n = stack(e_1 … e_n)      logits_t = W h_t + b
 
-    The last token of each row is its end, and has no label.
+    with h_t = [h_t^f; h_t^b] of both directions, or with `merge` their sum, product (mul) or mean (ave). The last token
+    of each row is its end, and has no label.
 
     Inputs: token ids (B, T), 0 is padding; with characters a pair of these and character ids (B, T, C).
     Outputs: logits (B, T, L).
@@ -76,7 +88,7 @@ class SequenceLabeler(Network):
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
         drop, *drops = dropouts(*[options.dropout] * (1 + options.layers))
-        stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
+        stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional, merge=options.merge)
         head = self._make_head(options.head, labels, legal)
 
         # Forward
