@@ -152,6 +152,20 @@ def test_a_training_does_not_go_on_with_damaged_files(name, data, tmp_path, monk
         train(data, run.path)
 
 
+@pytest.mark.parametrize("damage", [None, b"", DAMAGE["model.keras"]], ids=["gone", "empty", "cut"])
+def test_a_training_that_has_ended_says_so_only_of_a_whole_model(damage, data, tmp_path, capsys):
+    path = tmp_path / "run"
+    train(data, path)
+    capsys.readouterr()
+    train(data, path)
+    assert "has had its 2 epochs" in capsys.readouterr().err
+    (path / "model.keras").unlink()
+    if damage is not None:
+        (path / "model.keras").write_bytes(damage)
+    with pytest.raises(InputError, match=r"model.keras must be the best model so far, whole. Received: "):
+        train(data, path)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The files of a saved run."""

@@ -80,6 +80,7 @@ def train(
     identity.check(run)
     check_epochs(run, options)
     if reason := ending(run, options):
+        run.check_model()
         say(f"{run.path} {reason}")
         return run
     cluster = Cluster.from_environment() if options.strategy == "multi-worker" else Cluster.alone()
