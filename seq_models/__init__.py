@@ -18,6 +18,7 @@ _PLACES = {
     "NgramLanguageModel": "seq_models.baselines",
     "WindowLanguageModel": "seq_models.baselines",
     "load_run": "seq_models.catalog",
+    "compare": "seq_models.tasks.comparison",
     "export": "seq_models.exports",
     "plot_gradient_flow": "seq_models.plots",
 }

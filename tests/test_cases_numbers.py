@@ -12,7 +12,7 @@ from toy import small
 import seq_models as sm
 from seq_models.cli import main
 from seq_models.tasks.translation_scores import tokenizer_for, translation_scores
-from seq_models.text.entities import counts_of_entities, scheme_of, spans, tag_codes
+from seq_models.text.entities import entities_by_row, scheme_of, spans, tag_codes
 from seq_models.text.labels import Labels
 from seq_models.training.metrics import EntityF1
 from seq_models.training.strategy import distribute, make_strategy
@@ -57,7 +57,7 @@ def test_entities_are_those_of_conlleval_whatever_the_tags(letters):
     for tags in expected:
         found = spans(tag_codes(tf.constant([tags]))).numpy()
         assert [(first, end - 1) for _, first, end, _ in found.tolist()] == [place[1:] for place in entities(tags)]
-    there, guessed, correct = counts_of_entities(expected, predicted)
+    there, guessed, correct = entities_by_row(expected, predicted).sum(axis=0)
     assert there == sum(len(entities(tags)) for tags in expected)
     both = [len({*entities(a)} & {*entities(b)}) for a, b in zip(expected, predicted, strict=True)]
     assert correct == sum(both) > 0

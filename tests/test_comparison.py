@@ -69,7 +69,7 @@ def test_more_examples_of_the_same_make_it_surer(known):
 @pytest.mark.parametrize("task", ["labeler", "classifier"])
 def test_the_scores_are_those_of_an_evaluation(task):
     models = small(task), small(task, units=7)
-    found = compare(*models, EXAMPLES[task], resamples=10)
+    found = compare(*models, EXAMPLES[task], resamples=100)
     assert [found.one, found.other] == pytest.approx([model.score(EXAMPLES[task])["accuracy"] for model in models])
     assert found.measure == "accuracy"
 
@@ -78,16 +78,42 @@ def test_the_scores_of_entities_are_those_of_an_evaluation():
     labeler = type(small("labeler"))
     options = {"tokenizer": "whitespace", "units": 5, "embedding_units": 4, "characters": False}
     models = [labeler.from_examples(TAGS, head=head, **options) for head in ("softmax", "crf")]
-    found = compare(*models, TAGS, resamples=10)
+    found = compare(*models, TAGS, resamples=100)
     assert found.measure == "entity_f1"
     assert [found.one, found.other] == pytest.approx([model.score(TAGS)["entity_f1"] for model in models])
 
 
 def test_the_perplexities_are_those_of_an_evaluation_of_sentences():
     models = small("language-model"), small("language-model", units=7)
-    found = compare(*models, EXAMPLES["language-model"], resamples=10)
+    found = compare(*models, EXAMPLES["language-model"], resamples=100)
     scores = [model.score(EXAMPLES["language-model"])["perplexity"] for model in models]
     assert [found.one, found.other] == pytest.approx(scores, rel=1e-5)
+
+
+@pytest.mark.parametrize("task", ["classifier", "language-model"])
+def test_weighted_examples_count_by_weight(task):
+    values = EXAMPLES[task] if task == "classifier" else [(text,) for text in EXAMPLES[task]]
+    examples = [(*value, weight) for value, weight in zip(values, [0, 3, 1, 0.5, 2, 1, 1, 4], strict=True)]
+    model = small(task)
+    score = model.score(examples)[{"classifier": "accuracy", "language-model": "perplexity"}[task]]
+    assert compare(model, small(task, units=7), examples, resamples=100).one == pytest.approx(score, rel=1e-5)
+
+
+def test_examples_that_all_count_nothing_have_no_score():
+    with pytest.raises(InputError, match="Some example must have a weight above 0. Received: "):
+        small("classifier").score([(text, label, 0) for text, label in EXAMPLES["classifier"]])
+
+
+def test_what_each_model_has_not_seen_and_that_examples_are_few_is_said(capsys):
+    seen = small("classifier")
+    unseen = type(seen).from_examples([("a b", "long"), ("c", "other")], tokenizer="whitespace", units=4)
+    for models in ((seen, unseen), (unseen, seen)):
+        compare(*models, EXAMPLES["classifier"], resamples=100)
+        said = capsys.readouterr().err
+        assert "training has not seen" in said and "short (5)" in said
+        assert "8 examples are few" in said
+    compare(seen, seen, EXAMPLES["classifier"] * 3, resamples=100)
+    assert "few" not in capsys.readouterr().err
 
 
 def test_what_cannot_be_compared_is_said():
@@ -97,13 +123,21 @@ def test_what_cannot_be_compared_is_said():
     pair = small("encoder-decoder")
     with pytest.raises(InputError, match="must be language models, labelers or classifiers. Received: encoder-decoder"):
         compare(pair, pair, EXAMPLES["encoder-decoder"])
-    other = type(small("language-model")).from_examples(["a b", "c"], tokenizer="whitespace", units=4)
-    with pytest.raises(InputError, match="must have one vocabulary, .* Received: .* and .* tokens"):
-        compare(small("language-model"), other, EXAMPLES["language-model"])
+    texts, language_model = EXAMPLES["language-model"], type(small("language-model"))
+    for options, differing in (
+        ({"tokenizer": "whitespace", "min_count": 4}, "vocabulary"),
+        ({"tokenizer": "words", "lowercase": True}, "tokenizer and lowercase"),
+        ({"tokenizer": "whitespace", "normalization": "nfkc"}, "normalization"),
+    ):
+        other = language_model.from_examples(texts, units=4, **options)
+        with pytest.raises(InputError, match=f"same tokens of a text, .* Received: another {differing}$"):
+            compare(small("language-model"), other, texts)
     with pytest.raises(InputError, match="examples must be at least two. Received: 1"):
         compare(small("classifier"), small("classifier"), examples[:1])
-    with pytest.raises(ValueError, match="resamples must be a positive integer. Received: resamples=0"):
-        compare(small("classifier"), small("classifier"), examples, resamples=0)
+    for wrong in ({"resamples": 0}, {"resamples": 99}, {"resamples": 10**7}, {"resamples": 2e3}, {"seed": -1}):
+        [name] = wrong
+        with pytest.raises(InputError, match=f"{name} must be an integer from .* to .*. Received: {name}="):
+            compare(small("classifier"), small("classifier"), examples, **wrong)
 
 
 def test_the_command_prints_both_scores_and_what_they_differ_by(tmp_path, capsys):
@@ -116,7 +150,7 @@ def test_the_command_prints_both_scores_and_what_they_differ_by(tmp_path, capsys
     assert first.startswith("accuracy ") and first.endswith(str(tmp_path / "a"))
     assert second.startswith("accuracy ") and second.endswith(str(tmp_path / "b"))
     assert difference.startswith("difference ") and "8 examples, 1,000 samples" in difference
-    assert cli.main([*command, "--json", "--resamples", "20"]) == 0
+    assert cli.main([*command, "--json", "--resamples", "100"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert first.split()[1] == f"{found['one']:.4f}" and second.split()[1] == f"{found['other']:.4f}"
     assert cli.main([*command, "--resamples", "0"]) == 2

@@ -5,7 +5,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from seq_models.commands.data import add_data, columns_of_run, examples
-from seq_models.errors import options_from_outside, positive
 
 HELP = "which of two runs is better on data, and how sure that is"
 
@@ -20,19 +19,22 @@ def add(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     from seq_models.catalog import load_run
     from seq_models.tasks.comparison import compare
+    from seq_models.text.counting import say_cut_examples
     from seq_models.text.examples import ending_of
 
-    with options_from_outside():
-        positive(resamples=options.resamples)
     one, other = map(load_run, options.directories)
-    columns = columns_of_run(options.directories[0], ending_of(Path(options.data[0])), options.columns)
-    found = compare(one, other, examples(options.data, columns), options.resamples)
+    ending = ending_of(Path(options.data[0]))
+    known = (columns_of_run(directory, ending, options.columns) for directory in options.directories)
+    data = examples(options.data, next(filter(None, known), None))
+    found = compare(one, other, data, options.resamples)
+    for model in (one, other):
+        say_cut_examples(model.preprocessor, data, "examples")
     if options.json:
         print(json.dumps(found._asdict()))
         return
     for directory, score in zip(options.directories, (found.one, found.other), strict=True):
         print(f"{found.measure} {score:.4f}  {directory}")
-    print(
-        f"difference {found.difference:+.4f}, 95 % from {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.4f}; "
-        f"{found.examples:,} examples, {options.resamples:,} samples of them"
-    )
+    lower = " (lower is better)" if found.lower_is_better else ""
+    interval = f"95 % from {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.4f}"
+    counts = f"{found.examples:,} examples, {options.resamples:,} samples of them"
+    print(f"difference{lower} {found.difference:+.4f}, {interval}; {counts}")

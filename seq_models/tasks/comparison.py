@@ -1,18 +1,23 @@
 """Two models on the same examples: how much better one is, and how sure that is, by paired bootstrap."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import bootstrap
 
-from seq_models.errors import InputError, positive
+from seq_models.errors import InputError
+from seq_models.messages import say
 from seq_models.tasks.judging import Judged, judge
+from seq_models.text.codec import chunked
 from seq_models.text.counting import check_examples
-from seq_models.text.entities import counts_of_entities, has_entities
+from seq_models.text.entities import entities_by_row, has_entities
 from seq_models.text.example_types import LabeledTokens, Sentence, TextPair
 
 PLACES = 2_000_000  # of examples drawn at once: 16 MB of their numbers
+FEWEST, MOST = 100, 1_000_000  # samples
+FEW = 20  # examples, of which fewer are no picture of all there are
+READING = ("tokenizer", "vocabulary", "lowercase", "normalization")  # of a codec: what makes tokens of a text
 
 
 class Comparison(NamedTuple):
@@ -36,16 +41,21 @@ class Comparison(NamedTuple):
     p: float
     examples: int
 
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the better model has the lower score."""
+        return self.measure == Perplexity.name
+
 
 class Accuracy:
     """The share of right labels, of weighted examples by weight."""
 
     name = "accuracy"
 
-    def numbers(self, each: Judged) -> list[float]:
-        """What an example adds to the sums that the score is made of."""
-        right = sum(map(str.__eq__, each.expected, each.predicted))
-        return [each.weight * right, each.weight * len(each.expected)]
+    def numbers(self, some: Sequence[Judged]) -> np.ndarray:
+        """What each example adds to the sums that the score is made of, (N, K)."""
+        counts = [[sum(map(str.__eq__, each.expected, each.predicted)), len(each.expected)] for each in some]
+        return np.array(counts, float) * _weights(some)
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         """Of sums (..., K) the scores (...), 0 where nothing counts."""
@@ -57,8 +67,8 @@ class EntityF1(Accuracy):
 
     name = "entity_f1"
 
-    def numbers(self, each: Judged) -> list[float]:
-        return counts_of_entities([each.expected], [each.predicted]).tolist()
+    def numbers(self, some: Sequence[Judged]) -> np.ndarray:
+        return entities_by_row([each.expected for each in some], [each.predicted for each in some])
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         return 2 * sums[..., 2] / np.maximum(sums[..., 0] + sums[..., 1], 1)
@@ -69,9 +79,9 @@ class Perplexity(Accuracy):
 
     name = "perplexity"
 
-    def numbers(self, each: Judged) -> list[float]:
-        tokens = each.length + 1
-        return [tokens * each.loss, tokens]
+    def numbers(self, some: Sequence[Judged]) -> np.ndarray:
+        tokens = np.array([each.length + 1 for each in some], float)
+        return np.stack([tokens * [each.loss for each in some], tokens], axis=1) * _weights(some)
 
     def score(self, sums: np.ndarray) -> np.ndarray:
         return np.exp(super().score(sums))
@@ -86,22 +96,29 @@ def compare(one: Any, other: Any, examples: Iterable[Any], resamples: int = 1000
     Args:
         one, other: The models.
         examples: An iterable of examples that can be read more than once.
-        resamples: How many samples are drawn, a positive integer.
-        seed: Of the samples.
+        resamples: How many samples are drawn, 100 to 1,000,000: p is 2 / (resamples + 1) at least.
+        seed: Of the samples, an integer of 0 or more.
     Raises:
-        InputError: If the models answer to different examples or, of language models, have different vocabularies; if
-            there are fewer than two examples; or of an encoder-decoder, whose answers have no score one by one.
+        InputError: If the models answer to different examples or, of language models, do not make the same tokens of a
+            text; if there are fewer than two examples; if an argument is not of the kind above; or of an
+            encoder-decoder, whose answers have no score one by one.
     References:
         [1] Efron and Tibshirani 1993, An Introduction to the Bootstrap. [2] Koehn 2004, Statistical Significance Tests
         for Machine Translation Evaluation.
     """
-    positive(resamples=resamples)
+    for name, number, most in (("resamples", resamples, MOST), ("seed", seed, 2**32 - 1)):
+        least = FEWEST if name == "resamples" else 0
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise InputError(f"{name} must be an integer from {least} to {most:,}. Received: {name}={number!r}")
     measure = _measure(one, other)
-    check_examples(one.preprocessor, examples)
+    for model in (one, other):
+        check_examples(model.preprocessor, examples)
     # Both read examples in the order of the lengths of their texts, which is the same for both.
-    numbers = [np.array([measure.numbers(each) for each in judge(model, examples)], float) for model in (one, other)]
+    numbers = [np.concatenate(list(map(measure.numbers, chunked(judge(model, examples))))) for model in (one, other)]
     if len(numbers[0]) < 2:
         raise InputError(f"examples must be at least two. Received: {len(numbers[0])}")
+    if len(numbers[0]) < FEW:
+        say(f"{len(numbers[0])} examples are few: with fewer than {FEW} the interval is too narrow and p too small.")
 
     def difference(places, axis):
         first, second = (measure.score(each[places].sum(axis=axis - 1)) for each in numbers)  # before the last, K
@@ -126,15 +143,18 @@ def _measure(one, other):
     if kinds[0] is TextPair:
         raise InputError(f"The models must be language models, labelers or classifiers. Received: {one.task_name}")
     if kinds[0] is Sentence:
-        if one.vocabularies() != other.vocabularies():
+        reading = [{name: model.preprocessor.codec.get_config()[name] for name in READING} for model in (one, other)]
+        differing = [name for name in READING if reading[0][name] != reading[1][name]]
+        if differing:
             raise InputError(
-                "Language models must have one vocabulary, for perplexities over different ones are not of one scale. "
-                f"Received: {' and '.join(str(_tokens(model)) for model in (one, other))} tokens"
+                "Language models must make the same tokens of a text, or their perplexities are not of one scale. "
+                f"Received: another {' and '.join(differing)}"
             )
         return Perplexity()
     both = all(has_entities(model.preprocessor.labels.names) for model in (one, other))
     return EntityF1() if kinds[0] is LabeledTokens and both else Accuracy()
 
 
-def _tokens(model):
-    return sum(map(len, model.vocabularies().values()))
+def _weights(some):
+    """(N, 1)"""
+    return np.array([[each.weight] for each in some])

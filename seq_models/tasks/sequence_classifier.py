@@ -9,6 +9,7 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
 from seq_models import networks
+from seq_models.errors import InputError
 from seq_models.tasks.judging import judge
 from seq_models.tasks.task import Task
 from seq_models.text.counting import check_examples
@@ -57,10 +58,16 @@ class SequenceClassifier(Task):
         ]
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
-        """Accuracy and macro-averaged F1 in [0, 1] on labeled examples."""
+        """Accuracy and macro-averaged F1 in [0, 1] on labeled examples.
+
+        Raises:
+            InputError: If there is no example, or none with a weight above 0.
+        """
         check_examples(self.preprocessor, examples)
         rows = [(*each.expected, *each.predicted, each.weight) for each in judge(self, examples)]
         expected, predicted, weights = zip(*rows, strict=True)
+        if not any(weights):
+            raise InputError("Some example must have a weight above 0. Received: a weight of 0 of each")
         f1 = f1_score(expected, predicted, average="macro", zero_division=0, sample_weight=weights)
         return {"accuracy": float(accuracy_score(expected, predicted, sample_weight=weights)), "f1": float(f1)}
 

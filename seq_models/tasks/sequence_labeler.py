@@ -16,7 +16,7 @@ from seq_models.tasks.signature import Signature, array, questions_of
 from seq_models.tasks.task import STRINGS, Task, answered, brief, is_list, unbatch
 from seq_models.text.codec import chunked
 from seq_models.text.counting import check_examples
-from seq_models.text.entities import counts_of_entities, has_entities, scheme_of
+from seq_models.text.entities import entities_by_row, has_entities, scheme_of
 from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 from seq_models.text.schemes import legal_transitions
 from seq_models.training.metrics import EntityF1, TokenAccuracy
@@ -236,7 +236,7 @@ class SequenceLabeler(Task):
                 tokens += each.weight * len(each.expected)
             if with_entities:
                 sides = [each.expected for each in some], [each.predicted for each in some]
-                counts += counts_of_entities(*sides)
+                counts += entities_by_row(*sides).sum(axis=0)
         scores = {"accuracy": right / tokens if tokens else 0.0}
         if with_entities:
             there, predicted, correct = counts.tolist()

@@ -198,7 +198,7 @@ class Task(TokenTraining):
             tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
             return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
 
-        return tf.function(compare, reduce_retracing=True, autograph=False)
+        return tf.function(compare, input_signature=self.preprocessor.spec, autograph=False)
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> the answers."""

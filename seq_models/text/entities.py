@@ -64,20 +64,20 @@ def spans(codes: tf.Tensor) -> tf.Tensor:
     return tf.concat([first, last + 1, tf.cast(tf.gather_nd(types, first), tf.int64)[:, None]], axis=1)
 
 
-def entity_counts(targets: tf.Tensor, predictions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Codes of tags, both (B, T) -> the numbers of entities that are there, predicted, and both: integers ().
+def entity_counts(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
+    """Codes of tags, both (B, T) -> the numbers of entities in each row that are there, predicted, and both: (B, 3).
 
     An entity is predicted right if its first token, its last one and its type are.
     """
     found = [spans(codes) for codes in (targets, predictions)]
     shape = tf.shape(targets, tf.int64)
     there, predicted = (tf.scatter_nd(each[:, :2], each[:, 2] * 2 * BUCKETS + each[:, 3], shape) for each in found)
-    correct = tf.math.count_nonzero((there > 0) & tf.equal(there, predicted))
-    return *(tf.shape(each, tf.int64)[0] for each in found), correct
+    both = (there > 0) & tf.equal(there, predicted)
+    return tf.stack([tf.math.count_nonzero(each, axis=1) for each in (there, predicted, both)], axis=1)
 
 
 def entities_by_type(expected: Sequence[list[str]], predicted: Sequence[list[str]]) -> dict[str, np.ndarray]:
-    """`counts_of_entities` of each type by itself."""
+    """`entities_by_row` of each type by itself, over all rows."""
     names = {tag.partition("-")[2] for tags in (*expected, *predicted) for tag in tags} - {""}
     found = {}
     for name in sorted(names):
@@ -85,14 +85,14 @@ def entities_by_type(expected: Sequence[list[str]], predicted: Sequence[list[str
             [[tag if tag[1:] == f"-{name}" else OUTSIDE for tag in row] for row in side]
             for side in (expected, predicted)
         ]
-        found[name] = counts_of_entities(*sides)
+        found[name] = entities_by_row(*sides).sum(axis=0)
     return found
 
 
-def counts_of_entities(expected: Sequence[list[str]], predicted: Sequence[list[str]]) -> np.ndarray:
-    """`entity_counts` of tags, lists of the same lengths, as integers (3,)."""
+def entities_by_row(expected: Sequence[list[str]], predicted: Sequence[list[str]]) -> np.ndarray:
+    """`entity_counts` of tags, lists of the same lengths, as integers (B, 3)."""
     codes = [
         tag_codes(tf.ragged.constant(side, ragged_rank=1, dtype=tf.string).to_tensor())
         for side in (expected, predicted)
     ]
-    return np.array([int(count) for count in entity_counts(*codes)])
+    return entity_counts(*codes).numpy()

@@ -60,7 +60,7 @@ class EntityF1(keras.metrics.Metric):
     def update_state(self, targets, predictions, sample_weight=None):
         real = tf.ones_like(targets, tf.bool) if sample_weight is None else sample_weight > 0
         sides = (tf.where(real, self._codes(ids), 0) for ids in (targets, predictions))
-        for variable, count in zip(self.counts, entity_counts(*sides), strict=True):
+        for variable, count in zip(self.counts, tf.unstack(tf.reduce_sum(entity_counts(*sides), axis=0)), strict=True):
             variable.assign_add(tf.cast(count, variable.dtype))
 
     def _codes(self, ids):
