@@ -92,10 +92,7 @@ class AttentionPooling(Pooling):
         self.score_kernel = self.add_weight(name="score_kernel", shape=(H, 1))
 
     def pool(self, h: Tensor, mask: Tensor) -> Tensor:
-        return ops.sum(h * self.weigh(h, mask)[:, :, None], axis=1)
-
-    def weigh(self, h: Tensor, mask: Tensor) -> Tensor:
-        """α (B, T) of h (B, T, H) and a mask (B, T, 1) of ones and zeros."""
         hidden = ops.tanh(ops.matmul(h, self.kernel) + self.bias)  # (B, T, H)
         scores = ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)
-        return masked_softmax(scores, ops.squeeze(mask, -1) > 0)
+        weights = masked_softmax(scores, ops.squeeze(mask, -1) > 0)  # α (B, T)
+        return ops.sum(h * weights[:, :, None], axis=1)

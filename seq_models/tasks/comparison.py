@@ -106,8 +106,7 @@ def compare(one: Any, other: Any, examples: Iterable[Any], resamples: int = 1000
         [1] Efron and Tibshirani 1993, An Introduction to the Bootstrap. [2] Koehn 2004, Statistical Significance Tests
         for Machine Translation Evaluation.
     """
-    for name, number, most in (("resamples", resamples, MOST), ("seed", seed, 2**32 - 1)):
-        least = FEWEST if name == "resamples" else 0
+    for name, number, least, most in (("resamples", resamples, FEWEST, MOST), ("seed", seed, 0, 2**32 - 1)):
         if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
             raise InputError(f"{name} must be an integer from {least} to {most:,}. Received: {name}={number!r}")
     measure = _measure(one, other)
