@@ -126,12 +126,78 @@ def test_gradients_are_the_finite_differences_of_the_equations():
         return sum(flat @ np.cos(np.arange(flat.size)) for flat in map(np.ravel, outputs))
 
     variables = [*decoder.attention.trainable_variables, *decoder.cells[0].trainable_variables]
-    measured = evaluate(functools.partial(run, decoder, mask=mask), inputs, variables)
+    measured = evaluate(functools.partial(run, decoder, mask=mask, training=True), inputs, variables)
     gradients = [value for name, value in measured.items() if name.startswith("gradient")]
     expected = reference.finite_differences(loss, [*inputs, *(array(v) for v in variables)])
     assert len(gradients) == len(expected)
     for gradient, difference in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(gradient, difference, rtol=1e-6, atol=1e-8)
+
+
+def same_when_derived_step_by_step(decoder, inputs, mask=None, **tolerance):
+    """Holds the gradient that is written out against that of the backend, of all that the loop gives."""
+
+    def all_given(inputs, memory, *states):
+        run = decoder.run(inputs, list(states), memory, decoder.prepare(memory), mask, training)
+        return keras.tree.flatten(run)
+
+    training = True
+    written_out = evaluate(all_given, inputs, decoder.trainable_variables)
+    training = False
+    derived = evaluate(all_given, inputs, decoder.trainable_variables)
+    assert written_out.keys() == derived.keys()
+    for name, value in written_out.items():
+        np.testing.assert_allclose(value, derived[name], err_msg=name, **tolerance)
+
+
+@pytest.mark.parametrize(
+    "cell, attention, depth, mask",
+    [
+        ("simple-rnn", "additive", 2, MASK),
+        ("lstm", "additive", 1, None),
+        ("lstm", "bilinear", 2, MASK),
+        ("gru", "dot", 1, MASK),
+        ("gru", "bilinear", 2, None),
+    ],
+)
+def test_the_gradient_of_training_is_that_of_the_loop(cell, attention, depth, mask):
+    decoder = make(cell, attention, depth)
+    same_when_derived_step_by_step(decoder, example(decoder, attention), mask, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"reset_after": False}, {"use_bias": False}, {"activation": "relu"}], ids=str)
+def test_the_gradient_of_training_is_that_of_the_loop_whatever_the_options_of_a_cell(options):
+    decoder = make("gru", "additive", 2, **options)
+    same_when_derived_step_by_step(decoder, example(decoder), MASK, rtol=1e-10, atol=1e-12)
+
+
+def test_cells_of_different_kinds_and_one_step_alone():
+    cells = [LSTMCell(5, dtype="float64"), GRUCell(4, dtype="float64"), SimpleRNNCell(H, dtype="float64")]
+    decoder = AttentionDecoder(cells, BilinearAttention(dtype="float64"), dtype="float64")
+    decoder.build((B, T, D), (B, S, M))
+    same_when_derived_step_by_step(decoder, example(decoder, steps=1), MASK, rtol=1e-10, atol=1e-12)
+
+
+def test_recurrent_dropout_has_the_gradient_of_the_masked_loop():
+    decoder = make("lstm", "dot", recurrent_dropout=0.5)
+    inputs = example(decoder, "dot")
+    decoder.cells[0].keep = lambda h: keras.ops.cast(keras.ops.arange(H) % 2, h.dtype) * 2 + 0 * h
+    U = decoder.cells[0].recurrent_kernel
+    measured = evaluate(functools.partial(run, decoder, training=True), inputs, decoder.trainable_variables)
+    decoder.cells[0].keep = lambda h: None
+    U.assign(array(U) * (np.arange(H) % 2 * 2)[:, None])  # a row of U that meets only zeros
+    expected = evaluate(functools.partial(run, decoder, training=True), inputs, decoder.trainable_variables)
+    dropped = next(k for k, variable in enumerate(decoder.trainable_variables) if variable is U)
+    for name, value in measured.items():
+        scale = (np.arange(H) % 2 * 2)[:, None] if name == f"gradient of recurrent_kernel {dropped}" else 1
+        np.testing.assert_allclose(value, expected[name] * scale, err_msg=name, atol=1e-12)
+
+
+def test_a_cell_without_a_gradient_written_out_runs_step_by_step():
+    decoder = make("lstm", activation="softplus")
+    inputs = example(decoder)
+    for output, by_step in zip(run(decoder, *inputs, training=True), loop(decoder, *inputs), strict=True):
+        assert_close(output, by_step)
 
 
 @every_depth

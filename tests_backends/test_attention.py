@@ -56,7 +56,7 @@ def make(cell, attention, depth, **options):
 
 
 def forced(decoder, mask, y, memory, *states):
-    return decoder(y, memory, list(states), memory_mask=mask)
+    return decoder(y, memory, list(states), memory_mask=mask, training=True)  # with the gradient that is written out
 
 
 def stepped(decoder, mask, y, memory, *states):

@@ -12,7 +12,8 @@ import keras
 from keras import ops
 
 from seq_models.errors import positive
-from seq_models.layers.tensors import Mask, Tensor
+from seq_models.layers.derivatives import product_over_steps
+from seq_models.layers.tensors import Mask, Tensor, Tensors
 
 
 class Attention(keras.layers.Layer):
@@ -38,15 +39,26 @@ class Attention(keras.layers.Layer):
         """Keys (B, S, …) of the values (B, S, D): the part of the score that no query changes."""
         return values
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Scores (B, S)."""
+    def score_weights(self) -> Tensors:
+        """The weights that `score` needs: tensors, for a custom gradient may not see variables."""
+        return []
+
+    def score(self, query: Tensor, keys: Tensor, weights: Tensors) -> Tensor:
+        """Scores (B, S); `weights` is what `score_weights` gives."""
         raise NotImplementedError
+
+    def gradient(self) -> "ScoreGradient | None":
+        """The derivative of `score`; None where it is not written out, and the backend derives it step by step."""
+        return None
 
     def call(self, query, values, keys=None, mask=None):
         keys = self.keys(values) if keys is None else keys
-        weights = masked_softmax(self.score(query, keys), mask)  # (B, S)
-        context = ops.squeeze(ops.matmul(weights[:, None], values), 1)  # (B, 1, S) (B, S, D) -> (B, D)
-        return context, weights
+        return self.look(query, values, keys, mask, self.score_weights())
+
+    def look(self, query: Tensor, values: Tensor, keys: Tensor, mask: Mask, weights: Tensors) -> tuple[Tensor, Tensor]:
+        """As a call, with what `score_weights` gives."""
+        alpha = masked_softmax(self.score(query, keys, weights), mask)  # (B, S)
+        return ops.squeeze(ops.matmul(alpha[:, None], values), 1), alpha  # (B, 1, S) (B, S, D) -> (B, D)
 
     def compute_mask(self, query, mask=None):
         return None
@@ -62,6 +74,33 @@ def masked_softmax(scores: Tensor, mask: Mask) -> Tensor:
         return ops.softmax(scores)
     low = ops.cast(-6e4, scores.dtype)  # float16 ends at 65504
     return ops.softmax(ops.where(mask, scores, low)) * ops.cast(mask, scores.dtype)
+
+
+class ScoreGradient:
+    """The derivative of a score, over all steps of a decoder: what one step needs in its loop, the rest after it.
+
+    A score compares the keys with the query as it is projected, p = q W, (B, P); without a W, p = q. Here for the
+    product, score = p · k_j.
+    """
+
+    def project(self, queries: Tensor, weights: Tensors) -> Tensor:
+        """p of the queries of all steps: (T, B, Q) -> (T, B, P)."""
+        return ops.matmul(queries, weights[0]) if weights else queries
+
+    def back(self, dscore: Tensor, p: Tensor, keys: Tensor, weights: Tensors) -> Tensor:
+        """The gradient of p (B, P) from that of the scores of one step (B, S)."""
+        return ops.squeeze(ops.matmul(dscore[:, None], keys), 1)  # (B, 1, S) (B, S, P) -> (B, P)
+
+    def dquery(self, dp: Tensor, weights: Tensors) -> Tensor:
+        """The gradient of the query (B, Q) from that of p (B, P)."""
+        return ops.matmul(dp, ops.transpose(weights[0])) if weights else dp
+
+    def over_steps(
+        self, dscores: Tensor, queries: Tensor, p: Tensor, dp: Tensor, keys: Tensor, weights: Tensors
+    ) -> tuple[Tensor, Tensors]:
+        """The gradients of the keys and of the weights from all steps: dscores (T, B, S), the others (T, B, …)."""
+        dkeys = ops.matmul(ops.transpose(dscores, (1, 2, 0)), ops.transpose(p, (1, 0, 2)))  # (B, S, T) (B, T, P)
+        return dkeys, [product_over_steps(queries, dp) for _ in weights]
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -92,12 +131,42 @@ class AdditiveAttention(Attention):
     def keys(self, values: Tensor) -> Tensor:
         return ops.matmul(values, self.key_kernel) + self.bias  # (B, S, A)
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        hidden = ops.tanh(ops.matmul(query, self.query_kernel)[:, None] + keys)  # (B, S, A)
-        return ops.squeeze(ops.matmul(hidden, self.score_kernel), -1)  # (B, S)
+    def score_weights(self) -> Tensors:
+        return [ops.copy(self.query_kernel), ops.copy(self.score_kernel)]
+
+    def score(self, query: Tensor, keys: Tensor, weights: Tensors) -> Tensor:
+        W, u = weights
+        hidden = ops.tanh(ops.matmul(query, W)[:, None] + keys)  # (B, S, A)
+        return ops.squeeze(ops.matmul(hidden, u), -1)  # (B, S)
+
+    def gradient(self) -> "AdditiveScoreGradient":
+        return AdditiveScoreGradient()
 
     def get_config(self):
         return {**super().get_config(), "units": self.units}
+
+
+class AdditiveScoreGradient(ScoreGradient):
+    """score = u · tanh(p + k_j), p = q W; weights W, u."""
+
+    def back(self, dscore: Tensor, p: Tensor, keys: Tensor, weights: Tensors) -> Tensor:
+        hidden = ops.tanh(p[:, None] + keys)  # (B, S, A)
+        return ops.sum(dscore[:, :, None] * weights[1][:, 0] * (1 - hidden * hidden), axis=1)
+
+    def over_steps(
+        self, dscores: Tensor, queries: Tensor, p: Tensor, dp: Tensor, keys: Tensor, weights: Tensors
+    ) -> tuple[Tensor, Tensors]:
+        _, u = weights
+
+        def add(t, sums):
+            # Step by step once more, so that no array of T, S and A exists.
+            squares, du = sums
+            hidden, ds = ops.tanh(p[t][:, None] + keys), dscores[t][:, :, None]
+            return squares + ds * (1 - hidden * hidden), du + product_over_steps(hidden, ds)
+
+        nothing = ops.zeros_like(keys), ops.zeros_like(u)
+        squares, du = ops.fori_loop(0, ops.shape(p)[0], add, nothing)
+        return squares * u[:, 0], [product_over_steps(queries, dp), du]
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -110,8 +179,15 @@ class BilinearAttention(Attention):
     def build(self, query_shape, values_shape, keys_shape=None):
         self.kernel = self.add_weight(name="kernel", shape=(query_shape[-1], values_shape[-1]))
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        return _dot(ops.matmul(query, self.kernel), keys)
+    def score_weights(self) -> Tensors:
+        return [ops.copy(self.kernel)]
+
+    def score(self, query: Tensor, keys: Tensor, weights: Tensors) -> Tensor:
+        [W] = weights
+        return _dot(ops.matmul(query, W), keys)
+
+    def gradient(self) -> ScoreGradient:
+        return ScoreGradient()
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -130,8 +206,11 @@ class DotAttention(Attention):
                 f"Received: query {query_shape[-1]}, values {values_shape[-1]}"
             )
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
+    def score(self, query: Tensor, keys: Tensor, weights: Tensors) -> Tensor:
         return _dot(query, keys)
+
+    def gradient(self) -> ScoreGradient:
+        return ScoreGradient()
 
 
 def _dot(query, keys):

@@ -6,7 +6,9 @@ import keras
 from keras import ops
 
 from seq_models.layers.attention import Attention
-from seq_models.layers.recurrent_cell import RecurrentCell
+from seq_models.layers.decoder_loop import Arguments, DecoderLoop
+from seq_models.layers.derivatives import lacking
+from seq_models.layers.recurrent_cell import RecurrentCell, affine
 from seq_models.layers.tensors import Mask, Tensor, Tensors
 
 
@@ -82,6 +84,39 @@ class AttentionDecoder(keras.layers.Layer):
         self, inputs: Tensor, states: Tensors, memory: Tensor, keys: Tensor, memory_mask: Mask, training: bool = False
     ) -> tuple[Tensor, Tensors, Tensor]:
         """All steps: inputs (B, T, D) -> outputs (B, T, H + M), the last states, weights (B, T, S)."""
+        written_out = all(lacking(cell) is None for cell in self.cells) and self.attention.gradient() is not None
+        if not written_out or training and any(cell.dropout for cell in self.cells):
+            return self._run_by_step(inputs, states, memory, keys, memory_mask, training)
+        return self._run_hoisted(inputs, states, memory, keys, memory_mask, training)
+
+    def _run_hoisted(self, inputs, states, memory, keys, memory_mask, training):
+        """As `run`, with all products that need no state before or after the loop."""
+        rest = iter(states)
+        by_cell = [[next(rest) for _ in _as_list(cell.state_size)] for cell in self.cells]
+        keep = [cell.keep(before[0]) if training else None for cell, before in zip(self.cells, by_cell, strict=True)]
+        (W, *b), *above = [self._cast(cell.input_weights()) for cell in self.cells]
+        D = inputs.shape[-1]
+        arguments = Arguments(
+            projected=affine(ops.transpose(inputs, (1, 0, 2)), [W[:D], *b]),  # (T, B, G)
+            states=by_cell,
+            memory=memory,
+            keys=keys,
+            context_kernel=W[D:],
+            inputs=above,
+            recurrent=[self._cast(cell.recurrent_weights()) for cell in self.cells],
+            attention=self._cast(self.attention.score_weights()),
+        )
+        loop = DecoderLoop(self.cells, self.attention, memory_mask, keep)
+        trace = loop.forward_with_gradient(arguments) if training else loop.forward(arguments)
+        outputs = ops.concatenate([trace.states[-1][0], trace.context], axis=-1)  # (T, B, H + M)
+        last = [state[-1] for state in keras.tree.flatten(trace.states)]
+        return ops.transpose(outputs, (1, 0, 2)), last, ops.transpose(trace.weights, (1, 0, 2))
+
+    def _cast(self, weights):
+        return [ops.cast(weight, self.compute_dtype) for weight in weights]
+
+    def _run_by_step(self, inputs, states, memory, keys, memory_mask, training):
+        """As `run`, a loop over `step`."""
 
         def step(carry, y):
             after = self.step(y, carry[1], memory, keys, memory_mask, training)

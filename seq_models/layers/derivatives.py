@@ -1,5 +1,7 @@
 """Derivatives: of the activations, and of one step of a cell."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -68,3 +70,28 @@ def product_over_steps(h: Tensor, dx: Tensor) -> Tensor:
     """Σ_t h_t' dx_t over all steps and rows: (T, B, H), (T, B, G) -> (H, G)."""
     rows = ops.reshape(h, (-1, h.shape[-1]))
     return ops.matmul(ops.transpose(rows), ops.reshape(dx, (-1, dx.shape[-1])))
+
+
+def written_out(run: Callable, derive: Callable, *arguments: Tensor) -> Tensor:
+    """What a function gives, with a gradient that is written out.
+
+    Args:
+        run: run(*arguments) -> (one tensor, for not every backend takes the gradient of several; what `derive` needs).
+        derive: derive(upstream, arguments, what `run` gave for it) -> a list of the gradients of the arguments.
+        arguments: Tensors of rank 1 or more.
+    """
+
+    @ops.custom_gradient
+    def forward(*arguments):
+        output, kept = run(*arguments)
+
+        def gradient(*args, upstream=None):
+            if upstream is None:
+                return derive(args[0], arguments, kept)
+            # torch hands over the arguments; a gradient of this gradient must see how the rest came from them.
+            again = any(argument[:1].requires_grad for argument in args)
+            return derive(upstream, args, run(*args)[1]) if again else derive(upstream, arguments, kept)
+
+        return output, gradient
+
+    return forward(*arguments)

@@ -52,11 +52,9 @@ class GRUCell(GatedCell):
     def _bias_shape(self):
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
-    def project(self, inputs: Tensor) -> Tensor:
-        projected = ops.matmul(inputs, self.kernel)
-        if self.bias is None:
-            return projected
-        return projected + (self.bias[0] if self.reset_after else self.bias)
+    def input_weights(self) -> Tensors:
+        W, *b = super().input_weights()
+        return [W, *(each[0] for each in b)] if self.reset_after else [W, *b]
 
     def recurrent_weights(self) -> Tensors:
         if not self.reset_after:

@@ -83,8 +83,11 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
 
     def project(self, inputs: Tensor) -> Tensor:
         """W x + b for one step (B, D) or for a whole sequence (..., D) at once: the part that needs no state."""
-        projected = ops.matmul(inputs, self.kernel)
-        return projected if self.bias is None else projected + self.bias
+        return affine(inputs, self.input_weights())
+
+    def input_weights(self) -> Tensors:
+        """W, and b if there is one, of W x + b: tensors, for a custom gradient may not see variables."""
+        return [ops.copy(self.kernel)] if self.bias is None else [ops.copy(self.kernel), ops.copy(self.bias)]
 
     def recurrent_weights(self) -> Tensors:
         """The weights that the recurrence over time needs: tensors, for a custom gradient may not see variables."""
@@ -123,6 +126,12 @@ class RecurrentCell(keras.layers.SimpleRNNCell):
     def keep(self, h: Tensor) -> Tensor | None:
         """The dropout of h where it enters the product with U, the same at every step, (B, H); None without it."""
         return self.get_recurrent_dropout_mask(h) if self.recurrent_dropout else None
+
+
+def affine(x: Tensor, weights: Tensors) -> Tensor:
+    """x W + b, or x W where there is no b: (…, D), [W (D, G), b (G,)] -> (…, G)."""
+    W, *b = weights
+    return sum(b, ops.matmul(x, W))
 
 
 class GatedCell(RecurrentCell):

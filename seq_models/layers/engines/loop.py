@@ -13,7 +13,7 @@ References:
 import keras
 from keras import ops
 
-from seq_models.layers.derivatives import lacking
+from seq_models.layers.derivatives import lacking, written_out
 from seq_models.layers.engines.engine import Engine, Facts, Run
 from seq_models.layers.recurrent_cell import RecurrentCell
 from seq_models.layers.tensors import Tensor, Tensors
@@ -95,32 +95,21 @@ def _with_gradient(run, projected, live):
     def unpacked(projected, *arguments):
         return projected, list(arguments[: len(states)]), list(arguments[len(states) :])
 
-    def loop(arguments):
-        return loop_forward(cell, *unpacked(*arguments), live, keep, kept_gates)
+    def forward(*arguments):
+        after, gates = loop_forward(cell, *unpacked(*arguments), live, keep, kept_gates)
+        # All h, then the last of other states.
+        packed = ops.concatenate([after[0], *(s[-1:] for s in after[1:])]) if others else after[0]
+        return packed, (after, gates)
 
-    def derive(upstream, arguments, after, gates):
-        projected, first, weights = unpacked(*arguments)
+    def derive(upstream, arguments, kept):
+        (projected, first, weights), (after, gates) = unpacked(*arguments), kept
         before = [ops.concatenate([f[None], a[:-1]]) for f, a in zip(first, after, strict=True)]
         known = gates if training else cell.step(projected, before, weights, keep)[1]
         trace = known, before, after
         dx, dfirst = _loop_backward(derivative, trace, upstream, weights, live, keep, others)
         return (dx, *dfirst, *derivative.weight_gradients(dx, known, before[0], keep))
 
-    @ops.custom_gradient
-    def forward(*arguments):
-        after, gates = loop(arguments)
-
-        def gradient(*args, upstream=None):
-            if upstream is None:
-                return derive(args[0], arguments, after, gates)
-            # torch hands over the arguments; a gradient of this gradient must see how the states came from them.
-            again = any(argument[:1].requires_grad for argument in args)
-            return derive(upstream, args, *loop(args)) if again else derive(upstream, arguments, after, gates)
-
-        # One output, because not every backend takes the gradient of several: all h, then the last of other states.
-        return ops.concatenate([after[0], *(s[-1:] for s in after[1:])]) if others else after[0], gradient
-
-    packed = forward(projected, *states, *run.recurrent_weights())
+    packed = written_out(forward, derive, projected, *states, *run.recurrent_weights())
     T = ops.shape(projected)[0]
     h = packed[:T] if others else packed
     return h, [packed[T - 1 + k] for k in range(len(states))] if run.last_states else []

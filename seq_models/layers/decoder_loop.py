@@ -1,0 +1,229 @@
+"""The loop of an attention decoder over all target steps, and its gradient written out.
+
+Everything that no step waits for is outside of the loops: W y + b of all steps before the first one, and after the last
+one the gradients of all weights, of the memory and of its keys, one product each over all steps. A step of the loop
+backward is the derivative of the cells from the last to the first, then that of the context and of the score:
+
+    dc_t = upstream + dx_t W_c'             dα_tj = upstream + dc_t · e_j
+    ds_t = α_t * (dα_t - Σ_j α_tj dα_tj)    the derivative of the softmax, 0 on padding
+    dh_{t-1} = … + that of the score
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+from keras import ops
+
+from seq_models.layers.attention import Attention
+from seq_models.layers.derivatives import product_over_steps, written_out
+from seq_models.layers.recurrent_cell import RecurrentCell, affine
+from seq_models.layers.tensors import Mask, Tensor, Tensors
+
+
+class Arguments(NamedTuple):
+    """What the loop is a function of, all tensors.
+
+    Attributes:
+        projected: W y + b of all steps for the first cell (T, B, G).
+        states: Of each cell the states before the first step, a list of floats (B, H), h first.
+        memory: e, floats (B, S, M).
+        keys: Of the memory (B, S, …).
+        context_kernel: W_c, the rows of the first cell's kernel for the context (M, G).
+        inputs: Of each cell but the first W and perhaps b, see `RecurrentCell.input_weights`.
+        recurrent: Of each cell U and perhaps others, see `RecurrentCell.recurrent_weights`.
+        attention: See `Attention.score_weights`.
+    """
+
+    projected: Tensor
+    states: list[Tensors]
+    memory: Tensor
+    keys: Tensor
+    context_kernel: Tensor
+    inputs: list[Tensors]
+    recurrent: list[Tensors]
+    attention: Tensors
+
+
+class Trace(NamedTuple):
+    """What the steps gave, with a leading T.
+
+    Attributes:
+        states: Of each cell the states after a step.
+        context: c, floats (T, B, M).
+        weights: α, floats (T, B, S).
+        gates: Of each cell what its derivative needs beside its states.
+    """
+
+    states: list[Tensors]
+    context: Tensor
+    weights: Tensor
+    gates: list[Tensors]
+
+
+class DecoderLoop:
+    """A decoder's cells and its attention, step after step.
+
+    Args:
+        cells: The cells, the lowest first; each with a `gradient`.
+        attention: The attention, with a `gradient`.
+        mask: Of the memory, booleans (B, S), or None.
+        keep: For each cell the dropout of its h, see `RecurrentCell.keep`.
+    """
+
+    def __init__(self, cells: Sequence[RecurrentCell], attention: Attention, mask: Mask, keep: list[Tensor | None]):
+        self.cells, self.attention, self.mask, self.keep = cells, attention, mask, keep
+
+    def forward(self, arguments: Arguments, with_gates: bool = False) -> Trace:
+        """All steps one after the other."""
+        cells = list(zip(self.cells, arguments.recurrent, self.keep, strict=True))
+        kept = [cell.gradient().gates if with_gates else 0 for cell in self.cells]
+
+        def step(carry, t):
+            before = carry.states
+            query = before[-1][0]
+            look = self.attention.look(query, arguments.memory, arguments.keys, self.mask, arguments.attention)
+            x = arguments.projected[t] + ops.matmul(look[0], arguments.context_kernel)
+            states, gates = [], []
+            for k, (cell, weights, keep) in enumerate(cells):
+                x = affine(states[-1][0], arguments.inputs[k - 1]) if k else x
+                after, more = cell.step(x, before[k], weights, keep)
+                states.append(after)
+                gates.append(more[: kept[k]])
+            carry = Trace(states, *look, gates)
+            return carry, carry
+
+        # The scan stacks what it carries: all but the states is carried only for that, and its start is never read.
+        B, first = ops.shape(arguments.memory)[:2], arguments.states
+        nothing = [[ops.zeros_like(states[0])] * count for states, count in zip(first, kept, strict=True)]
+        memory = arguments.memory
+        start = Trace(first, ops.zeros_like(memory[:, 0]), ops.zeros(B, dtype=memory.dtype), nothing)
+        return ops.scan(step, start, ops.arange(ops.shape(arguments.projected)[0]))[1]
+
+    def forward_with_gradient(self, arguments: Arguments) -> Trace:
+        """As `forward`, without gates: what a backward loop needs is kept from the forward loop."""
+
+        def run(*flat):
+            trace = self.forward(keras.tree.pack_sequence_as(arguments, flat), with_gates=True)
+            return ops.concatenate(keras.tree.flatten(trace._replace(gates=[])), axis=-1), trace
+
+        def derive(upstream, flat, trace):
+            passed = keras.tree.pack_sequence_as(arguments, flat)
+            return keras.tree.flatten(self.backward(passed, trace, self._unpacked(upstream, passed)))
+
+        return self._unpacked(written_out(run, derive, *keras.tree.flatten(arguments)), arguments)
+
+    def backward(self, arguments: Arguments, trace: Trace, upstream: Trace) -> Arguments:
+        """The gradients of the arguments from those of what the steps gave."""
+        loop = BackwardLoop(self, arguments, trace)
+        dfirst, dx, dcontext, dscores, dp = loop.run(upstream)
+        before, after = loop.before, trace.states
+        dmemory = ops.matmul(ops.transpose(trace.weights, (1, 2, 0)), ops.transpose(dcontext, (1, 0, 2)))
+        dkeys, dattention = loop.score.over_steps(
+            dscores, before[-1][0], loop.projected, dp, arguments.keys, arguments.attention
+        )
+        cells = zip(loop.derivatives, dx, trace.gates, before, self.keep, strict=True)
+        return Arguments(
+            projected=dx[0],
+            states=dfirst,
+            memory=dmemory,  # (B, S, T) (B, T, M) -> (B, S, M)
+            keys=dkeys,
+            context_kernel=product_over_steps(trace.context, dx[0]),
+            inputs=[
+                [product_over_steps(h[0], dxk), *(ops.sum(dxk, axis=(0, 1)) for _ in weights[1:])]
+                for h, dxk, weights in zip(after, dx[1:], arguments.inputs, strict=False)
+            ],
+            recurrent=[each.weight_gradients(dxk, gates, h[0], keep) for each, dxk, gates, h, keep in cells],
+            attention=dattention,
+        )
+
+    def _unpacked(self, packed, arguments):
+        """The inverse of the concatenation in `forward_with_gradient`: floats (T, B, …) -> Trace without gates."""
+        sizes = [state.shape[-1] for state in keras.tree.flatten(arguments.states)]
+        parts, start = [], 0
+        for size in [*sizes, arguments.memory.shape[-1]]:
+            parts.append(packed[:, :, start : start + size])
+            start += size
+        *states, context = parts
+        return Trace(keras.tree.pack_sequence_as(arguments.states, states), context, packed[:, :, start:], [])
+
+
+class Derivatives(NamedTuple):
+    """Gradients from one step of the loop backward; of all steps with a leading T, but for those of the states.
+
+    Attributes:
+        states: Those of the states before the step.
+        x: Of each cell that of what enters it, W x + b, floats (B, G).
+        context: That of c, floats (B, M).
+        scores: Those of the scores, floats (B, S).
+        query: That of the query as the score projects it, floats (B, P).
+    """
+
+    states: list[Tensors]
+    x: Tensors
+    context: Tensor
+    scores: Tensor
+    query: Tensor
+
+
+class BackwardLoop:
+    """The loop from the last step to the first.
+
+    Args:
+        loop: The loop forward.
+        arguments: Its arguments.
+        trace: What it gave, with gates.
+    """
+
+    def __init__(self, loop: DecoderLoop, arguments: Arguments, trace: Trace):
+        self.arguments, self.trace, self.keep = arguments, trace, loop.keep
+        self.derivatives = [cell.gradient() for cell in loop.cells]
+        self.score = loop.attention.gradient()
+        self.before = [
+            [ops.concatenate([f[None], a[:-1]]) for f, a in zip(first, after, strict=True)]
+            for first, after in zip(arguments.states, trace.states, strict=True)
+        ]
+        self.projected = self.score.project(self.before[-1][0], arguments.attention)  # p of all steps (T, B, P)
+
+    def run(self, upstream: Trace) -> "Derivatives":
+        """The derivatives of all steps, from the gradients of what they gave."""
+        arguments, trace = self.arguments, self.trace
+        self.transposed = [[_transposed(w) for w in weights] for weights in arguments.recurrent]
+        self.input_transposed = [_transposed(W) for W, *_ in [[arguments.context_kernel], *arguments.inputs]]
+
+        def step(carry, t):
+            now = keras.tree.map_structure(lambda x: x[t], (trace, self.before, upstream, self.projected))
+            carry = self.back(carry.states, *now)
+            return carry, carry
+
+        # The scan stacks what it carries: all but the states is carried only for that, and its start is never read.
+        zeros = ops.zeros_like
+        states = keras.tree.map_structure(zeros, arguments.states)
+        x = [ops.matmul(h, weights[0]) for (h, *_), weights in zip(states, arguments.recurrent, strict=True)]
+        start = Derivatives(states, x, *(zeros(each[0]) for each in (trace.context, trace.weights, self.projected)))
+        first, steps = ops.scan(step, start, ops.arange(ops.shape(arguments.projected)[0]), reverse=True)
+        return steps._replace(states=first.states)
+
+    def back(self, dstates: list[Tensors], trace: Trace, before: list[Tensors], upstream: Trace, p: Tensor):
+        """The derivatives of one step, from the gradients of the states after it."""
+        arguments = self.arguments
+        dbefore, dx, dh = [], [], 0.0  # dh: what comes from the cell above
+        for k in reversed(range(len(self.derivatives))):
+            dafter = [d + more for d, more in zip(dstates[k], upstream.states[k], strict=True)]
+            dafter[0] += dh
+            around = trace.gates[k], before[k], trace.states[k], self.transposed[k], self.keep[k]
+            below, dxk = self.derivatives[k].back(dafter, *around)
+            dh = ops.matmul(dxk, self.input_transposed[k])
+            dbefore.insert(0, below)
+            dx.insert(0, dxk)
+        dcontext = upstream.context + dh
+        dweights = upstream.weights + ops.squeeze(ops.matmul(arguments.memory, dcontext[:, :, None]), -1)  # (B, S)
+        dscores = trace.weights * (dweights - ops.sum(trace.weights * dweights, axis=-1, keepdims=True))
+        dp = self.score.back(dscores, p, arguments.keys, arguments.attention)
+        dbefore[-1][0] += self.score.dquery(dp, arguments.attention)
+        return Derivatives(dbefore, dx, dcontext, dscores, dp)
+
+
+def _transposed(weight):
+    """A matrix transposed, once, because a product with a transposed matrix is slower; a bias as it is."""
+    return ops.transpose(weight) if len(weight.shape) == 2 else weight
