@@ -77,10 +77,10 @@ def run(decoder, inputs, memory, *states, mask=None, **options):
 
 def loop(decoder, inputs, memory, *states, mask=None):
     """Teacher forcing by `step`."""
-    memory = keras.ops.convert_to_tensor(memory)
-    keys, states, outputs, weights = decoder.prepare(memory), list(states), [], []
+    source = decoder.prepare(keras.ops.convert_to_tensor(memory), mask)
+    states, outputs, weights = list(states), [], []
     for t in range(inputs.shape[1]):
-        output, states, alpha = decoder.step(inputs[:, t], states, memory, keys, mask)
+        output, states, alpha = decoder.step(inputs[:, t], states, source)
         outputs.append(array(output))
         weights.append(array(alpha))
     return np.stack(outputs, axis=1), np.stack(weights, axis=1)
@@ -138,7 +138,7 @@ def same_when_derived_step_by_step(decoder, inputs, mask=None, **tolerance):
     """Holds the gradient that is written out against that of the backend, of all that the loop gives."""
 
     def all_given(inputs, memory, *states):
-        run = decoder.run(inputs, list(states), memory, decoder.prepare(memory), mask, training)
+        run = decoder.run(inputs, list(states), decoder.prepare(memory, mask), training)
         return keras.tree.flatten(run)
 
     training = True
@@ -184,7 +184,7 @@ def test_recurrent_dropout_has_the_gradient_of_the_masked_loop():
     decoder.cells[0].keep = lambda h: keras.ops.cast(keras.ops.arange(H) % 2, h.dtype) * 2 + 0 * h
     U = decoder.cells[0].recurrent_kernel
     measured = evaluate(functools.partial(run, decoder, training=True), inputs, decoder.trainable_variables)
-    decoder.cells[0].keep = lambda h: None
+    decoder.cells[0].keep = lambda _: None
     U.assign(array(U) * (np.arange(H) % 2 * 2)[:, None])  # a row of U that meets only zeros
     expected = evaluate(functools.partial(run, decoder, training=True), inputs, decoder.trainable_variables)
     dropped = next(k for k, variable in enumerate(decoder.trainable_variables) if variable is U)

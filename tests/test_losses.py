@@ -1,10 +1,11 @@
 """The cross-entropy is that of TensorFlow, in value and gradient, also where a softmax underflows."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq_models.layers.heads import cross_entropy
+from seq_models.layers.heads import LegalHead, SampledSoftmaxHead, SoftmaxHead, TiedSoftmaxHead, cross_entropy
 
 V = 7
 
@@ -40,3 +41,45 @@ def test_the_cross_entropy_and_its_gradient_are_those_of_tensorflow(shape, scale
 def test_a_target_that_is_all_but_impossible_has_a_finite_loss():
     losses = cross_entropy(tf.constant([1]), tf.constant([[500.0, -500.0]]))
     np.testing.assert_allclose(losses, [1000.0])
+
+
+SMOOTHED = {
+    "softmax": lambda: SoftmaxHead(V, label_smoothing=0.3),
+    "tied": lambda: TiedSoftmaxHead(keras.layers.ReversibleEmbedding(V, 4), label_smoothing=0.3),
+    "own logits": lambda: OwnLogits(V, label_smoothing=0.3),
+}
+
+
+class OwnLogits(SoftmaxHead):
+    def call(self, hidden):
+        return super().call(hidden) * 2
+
+
+@pytest.mark.parametrize("name", SMOOTHED)
+def test_label_smoothing_minimizes_the_cross_entropy_to_smoothed_targets(name):
+    head = SMOOTHED[name]()
+    hidden, targets = tf.random.normal((3, 5, 4)), np.random.randint(0, V, (3, 5))
+    head.build(hidden.shape)
+    head.set_weights([np.random.normal(size=w.shape) for w in head.get_weights()])
+
+    def of_keras():
+        smoothed = 0.7 * np.eye(V)[targets] + 0.3 / V
+        return keras.losses.categorical_crossentropy(smoothed, head(hidden), from_logits=True)
+
+    found = []
+    for losses in (lambda: head.compare(hidden, targets, training=True)[0], of_keras):
+        with tf.GradientTape() as tape:
+            tape.watch(hidden)
+            value = losses()
+        found += [[value, tape.gradient(value, hidden)]]
+    for got, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    plain = head.compare(hidden, targets)[0]  # a score has no smoothing
+    exact = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, head(hidden))
+    np.testing.assert_allclose(plain, exact, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [SampledSoftmaxHead, LegalHead])
+def test_a_head_whose_loss_is_another_one_refuses_label_smoothing(make):
+    with pytest.raises(ValueError, match="Received: label_smoothing=0.1"):
+        make(V, label_smoothing=0.1)

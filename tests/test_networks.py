@@ -151,6 +151,7 @@ OTHER = {
     "legal": [[1, 1, 0, 1, 1]] * 5,
 }
 OTHER |= {"input_dropout": 0.1, "output_dropout": 0.4, "embedding_dropout": 0.2, "variational": True}
+OTHER |= {"context": "none", "bridge": "copy", "reverse_source": True, "share_layers": True, "label_smoothing": 0.1}
 OTHER |= {"weight_dropout": 0.3, "activation_penalty": 2.0, "temporal_penalty": 1.0, "projection_penalty": 0.5}
 
 
@@ -159,6 +160,7 @@ def test_every_option_is_in_the_config_and_comes_back(network_class):
     sizes = [name for name in inspect.signature(network_class).parameters if name not in ("name", "options")]
     options = {name: OTHER[name] for name in (*sizes, *network_class.options_class.names())}
     options |= {"bidirectional": True} if "merge" in options else {}  # which a merge needs
+    options |= {"attention": "additive"} if "context" in options else {}  # any other one needs context="attention"
     before = network_class(**options, name="net")
     assert before.get_config() == {"name": "net", **options}
     after = network_class.from_config(before.get_config())
@@ -450,7 +452,7 @@ def test_steps_over_the_target_give_the_logits_of_teacher_forcing(cell, attentio
     net = network("encoder-decoder", cell, layers=2, attention=attention)
     source, target = inputs_of("encoder-decoder")
     states = net.start(source)
-    np.testing.assert_array_equal(array(states["mask"]), source > 0)
+    np.testing.assert_array_equal(array(states["source"]["mask"]), source > 0)
     assert [tuple(state.shape) for state in states["recurrent"]] == [(B, UNITS)] * len(net.decoder.state_sizes())
     logits, weights = [], []
     for t in range(T):
@@ -469,10 +471,91 @@ def test_each_layer_of_the_decoder_starts_from_the_final_states_of_that_layer_of
     for layer in stack:
         h, forward_h, forward_c, backward_h, backward_c = map(array, layer(h, mask=source > 0))
         expected += [np.concatenate([forward_h, backward_h], 1), np.concatenate([forward_c, backward_c], 1)]
-    _, states = net.encode(net.source_embedding(source), source > 0)
+    _, _, states = net.encode(net.source_embedding(source), source > 0)
     for k, (state, final) in enumerate(zip(states, expected, strict=True)):
         W, b = map(array, net.get_layer(f"bridge_{k}").weights)
         assert_close(state, np.tanh(final @ W + b))
+
+
+ONE_NETWORK = {"context": "none", "bidirectional": False, "bridge": "copy", "share_layers": True}
+STAGES = [
+    ONE_NETWORK,
+    {"context": "none"},
+    {"context": "none", "bidirectional": False, "reverse_source": True},
+    {"context": "last"},
+    {"context": "mean", "bidirectional": False, "bridge": "copy", "tie_weights": True},
+    {"attention": "bilinear", "bidirectional": False, "reverse_source": True},
+]  # of the encoder-decoder in the texts
+every_stage = pytest.mark.parametrize("options", STAGES, ids=str)
+
+
+@every_stage
+def test_steps_give_the_logits_of_teacher_forcing_in_every_stage(options):
+    net = network("encoder-decoder", "lstm", layers=2, **options)
+    source, target = inputs_of("encoder-decoder")
+    states, logits = net.start(source), []
+    for t in range(T):
+        new, states = net.step(target[:, t], states)
+        logits.append(array(new))
+    assert_close(np.stack(logits, axis=1), net((source, target)))
+    hidden, after = net.read(target, net.start(source))
+    assert_close(net.head(hidden), net((source, target)))
+    keras.tree.map_structure(assert_close, after, states)
+
+
+@every_stage
+def test_source_padding_changes_no_stage_and_each_token_does(options):
+    net = network("encoder-decoder", "gru", **options)
+    source, target = inputs_of("encoder-decoder")
+    logits = array(net((source, target)))
+    assert_close(net((np.pad(source, ((0, 0), (0, 3))), target)), logits)
+    for t in range(min(SOURCE_LENGTHS)):
+        assert (array(net((change(source, t), target))) != logits).any(axis=-1).all()
+
+
+@pytest.mark.parametrize("options", [{**ONE_NETWORK, "layers": 2}, {"context": "last"}, {"tie_weights": True}], ids=str)
+def test_a_stage_survives_its_file_and_its_configuration(options, tmp_path):
+    before, inputs = network("encoder-decoder", **options), tuple(inputs_of("encoder-decoder"))
+    before.save(tmp_path / "model.keras")
+    after = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(array(after(inputs)), array(before(inputs)))
+    assert len(EncoderDecoder.from_config(before.get_config()).weights) == len(before.weights) == len(after.weights)
+
+
+def test_one_network_reads_source_and_target_as_one_sequence():
+    net = network("encoder-decoder", "lstm", layers=2, **ONE_NETWORK)
+    source, target = inputs_of("encoder-decoder")
+    for row, length in enumerate(SOURCE_LENGTHS):
+        e = net.source_embedding(source[row : row + 1, :length]), net.target_embedding(target[row : row + 1])
+        h = keras.ops.concatenate(e, axis=1)
+        for layer in net.decoder.stack:
+            h, *_ = layer(h)
+        assert_close(net.head(net.readout(h[:, length:])), net((source, target))[row : row + 1])
+
+
+def test_a_reversed_source_is_the_source_written_from_its_end():
+    options = {"context": "max", "bidirectional": False}
+    forward, backward = (make("encoder-decoder", reverse_source=reverse, **options) for reverse in (False, True))
+    source, target = inputs_of("encoder-decoder")
+    turned = source.copy()
+    for row, length in enumerate(SOURCE_LENGTHS):
+        turned[row, :length] = source[row, :length][::-1]
+    assert_close(backward((source, target)), forward((turned, target)))
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"reverse_source": True}, "reverse_source=True needs bidirectional=False"),
+        ({"bridge": "copy"}, "bridge=copy needs bidirectional=False"),
+        ({"attention": "dot", "context": "mean"}, "attention needs context='attention'"),
+        ({"share_layers": True, "bidirectional": False}, "share_layers needs context='none' and bridge='copy'"),
+        ({"label_smoothing": 1}, "label_smoothing must be a number"),
+    ],
+)
+def test_options_of_an_encoder_decoder_that_contradict_each_other_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        make("encoder-decoder", **options)
 
 
 def test_a_source_token_changes_every_logit():
@@ -486,6 +569,8 @@ def test_a_source_token_changes_every_logit():
 OPTIONS = [(name, {}) for name in NETWORKS]
 OPTIONS += [("classifier", {"pooling": pooling, "bidirectional": False}) for pooling in POOLINGS]
 OPTIONS += [("encoder-decoder", {"attention": attention, "cell": "gru"}) for attention in ("bilinear", "dot")]
+OPTIONS += [("encoder-decoder", {"context": context}) for context in ("none", "last")]
+OPTIONS += [("encoder-decoder", {"context": "none", "bidirectional": False, "bridge": "copy", "share_layers": True})]
 
 
 @pytest.mark.parametrize("name, options", OPTIONS)

@@ -61,9 +61,9 @@ def forced(decoder, mask, y, memory, *states):
 
 def stepped(decoder, mask, y, memory, *states):
     """The same, a Python loop over `step`."""
-    keys, outputs = decoder.prepare(memory), []
+    source, outputs = decoder.prepare(memory, mask), []
     for t in range(T):
-        output, states, weights = decoder.step(y[:, t], list(states), memory, keys, mask)
+        output, states, weights = decoder.step(y[:, t], list(states), source)
         outputs.append((output, weights))
     return [ops.stack(each, axis=1) for each in zip(*outputs, strict=True)]
 

@@ -17,14 +17,15 @@ from seq_models.layers.lstm import LSTM, LSTMCell
 from seq_models.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq_models.layers.recurrent import Bidirectional, GatedRecurrent, Recurrent
 from seq_models.layers.recurrent_cell import GatedCell, RecurrentCell
+from seq_models.layers.recurrent_decoder import ContextDecoder, RecurrentDecoder
 from seq_models.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from seq_models.layers.torch_weights import from_torch, to_torch
 from seq_models.layers.units import UNITS
 
 __all__ = [
     "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional", "BilinearAttention", "CRFHead",
-    "CharacterEncoder", "DotAttention", "GRU", "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM",
-    "LSTMCell", "LastPooling", "LegalHead", "MaxPooling", "MeanPooling", "Recurrent", "RecurrentCell",
-    "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead",
-    "UNITS", "from_torch", "gradient_flow", "to_torch",
+    "CharacterEncoder", "ContextDecoder", "DotAttention", "GRU", "GRUCell", "GatedCell", "GatedRecurrent",
+    "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "LegalHead", "MaxPooling", "MeanPooling", "Recurrent",
+    "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead",
+    "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch", "gradient_flow", "to_torch",
 ]  # fmt: skip

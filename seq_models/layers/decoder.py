@@ -39,6 +39,8 @@ class AttentionDecoder(keras.layers.Layer):
         [1] Jurafsky and Martin, chapter 8; Bahdanau, Cho and Bengio 2015, section 3.1.
     """
 
+    attends = True
+
     def __init__(self, cells: list[RecurrentCell], attention: Attention, **kwargs: Any):
         super().__init__(**kwargs)
         self.cells = cells
@@ -59,17 +61,17 @@ class AttentionDecoder(keras.layers.Layer):
         """Sizes of the flat list of states, a list of integers."""
         return [size for cell in self.cells for size in _as_list(cell.state_size)]
 
-    def prepare(self, memory: Tensor) -> Tensor:
-        """What no step changes: the keys of the memory."""
-        return self.attention.keys(memory)
+    def prepare(self, memory: Tensor, memory_mask: Mask = None) -> dict[str, Tensor]:
+        """What no step changes: the memory, its keys, and its mask if there is one."""
+        prepared = {"memory": memory, "keys": self.attention.keys(memory)}
+        return prepared if memory_mask is None else {**prepared, "mask": memory_mask}
 
     def step(
-        self, y: Tensor, states: Tensors, memory: Tensor, keys: Tensor, memory_mask: Mask, training: bool = False
+        self, y: Tensor, states: Tensors, source: dict[str, Tensor], training: bool = False
     ) -> tuple[Tensor, Tensors, Tensor]:
-        """One step: y (B, D), states a flat list -> output (B, H + M), states, weights (B, S)."""
-        rest = iter(states)
-        by_cell = [[next(rest) for _ in _as_list(cell.state_size)] for cell in self.cells]
-        context, weights = self.attention(by_cell[-1][0], memory, keys, memory_mask)
+        """One step: y (B, D), states a flat list, what `prepare` gave -> output (B, H + M), states, weights (B, S)."""
+        by_cell = self._by_cell(states)
+        context, weights = self.attention(by_cell[-1][0], source["memory"], source["keys"], source.get("mask"))
         h, after = ops.concatenate([y, context], axis=-1), []  # (B, D + M)
         for cell, state in zip(self.cells, by_cell, strict=True):
             h, state = cell(h, state, training=training)
@@ -77,36 +79,35 @@ class AttentionDecoder(keras.layers.Layer):
         return ops.concatenate([h, context], axis=-1), after, weights
 
     def call(self, inputs, memory, states, memory_mask=None, training=False):
-        outputs, _, weights = self.run(inputs, states, memory, self.prepare(memory), memory_mask, training)
+        outputs, _, weights = self.run(inputs, states, self.prepare(memory, memory_mask), training)
         return outputs, weights
 
     def run(
-        self, inputs: Tensor, states: Tensors, memory: Tensor, keys: Tensor, memory_mask: Mask, training: bool = False
+        self, inputs: Tensor, states: Tensors, source: dict[str, Tensor], training: bool = False
     ) -> tuple[Tensor, Tensors, Tensor]:
         """All steps: inputs (B, T, D) -> outputs (B, T, H + M), the last states, weights (B, T, S)."""
         written_out = all(lacking(cell) is None for cell in self.cells) and self.attention.gradient() is not None
         if not written_out or training and any(cell.dropout for cell in self.cells):
-            return self._run_by_step(inputs, states, memory, keys, memory_mask, training)
-        return self._run_hoisted(inputs, states, memory, keys, memory_mask, training)
+            return self._run_by_step(inputs, states, source, training)
+        return self._run_hoisted(inputs, states, source, training)
 
-    def _run_hoisted(self, inputs, states, memory, keys, memory_mask, training):
+    def _run_hoisted(self, inputs, states, source, training):
         """As `run`, with all products that need no state before or after the loop."""
-        rest = iter(states)
-        by_cell = [[next(rest) for _ in _as_list(cell.state_size)] for cell in self.cells]
+        by_cell = self._by_cell(states)
         keep = [cell.keep(before[0]) if training else None for cell, before in zip(self.cells, by_cell, strict=True)]
         (W, *b), *above = [self._cast(cell.input_weights()) for cell in self.cells]
         D = inputs.shape[-1]
         arguments = Arguments(
             projected=affine(ops.transpose(inputs, (1, 0, 2)), [W[:D], *b]),  # (T, B, G)
             states=by_cell,
-            memory=memory,
-            keys=keys,
+            memory=source["memory"],
+            keys=source["keys"],
             context_kernel=W[D:],
             inputs=above,
             recurrent=[self._cast(cell.recurrent_weights()) for cell in self.cells],
             attention=self._cast(self.attention.score_weights()),
         )
-        loop = DecoderLoop(self.cells, self.attention, memory_mask, keep)
+        loop = DecoderLoop(self.cells, self.attention, source.get("mask"), keep)
         trace = loop.forward_with_gradient(arguments) if training else loop.forward(arguments)
         outputs = ops.concatenate([trace.states[-1][0], trace.context], axis=-1)  # (T, B, H + M)
         last = [state[-1] for state in keras.tree.flatten(trace.states)]
@@ -115,22 +116,26 @@ class AttentionDecoder(keras.layers.Layer):
     def _cast(self, weights):
         return [ops.cast(weight, self.compute_dtype) for weight in weights]
 
-    def _run_by_step(self, inputs, states, memory, keys, memory_mask, training):
+    def _run_by_step(self, inputs, states, source, training):
         """As `run`, a loop over `step`."""
 
         def step(carry, y):
-            after = self.step(y, carry[1], memory, keys, memory_mask, training)
+            after = self.step(y, carry[1], source, training)
             return after, after
 
         # The scan stacks what it carries: output and weights are carried only for that. This step says their shapes,
         # and outside the loop it draws the dropout masks that all steps share.
-        first = self.step(inputs[:, 0], states, memory, keys, memory_mask, training)
+        first = self.step(inputs[:, 0], states, source, training)
         nothing = ops.zeros_like(first[0]), list(states), ops.zeros_like(first[2])
         (_, last, _), (outputs, _, weights) = ops.scan(step, nothing, ops.transpose(inputs, (1, 0, 2)))
         for cell in self.cells:
             cell.reset_dropout_mask()
             cell.reset_recurrent_dropout_mask()
         return ops.transpose(outputs, (1, 0, 2)), last, ops.transpose(weights, (1, 0, 2))
+
+    def _by_cell(self, states):
+        rest = iter(states)
+        return [[next(rest) for _ in _as_list(cell.state_size)] for cell in self.cells]
 
     def compute_output_spec(self, inputs, memory, states, memory_mask=None, training=False):
         B, T, S = inputs.shape[0], inputs.shape[1], memory.shape[1]

@@ -10,7 +10,7 @@ backward is the derivative of the cells from the last to the first, then that of
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -73,11 +73,13 @@ class DecoderLoop:
 
     def __init__(self, cells: Sequence[RecurrentCell], attention: Attention, mask: Mask, keep: list[Tensor | None]):
         self.cells, self.attention, self.mask, self.keep = cells, attention, mask, keep
+        self.derivatives: list[Any] = [cell.gradient() for cell in cells]
+        self.score: Any = attention.gradient()
 
     def forward(self, arguments: Arguments, with_gates: bool = False) -> Trace:
         """All steps one after the other."""
         cells = list(zip(self.cells, arguments.recurrent, self.keep, strict=True))
-        kept = [cell.gradient().gates if with_gates else 0 for cell in self.cells]
+        kept = [each.gates if with_gates else 0 for each in self.derivatives]
 
         def step(carry, t):
             before = carry.states
@@ -119,10 +121,10 @@ class DecoderLoop:
         dfirst, dx, dcontext, dscores, dp = loop.run(upstream)
         before, after = loop.before, trace.states
         dmemory = ops.matmul(ops.transpose(trace.weights, (1, 2, 0)), ops.transpose(dcontext, (1, 0, 2)))
-        dkeys, dattention = loop.score.over_steps(
-            dscores, before[-1][0], loop.projected, dp, arguments.keys, arguments.attention
+        dkeys, dattention = self.score.over_steps(
+            dscores, before[-1][0], loop.p, dp, arguments.keys, arguments.attention
         )
-        cells = zip(loop.derivatives, dx, trace.gates, before, self.keep, strict=True)
+        cells = zip(self.derivatives, dx, trace.gates, before, self.keep, strict=True)
         return Arguments(
             projected=dx[0],
             states=dfirst,
@@ -177,22 +179,21 @@ class BackwardLoop:
 
     def __init__(self, loop: DecoderLoop, arguments: Arguments, trace: Trace):
         self.arguments, self.trace, self.keep = arguments, trace, loop.keep
-        self.derivatives = [cell.gradient() for cell in loop.cells]
-        self.score = loop.attention.gradient()
+        self.derivatives, self.score = loop.derivatives, loop.score
         self.before = [
             [ops.concatenate([f[None], a[:-1]]) for f, a in zip(first, after, strict=True)]
             for first, after in zip(arguments.states, trace.states, strict=True)
         ]
-        self.projected = self.score.project(self.before[-1][0], arguments.attention)  # p of all steps (T, B, P)
+        self.p = self.score.project(self.before[-1][0], arguments.attention)  # of all steps (T, B, P)
 
-    def run(self, upstream: Trace) -> "Derivatives":
+    def run(self, upstream: Trace) -> Derivatives:
         """The derivatives of all steps, from the gradients of what they gave."""
         arguments, trace = self.arguments, self.trace
         self.transposed = [[_transposed(w) for w in weights] for weights in arguments.recurrent]
         self.input_transposed = [_transposed(W) for W, *_ in [[arguments.context_kernel], *arguments.inputs]]
 
         def step(carry, t):
-            now = keras.tree.map_structure(lambda x: x[t], (trace, self.before, upstream, self.projected))
+            now = keras.tree.map_structure(lambda x: x[t], (trace, self.before, upstream, self.p))
             carry = self.back(carry.states, *now)
             return carry, carry
 
@@ -200,14 +201,18 @@ class BackwardLoop:
         zeros = ops.zeros_like
         states = keras.tree.map_structure(zeros, arguments.states)
         x = [ops.matmul(h, weights[0]) for (h, *_), weights in zip(states, arguments.recurrent, strict=True)]
-        start = Derivatives(states, x, *(zeros(each[0]) for each in (trace.context, trace.weights, self.projected)))
+        start = Derivatives(states, x, *(zeros(each[0]) for each in (trace.context, trace.weights, self.p)))
         first, steps = ops.scan(step, start, ops.arange(ops.shape(arguments.projected)[0]), reverse=True)
         return steps._replace(states=first.states)
 
-    def back(self, dstates: list[Tensors], trace: Trace, before: list[Tensors], upstream: Trace, p: Tensor):
+    def back(
+        self, dstates: list[Tensors], trace: Trace, before: list[Tensors], upstream: Trace, p: Tensor
+    ) -> Derivatives:
         """The derivatives of one step, from the gradients of the states after it."""
         arguments = self.arguments
-        dbefore, dx, dh = [], [], 0.0  # dh: what comes from the cell above
+        dbefore: list[Tensors] = []
+        dx: Tensors = []
+        dh: Any = 0.0  # what comes from the cell above
         for k in reversed(range(len(self.derivatives))):
             dafter = [d + more for d, more in zip(dstates[k], upstream.states[k], strict=True)]
             dafter[0] += dh

@@ -7,34 +7,88 @@ import keras
 from keras import ops
 
 from seq_models.errors import positive
-from seq_models.layers import UNITS, AdditiveAttention, AttentionDecoder, BilinearAttention, DotAttention
+from seq_models.layers import (
+    UNITS,
+    AdditiveAttention,
+    AttentionDecoder,
+    BilinearAttention,
+    ContextDecoder,
+    DotAttention,
+    LastPooling,
+    MaxPooling,
+    MeanPooling,
+    RecurrentDecoder,
+    SoftmaxHead,
+    TiedSoftmaxHead,
+)
 from seq_models.layers.dropout import dropouts
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
 ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, "dot": DotAttention}
+CONTEXTS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}  # of one context for all steps
 
 
 @dataclass(frozen=True)
 class EncoderDecoderOptions(NetworkOptions):
-    """The options of an `EncoderDecoder`. Raises: see `Options`."""
+    """The options of an `EncoderDecoder`.
 
+    Raises:
+        ValueError: See `Options`; or if options contradict each other.
+    """
+
+    context: str = option(
+        "attention",
+        "what each step of the decoder sees of the source: attention over all its states, one vector of them (last, "
+        "mean, max), or none beside the decoder's first states",
+        choices=("attention", *CONTEXTS, "none"),
+    )
     attention: str = option("additive", "how the decoder scores a source step", choices=ATTENTIONS)
+    bidirectional: bool = option(True, "read the source both ways")
+    reverse_source: bool = option(False, "read the source from its end [Sutskever 2014]")
+    bridge: str = option(
+        "dense", "how the decoder's states start from the encoder's last ones: dense or copy", choices=("dense", "copy")
+    )
+    share_layers: bool = option(False, "one recurrent network reads the source and goes on with the target")
+    tie_weights: bool = option(False, "use the target's embedding as the output matrix [Press 2017]")
+    label_smoothing: float = option(
+        0.0, "share of a target's probability that training gives to all tokens alike", at_least=0, below=1
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.bidirectional:
+            for name, asked in {
+                "reverse_source=True": self.reverse_source,
+                "bridge=copy": self.bridge == "copy",
+            }.items():
+                if asked:
+                    raise ValueError(f"{name} needs bidirectional=False. Received: bidirectional=True")
+        if self.attention != "additive" and self.context != "attention":
+            received = f"attention={self.attention!r}, context={self.context!r}"
+            raise ValueError(f"attention needs context='attention'. Received: {received}")
+        if self.share_layers and (self.context, self.bridge) != ("none", "copy"):
+            received = f"context={self.context!r}, bridge={self.bridge!r}"
+            raise ValueError(f"share_layers needs context='none' and bridge='copy'. Received: {received}")
 
 
 @keras.saving.register_keras_serializable(package="seq_models.networks")
 class EncoderDecoder(Network):
-    """A recurrent encoder-decoder with attention [1, sections 8.7 and 8.8], [2].
+    """A recurrent encoder-decoder [1, sections 8.7 and 8.8], [2].
 
         e_1 … e_m = stack(E x_1 … E x_m), read both ways
-        s_0 = tanh(W [e^f_m; e^b_1] + b) for each layer and state
-        [s_t; c_t] = AttentionDecoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V (W_o [s_t; c_t] + b_o)
+        s_0 = tanh(W [e^f_m; e^b_1] + b) for each layer and state, or with bridge="copy" the encoder's last ones
+        [s_t; c_t] = decoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V (W_o [s_t; c_t] + b_o)
+
+    c_t is attention over e (see `AttentionDecoder`), one c for all steps (see `ContextDecoder`), or is left out (see
+    `RecurrentDecoder`). With `share_layers` the decoder's layers are the encoder's: one network reads the source, `<s>`
+    and the target as one sequence [1, figure 8.17]. With tied weights V is E'.
 
     Inputs: source ids (B, S) and target ids (B, T) that start with `<s>`, 0 is padding.
     Outputs: logits (B, T, V); those at t are of the token after t.
-    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H); `attention`, where the last step
-    looked, floats (B, S); and what no step changes: `memory` (B, S, M), `keys` (B, S, …), `mask` (B, S).
+    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H); `source`, what no step changes;
+    and with attention `attention`, where the last step looked, floats (B, S).
 
     Args:
         source_vocabulary_size, target_vocabulary_size: Sizes of the vocabularies.
@@ -56,54 +110,69 @@ class EncoderDecoder(Network):
         positive(**sizes)
         units, embedding_units = options.units, options.embedding_size
         # Layers
+        embedding_class = keras.layers.ReversibleEmbedding if options.tie_weights else keras.layers.Embedding
         source_embedding = keras.layers.Embedding(source_vocabulary_size, embedding_units, name="source_embedding")
-        target_embedding = keras.layers.Embedding(target_vocabulary_size, embedding_units, name="target_embedding")
+        target_embedding = embedding_class(target_vocabulary_size, embedding_units, name="target_embedding")
         drop_embedded, *drops, drop_readout = dropouts(*[options.dropout] * (2 + options.layers))
-        encoder = recurrent_stack(options.cell, units, options.layers, bidirectional=True, return_state=True)
+        encoder = recurrent_stack(options.cell, units, options.layers, options.bidirectional, return_state=True)
         project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
-        score = ATTENTIONS[options.attention](*([units] if options.attention == "additive" else []))
-        cells = [UNITS[options.cell].cell_class(units) for _ in range(options.layers)]
-        decoder = AttentionDecoder(cells, score, name="decoder")
-        bridges = [keras.layers.Dense(units, "tanh", name=f"bridge_{k}") for k in range(len(decoder.state_sizes()))]
+        decoder = _decoder(options, encoder)
+        bridges = [_bridge(options, k) for k in range(len(decoder.state_sizes()))]
         readout = keras.layers.Dense(embedding_units, name="readout")
-        head = self.head_class(target_vocabulary_size, name="logits")
+        head = self._make_head(target_vocabulary_size, target_embedding, options)
 
         # Forward
         source = keras.Input((None,), dtype="int32", name="source")
         target = keras.Input((None,), dtype="int32", name="target")
 
         def encode(h, mask):
-            """Embedded source (B, S, E), mask (B, S) -> memory (B, S, 2H or H), first decoder states."""
+            """Embedded source (B, S, E), mask (B, S) -> memory (B, S, 2H or H), its mask, first decoder states."""
+            if options.reverse_source:
+                h, mask = ops.flip(h, axis=1), ops.flip(mask, axis=1)
             states = []
             for layer, drop in zip(encoder, drops, strict=True):
                 h, *finals = layer(h, mask=mask)
                 h = drop(h)
-                half = len(finals) // 2
-                states += [ops.concatenate(pair, axis=-1) for pair in zip(finals[:half], finals[half:], strict=True)]
+                states += _of_both_directions(finals) if options.bidirectional else finals
             states = [bridge(state) for bridge, state in zip(bridges, states, strict=True)]
-            return (h if project is None else project(h)), states
+            if options.reverse_source and decoder.attends:  # weights are those of the source as it is written
+                h, mask = ops.flip(h, axis=1), ops.flip(mask, axis=1)
+            return (h if project is None else project(h)), mask, states
 
         y, e = drop_embedded([target_embedding(target), source_embedding(source)])  # (B, T, E), (B, S, E)
-        mask = ops.not_equal(source, 0)
-        memory, states = encode(e, mask)
-        outputs, _ = decoder(y, memory, states, mask)  # (B, T, H + M)
+        memory, mask, states = encode(e, ops.not_equal(source, 0))
+        outputs = decoder(y, memory, states, mask)
+        outputs = outputs[0] if decoder.attends else outputs  # (B, T, H + M, or H)
         super().__init__((source, target), drop_readout(readout(outputs)), head, sizes, options, name)  # (B, T, V)
         self.encode, self.decoder, self.readout = encode, decoder, readout
         self.source_embedding, self.target_embedding = source_embedding, target_embedding
 
+    def _make_head(self, V, embedding, options):
+        smoothing = {"label_smoothing": options.label_smoothing} if options.label_smoothing else {}
+        if options.tie_weights:
+            if self.head_class is not SoftmaxHead:
+                received = f"head_class={self.head_class.__name__}"
+                raise ValueError(f"tie_weights needs the head SoftmaxHead. Received: {received}")
+            return TiedSoftmaxHead(embedding, name="logits", **smoothing)
+        return self.head_class(V, name="logits", **smoothing)
+
+    @property
+    def attends(self) -> bool:
+        """Whether the decoder has attention weights."""
+        return self.decoder.attends
+
     def start(self, source: Tensor) -> dict[str, Any]:
         """The states before the first target token, of source ids (B, S)."""
-        mask = ops.not_equal(source, 0)
-        memory, recurrent = self.encode(self.source_embedding(source), mask)
-        attention, keys = ops.zeros(ops.shape(source), memory.dtype), self.decoder.prepare(memory)
-        return {"recurrent": recurrent, "attention": attention, "memory": memory, "keys": keys, "mask": mask}
+        memory, mask, recurrent = self.encode(self.source_embedding(source), ops.not_equal(source, 0))
+        states = {"recurrent": recurrent, "source": self.decoder.prepare(memory, mask)}
+        return {**states, "attention": ops.zeros(ops.shape(source), memory.dtype)} if self.attends else states
 
     def step(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """One target token (B,) and the states before it -> logits of the next token (B, V), states."""
-        memory, keys, mask = states["memory"], states["keys"], states["mask"]
-        y, recurrent = self.target_embedding(tokens), states["recurrent"]
-        output, recurrent, attention = self.decoder.step(y, recurrent, memory, keys, mask)
-        return self.head(self.readout(output)), {**states, "recurrent": recurrent, "attention": attention}
+        output, recurrent, attention = self.decoder.step(
+            self.target_embedding(tokens), states["recurrent"], states["source"]
+        )
+        return self.head(self.readout(output)), self._after(states, recurrent, attention)
 
     def read(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """Many target tokens (B, T) and the states before them -> hidden (B, T, E), states.
@@ -111,12 +180,41 @@ class EncoderDecoder(Network):
         The head makes logits of as many hidden states as are wanted.
         """
         outputs, recurrent, attention = self._decode(tokens, states)
-        return self.readout(outputs), {**states, "recurrent": recurrent, "attention": attention[:, -1]}
+        return self.readout(outputs), self._after(states, recurrent, attention[:, -1] if self.attends else None)
 
     def attend(self, source: Tensor, target: Tensor) -> Tensor:
-        """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target."""
+        """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target; `attends` only."""
         return self._decode(target, self.start(source))[2]
 
+    def _after(self, states, recurrent, attention):
+        after = {**states, "recurrent": recurrent}
+        return {**after, "attention": attention} if self.attends else after
+
     def _decode(self, tokens, states):
-        memory, keys, mask = states["memory"], states["keys"], states["mask"]
-        return self.decoder.run(self.target_embedding(tokens), states["recurrent"], memory, keys, mask)
+        return self.decoder.run(self.target_embedding(tokens), states["recurrent"], states["source"])
+
+
+def _decoder(options, encoder):
+    """The decoder that the options ask for."""
+    if options.context == "attention":
+        score = ATTENTIONS[options.attention](*([options.units] if options.attention == "additive" else []))
+        cells = [UNITS[options.cell].cell_class(options.units) for _ in range(options.layers)]
+        return AttentionDecoder(cells, score, name="decoder")
+    stack = encoder if options.share_layers else recurrent_stack(options.cell, options.units, options.layers)
+    if options.context == "none":
+        return RecurrentDecoder(stack, name="decoder")
+    pooling = LastPooling(options.bidirectional) if options.context == "last" else CONTEXTS[options.context]()
+    return ContextDecoder(stack, pooling, name="decoder")
+
+
+def _bridge(options, number):
+    """From the encoder's last state to the decoder's first one."""
+    if options.bridge == "copy":
+        return lambda state: state
+    return keras.layers.Dense(options.units, "tanh", name=f"bridge_{number}")
+
+
+def _of_both_directions(finals):
+    """The last states of both directions, those of the one first -> each state of both."""
+    half = len(finals) // 2
+    return [ops.concatenate(pair, axis=-1) for pair in zip(finals[:half], finals[half:], strict=True)]

@@ -81,11 +81,8 @@ class EncoderDecoder(TextWriter):
             targets = [" ".join(words[row : row + 5]) for row in range(len(texts))]
             return {"source": array(texts), "target": array(targets)}
 
-        return {
-            **super().signatures(),
-            "score": Signature(self.score_pairs, PAIR, pairs),
-            "attention": Signature(self.attention_of_pairs, PAIR, pairs),
-        }
+        attention = {"attention": Signature(self.attention_of_pairs, PAIR, pairs)} if self.network.attends else {}
+        return {**super().signatures(), "score": Signature(self.score_pairs, PAIR, pairs), **attention}
 
     def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
@@ -101,7 +98,12 @@ class EncoderDecoder(TextWriter):
             examples: A list of examples.
         Returns:
             A list of (weights (T, S), source tokens, target tokens), end tokens included.
+        Raises:
+            ValueError: If the decoder has no attention.
         """
+        if not self.network.attends:
+            received = f"context={self.network.get_config()['context']!r}"
+            raise ValueError(f"attention needs a model with context='attention'. Received: {received}")
         sources, targets = zip(*(example[:2] for example in examples), strict=True)
         found = self._attention_of_pairs(tf.constant(sources), tf.constant(targets))
         names = "attention", "source_tokens", "target_tokens", "source_lengths", "target_lengths"

@@ -27,6 +27,8 @@ class LegalHead(SoftmaxHead):
         legal: Whether tag k may come after tag i, (K + 1, K + 1) of booleans or 0 and 1. The last row says which tags
             may be the first of a sentence, the last column which may be the last. None: all may.
         kernel_initializer: See `SoftmaxHead`.
+    Raises:
+        ValueError: If there is to be `label_smoothing`.
     Call arguments:
         inputs: A pair, here and wherever a head takes hidden states: these, floats (B, T, H), and a mask, booleans
             (B, T), True on the tokens that have a tag. On others predictions and probabilities are 0.
@@ -36,6 +38,9 @@ class LegalHead(SoftmaxHead):
 
     def __init__(self, classes: int, legal: Sequence[Sequence[int]] | None = None, **kwargs: Any):
         super().__init__(classes, **kwargs)
+        if self.label_smoothing:
+            received = f"label_smoothing={self.label_smoothing!r}"
+            raise ValueError(f"label_smoothing needs a softmax of each token by itself. Received: {received}")
         self.legal = legal
 
     def build(self, input_shapes):

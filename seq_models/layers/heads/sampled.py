@@ -28,6 +28,8 @@ class SampledSoftmaxHead(SoftmaxHead):
         classes: K.
         candidates: Number of candidates for all tokens of a batch; the loss is exact if it is K or more.
         seed: Of the candidates.
+    Raises:
+        ValueError: If there is to be `label_smoothing`.
     References:
         [1] Jean et al. 2015, On Using Very Large Target Vocabulary, section 3. [2] Jozefowicz et al. 2016, Exploring
         the Limits of Language Modeling, section 3.1.
@@ -35,6 +37,11 @@ class SampledSoftmaxHead(SoftmaxHead):
 
     def __init__(self, classes: int, candidates: int = CANDIDATES, seed: int | None = None, **kwargs: Any):
         super().__init__(classes, **kwargs)
+        if self.label_smoothing:
+            received = f"label_smoothing={self.label_smoothing!r}"
+            raise ValueError(
+                f"label_smoothing needs a loss over all classes, not over candidates. Received: {received}"
+            )
         self.candidates, self.seed = candidates, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 

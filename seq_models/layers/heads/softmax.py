@@ -16,23 +16,36 @@ class SoftmaxHead(keras.layers.Layer):
 
         logits = h W + b      P(y = k | h) = softmax(logits)_k      loss = -log P(y | h)      prediction = argmax_k
 
+    With `label_smoothing` ε training minimizes (1 - ε) loss - ε/K Σ_k log P(k | h) [2, section 7].
+
     Weights: kernel W (H, K), bias b (K,).
 
     Args:
         classes: K, a positive integer.
         kernel_initializer: How W starts.
+        label_smoothing: ε in [0, 1).
     Call arguments:
         hidden: h, floats (..., H).
     Returns:
         Logits, floats (..., K).
+    Raises:
+        ValueError: If `label_smoothing` is not in [0, 1).
     References:
-        [1] Jurafsky and Martin, chapter 8.
+        [1] Jurafsky and Martin, chapter 8. [2] Szegedy et al. 2016 (arXiv:1512.00567).
     """
 
-    def __init__(self, classes: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any):
+    def __init__(
+        self,
+        classes: int,
+        kernel_initializer: Any = "glorot_uniform",
+        label_smoothing: float = 0.0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing!r}")
         self.supports_masking = True
-        self.classes = classes
+        self.classes, self.label_smoothing = classes, label_smoothing
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, hidden_shape):
@@ -70,7 +83,27 @@ class SoftmaxHead(keras.layers.Layer):
         def whole(logits, y):
             return cross_entropy(y, logits), most_probable(logits)
 
-        return self._by_size(whole, in_pieces, hidden, targets)
+        losses, predictions = self._by_size(whole, in_pieces, hidden, targets)
+        if training and self.label_smoothing:
+            losses += self.label_smoothing * self._above_mean(hidden, targets)
+        return losses, predictions
+
+    def _above_mean(self, hidden, targets):
+        """logit_y - 1/K Σ_k logit_k, of the shape of the targets, without all logits: both are products with h.
+
+        ε times it is what smoothing adds to a loss S - logit_y, with S = log Σ_k exp(logit_k): the smoothed one is
+        (1 - ε) (S - logit_y) + ε (S - mean).
+        """
+        if type(self).call is not SoftmaxHead.call:
+            logits = self._logits(hidden)
+            return ops.take_along_axis(logits, _integers(targets)[..., None], axis=-1)[..., 0] - ops.mean(
+                logits, axis=-1
+            )
+        y = ops.reshape(_integers(targets), (-1,))
+        h = ops.cast(ops.reshape(hidden, (-1, hidden.shape[-1])), precise(self.compute_dtype))  # (N, H)
+        of_all, of_targets = ([ops.cast(w, h.dtype) for w in self.affine(classes)] for classes in (None, y))
+        W, *b = (of_y - ops.mean(of_k, axis=-1, keepdims=True) for of_y, of_k in zip(of_targets, of_all, strict=True))
+        return ops.reshape(sum(b, ops.sum(h * ops.transpose(W), axis=1)), ops.shape(targets))
 
     def predict(self, hidden: Tensor) -> Tensor:
         """The most probable class, integers (...)."""
@@ -120,7 +153,8 @@ class SoftmaxHead(keras.layers.Layer):
 
     def get_config(self):
         initializer = keras.initializers.serialize(self.kernel_initializer)
-        return {**super().get_config(), "classes": self.classes, "kernel_initializer": initializer}
+        own = {"classes": self.classes, "kernel_initializer": initializer, "label_smoothing": self.label_smoothing}
+        return {**super().get_config(), **own}
 
 
 class TiedSoftmaxHead(SoftmaxHead):

@@ -65,7 +65,7 @@ def _looks(log, model, valid_examples, every, each):
         ErrorAnalysis(log, model, examples),
         Samples(log, shown),
         Projector(log),
-        *([Attention(log, shown)] if hasattr(model, "attention") else []),
+        *([Attention(log, shown)] if getattr(model.network, "attends", False) else []),
     ]
 
 
