@@ -68,6 +68,10 @@ def test_train_evaluate_predict_export_inspect(files, tmp_path, capsys, monkeypa
     assert capsys.readouterr().out.strip() == str(tmp_path / "models" / "mood" / "1")
     assert run("inspect", "classifier", "--data", files / "class.tsv") == 0
     assert "8" in capsys.readouterr().out
+    with_held_out = ["--data", files / "class.tsv", "--held-out", files / "class.tsv", "--json"]
+    assert run("inspect", "classifier", *with_held_out) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["counts"]["examples"] == report["held_out"]["shared examples"] == 8
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ def reviews(number=10):
 def test_clean_data_of_every_task_has_no_warnings():
     assert inspect_examples([text for text, _ in reviews()], "language-model").warnings == []
     assert inspect_examples(reviews(), "classifier").warnings == []
-    assert inspect_examples([(text, f"Kritik nummer {text[-1]}") for text, _ in reviews()], "encoder-decoder")[2] == []
+    pairs = [(text, f"Kritik nummer {text[-1]}") for text, _ in reviews()]
+    assert inspect_examples(pairs, "encoder-decoder").warnings == []
     tagged = [(["De", "Unie", "van", str(index)], ["O", "B-ORG", "I-ORG", "I-ORG"]) for index in range(10)]
     assert inspect_examples(tagged, "labeler").warnings == []
 
@@ -155,16 +156,78 @@ def test_a_chinese_side_is_as_long_as_its_characters():
     assert not warnings_of(examples, "encoder-decoder", "times as long")
 
 
-@pytest.mark.parametrize("tags", [["I-PER", "O"], ["B-LOC", "I-PER"], ["B-PER", "O", "I-PER"], ["I-LOC", "I-PER"]])
-def test_invalid_bio_is_named(tags):
-    examples = [(["a", "b"], ["B-PER", "I-PER"]), (["x"] * len(tags), tags)]
-    (warning,) = warnings_of(examples, "labeler", "not valid BIO")
-    assert warning.endswith("(example 2).")
+ENTITIES = {
+    "IOB2": ["B-PER", "I-PER", "O", "B-LOC"],
+    "IOB1": ["I-PER", "I-PER", "B-PER", "O"],
+    "BIOES": ["B-PER", "E-PER", "O", "S-LOC"],
+}
 
 
-def test_tags_that_are_not_bio_are_not_checked_as_bio():
-    assert not warnings_of([(["a", "b"], ["I-PER", "NOUN"])], "labeler", "BIO")
-    assert not warnings_of([(["a", "b"], ["S-PER", "E-PER"])], "labeler", "BIO")
+@pytest.mark.parametrize(
+    ("scheme", "tags", "said"),
+    [
+        ("IOB2", ["I-PER", "O"], "1 tag breaks the rules of IOB2, which most keep to: 'I-PER' after 'O', tag 1"),
+        ("IOB2", ["B-LOC", "I-PER", "O", "I-LOC"], "2 tags break the rules of IOB2"),
+        ("IOB1", ["B-LOC", "O"], "1 tag breaks the rules of IOB1, which most keep to: 'B-LOC' after 'O', tag 1"),
+        ("BIOES", ["O", "E-LOC"], "1 tag breaks the rules of BIOES, which most keep to: 'E-LOC' after 'O', tag 2"),
+    ],
+)
+def test_tags_that_break_the_rules_of_their_scheme_are_named(scheme, tags, said):
+    examples = [(list("abcd"), ENTITIES[scheme])] * 5 + [(["x"] * len(tags), tags)]
+    (warning,) = warnings_of(examples, "labeler", "the rules of")
+    assert warning.startswith(said) and warning.endswith("(example 6).")
+    assert not warnings_of(examples[:5], "labeler", "the rules of")
+
+
+def test_tags_of_no_scheme_break_no_rules():
+    assert not warnings_of([(["a", "b"], ["I-PER", "NOUN"])], "labeler", "the rules of")
+
+
+def test_lengths_are_those_that_so_many_examples_have_at_most():
+    examples = ["word " * n for n in range(1, 101)]
+    assert inspect_examples(examples, "language-model").lengths == {"50 %": 50, "90 %": 90, "99 %": 99}
+
+
+def test_padding_is_that_of_batches_of_rows_of_like_length():
+    whole = inspect_examples(["a b", "c d"], "language-model")
+    assert whole.padding == 0
+    assert inspect_examples(["a b c", "d"], "language-model").padding == pytest.approx(1 / 3)
+    # Rows of like length are together: 64 of a token and 64 of nine waste nothing.
+    assert inspect_examples([f"a{n}" if n % 2 else "b " * 9 for n in range(128)], "language-model").padding == 0
+    assert inspect_examples([("a", "b c"), ("a b c", "d e")], "encoder-decoder").padding == pytest.approx(2 / 10)
+
+
+def test_data_to_be_scored_on_are_compared_with_the_data():
+    data = [("good food", "1"), ("bad food", "0"), ("so so", "0")]
+    held_out = [("good food", "1"), ("bad food", "1"), ("bad wine", "2")]  # one of another label
+    report = inspect_examples(data, "classifier", held_out=held_out)
+    assert report.held_out == {
+        "examples": 3,
+        "tokens": 6,
+        "unknown tokens": pytest.approx(1 / 6),
+        "shared examples": 2,
+    }
+    assert report.warnings[-2:] == [
+        "2 examples to be scored on are in the data too, so that scores promise too much (example 1, example 2).",
+        "1 example to be scored on has labels that the data has not, as '2' (example 3).",
+    ]
+    assert "unknown tokens              16.7%" in str(report)
+    assert inspect_examples(data, "classifier").held_out is None
+
+
+def test_both_sides_of_pairs_to_be_scored_on_are_compared():
+    report = inspect_examples([("a b", "c d")], "encoder-decoder", held_out=[("a x", "y z")])
+    assert report.held_out["unknown source tokens"] == 0.5
+    assert report.held_out["unknown target tokens"] == 1.0
+    assert report.held_out["shared examples"] == 0
+    assert not [warning for warning in report.warnings if "scored on" in warning]
+
+
+def test_held_out_data_of_another_task_or_none_at_all_are_refused():
+    with pytest.raises(InputError, match="example 1: expected a"):
+        inspect_examples([("a", "1")], "classifier", held_out=["a"])
+    with pytest.raises(InputError, match="at least one example"):
+        inspect_examples([("a", "1")], "classifier", held_out=[])
 
 
 def test_texts_that_the_tokenizer_leaves_whole_suggest_another_one():

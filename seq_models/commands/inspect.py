@@ -1,5 +1,6 @@
 """What is wrong with data, before training on it."""
 
+import json
 from argparse import ArgumentParser, Namespace
 
 from seq_models.commands.data import add_data, examples
@@ -13,6 +14,10 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("task", choices=TASK_NAMES)
     add_data(parser, "--data")
     parser.add_argument(
+        "--held-out", nargs="+", action="extend", metavar="FILE", help="what a model is to be scored on, compared to it"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="options of the text, as of `train`"
     )
 
@@ -21,9 +26,11 @@ def run(options: Namespace) -> None:
     from seq_models.commands.configuration import settings
     from seq_models.options import grouped
     from seq_models.tasks import TASKS
-    from seq_models.text.inspection import format_report, inspect_examples
+    from seq_models.text.inspection import inspect_examples
 
     groups = {"text": TASKS[options.task].option_groups()["text"]}
     with options_from_outside():
         text = groups["text"](**grouped(settings(options.set, groups), groups)["text"])
-    print(format_report(inspect_examples(examples(options.data, options.columns), options.task, text)))
+    data, held_out = (paths and examples(paths, options.columns) for paths in (options.data, options.held_out))
+    report = inspect_examples(data, options.task, text, held_out)
+    print(json.dumps(report._asdict(), ensure_ascii=False) if options.json else report)
