@@ -1,5 +1,6 @@
 """Reading and writing over the state protocol of the networks that write, see `seq_models.decoding.generation`."""
 
+from seq_models.decoding.beam import LENGTH_PENALTIES, Attention, Hypotheses, average, beam_search, gnmt
 from seq_models.decoding.generation import forbid, generate
 from seq_models.decoding.packing import packed, unpacked
 from seq_models.decoding.reading import log_probabilities, read_prompts
@@ -7,6 +8,7 @@ from seq_models.decoding.sampling import (
     Change,
     greedy,
     min_length,
+    no_repeat_ngram,
     repetition_penalty,
     sampler,
     temperature,
@@ -15,12 +17,19 @@ from seq_models.decoding.sampling import (
 )
 
 __all__ = [
+    "LENGTH_PENALTIES",
+    "Attention",
     "Change",
+    "Hypotheses",
+    "average",
+    "beam_search",
     "forbid",
     "generate",
+    "gnmt",
     "greedy",
     "log_probabilities",
     "min_length",
+    "no_repeat_ngram",
     "packed",
     "read_prompts",
     "repetition_penalty",

@@ -152,29 +152,38 @@ def beam_search(
             chosen = ops.where(forced > 0, ops.where(is_forced, left, LOW), chosen)
         return left, chosen
 
-    def advance(t, beams, live, logits, states):
+    def advance(t, beams, live, before, logits, states):
         number = ops.scatter(live[:, None], ops.arange(ops.shape(live)[0]), (B * K,))  # of a live beam among them
         candidates = most_probable(*possible(t, beams, live, logits), K)
         tokens, log_p = (ops.take(each, number, axis=0) for each in candidates)
         alpha = () if attention is None else ops.take(attention.of(states), number, axis=0)  # (N, S)
-        beams = extend(t, beams, tokens, log_p, alpha, limits, end, K)
+        after = extend(t, beams, tokens, log_p, alpha, limits, end, K)
         if best < K:
-            beams = without_hope(beams, limits, best, length_penalty, beta, K)
-        live = _going(beams)
-        origin = ops.take(number, ops.take(ops.take(beams.parents, t, axis=0), live))
-        return (t + 1, beams, live, *(ops.take(state, origin, axis=0) for state in keras.tree.flatten(states)))
+            after = without_hope(after, limits, best, length_penalty, beta, K)
+        live = _going(after)
+        origin = ops.take(number, ops.take(ops.take(after.parents, t, axis=0), live))
+        as_many = ops.all(_count(beams, B, K) == _count(after, B, K))
+
+        def follow(state, old):
+            """A state of the beams that go on; what no step changes is the same for all beams of a row."""
+            if state is old:
+                return ops.cond(as_many, lambda: state, lambda: ops.take(state, origin, axis=0))
+            return ops.take(state, origin, axis=0)
+
+        return (t + 1, after, live, *map(follow, keras.tree.flatten(states), keras.tree.flatten(before)))
 
     def unfinished(t, beams, *_):
         return ops.logical_and(t < L, ops.any(beams.live))
 
     def go_on(t, beams, live, *flat):
         tokens = ops.take(ops.take(beams.tokens, t - 1, axis=0), live)
-        return advance(t, beams, live, *step(tokens, keras.tree.pack_sequence_as(states, list(flat))))
+        before = keras.tree.pack_sequence_as(states, list(flat))
+        return advance(t, beams, live, before, *step(tokens, before))
 
     beams = _nothing(B, K, L, attention)
     live = _going(beams)
     of_live = keras.tree.map_structure(lambda x: ops.take(x, live // K, axis=0), (first, states))
-    steps, beams, *_ = ops.while_loop(unfinished, go_on, advance(0, beams, live, *of_live))
+    steps, beams, *_ = ops.while_loop(unfinished, go_on, advance(0, beams, live, of_live[1], *of_live))
     return _best_of(beams, steps, best, length_penalty, beta, K)
 
 
@@ -187,8 +196,13 @@ def most_probable(possible: Tensor, chosen: Tensor, k: int) -> tuple[Tensor, Ten
     """
     V = possible.shape[-1]
     values, tokens = largest(chosen, min(k, V))
-    log_p = ops.reshape(ops.take(ops.reshape(possible, (-1,)), _places(tokens, V)), ops.shape(tokens))
-    log_p = log_p - ops.logsumexp(possible, axis=1, keepdims=True)
+    best = tokens[:, :1] if chosen is possible else ops.argmax(possible, axis=1, keepdims=True)
+
+    def of(x, tokens):
+        return ops.reshape(ops.take(ops.reshape(x, (-1,)), _places(tokens, V)), ops.shape(tokens))
+
+    # From the most probable token on: a softmax is one operation, and log Σ exp is many.
+    log_p = of(possible, tokens) - of(possible, best) + ops.log(of(ops.softmax(possible), best))
     return tokens, ops.where(values > LOW, log_p, LOW)
 
 
@@ -314,6 +328,11 @@ def _going(beams):
     if keras.backend.backend() == "jax":
         return ops.arange(beams.live.shape[0], dtype="int32")
     return ops.cast(ops.nonzero(beams.live)[0], "int32")
+
+
+def _count(beams, B, K):
+    """How many beams of each row go on (B,)."""
+    return ops.sum(ops.cast(ops.reshape(beams.live, (B, K)), "int32"), axis=1)
 
 
 def _places(columns, width):
