@@ -240,7 +240,8 @@ class LanguageModel(TextWriter):
         first, states = decoding.read_prompts(self.network, ids)
         choose, changes = generation.chooser(seed, values["temperature"]), generation.changes(ids, values)
         tokens, lengths, score = self.write(first, states, choose, values["max_length"], changes)
-        text = continued(self.preprocessor.codec, prompt, read, tokens)
+        codec = self.preprocessor.codec
+        text = continued(codec, prompt, read, codec.written(tokens))
         return {"text": text, "score": score, "lengths": lengths}
 
     # Token by token
