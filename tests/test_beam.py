@@ -1,4 +1,4 @@
-"""Beam search, against greedy search and against all texts that there are, by a small recurrence with random weights."""
+"""Beam search, held against greedy search and against all texts that there are, by a small random recurrence."""
 
 import itertools
 
@@ -29,7 +29,7 @@ every_mode = pytest.mark.parametrize("compiled", [False, True], ids=["eager", "g
 
 
 class Recurrence:
-    """h' = tanh(h U + E y), logits h W, attention softmax(h A) over the real source steps of a row; in NumPy and as a step.
+    """h' = tanh(h U + E y), logits h W, attention softmax(h A) over the real source steps; in NumPy and as a step.
 
     What no step changes is `keys`, random numbers of each row that have a part in the logits, and `mask`.
     """
@@ -151,7 +151,9 @@ def check_all(net, found, **rules):
         np.testing.assert_allclose(array(found.scores)[row, :count], [score for score, *_ in expected], rtol=1e-4)
         np.testing.assert_allclose(array(found.log_p)[row, :count], [log_p for _, log_p, *_ in expected], rtol=1e-4)
         if found.attended is not None:
-            steps = [row[: len(each[3])].tolist() for row, each in zip(array(found.attended)[row], expected, strict=False)]
+            steps = [
+                row[: len(each[3])].tolist() for row, each in zip(array(found.attended)[row], expected, strict=False)
+            ]
             assert steps == [each[3] for each in expected]
 
 
@@ -231,4 +233,150 @@ def test_the_best_are_sorted_and_differ_and_have_the_probability_of_teacher_forc
         assert len(set(texts)) == len(texts) == 6
         expected = [net.log_p(row, text)[0].sum() for text in texts]
         np.testing.assert_allclose(array(found.log_p)[row], expected, rtol=1e-4)
-        np.testing.assert_allclose(scores[row], expected / ((5 + np.vectorize(len)(np.array(texts, object))) / 6) ** 0.6, rtol=1e-4)
+        np.testing.assert_allclose(
+            scores[row], expected / ((5 + np.vectorize(len)(np.array(texts, object))) / 6) ** 0.6, rtol=1e-4
+        )
+
+
+# Rows, shapes, limits
+
+
+def numbers(found):
+    return [array(each) for each in found if each is not None]
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it_nor_on_padding():
+    net, longest = Recurrence(6, scale=1.0), tf.constant([9, 3, 9, 1, 6, 9])
+    options = {"best": 3, "length_penalty": average(1.0)}
+    together = numbers(search(net, 4, max_length=longest, attention=attention_of(net, 0.3), **options))
+    for row in range(6):
+        rows, real = slice(row, row + 1), int(net.mask[row].sum())
+        states = net.states(rows)
+        narrow = {**states, "attention": states["attention"][:, :real], "mask": states["mask"][:, :real]}
+        step = lambda tokens, states, real=real: narrow_step(net, tokens, states, real)  # noqa: E731
+        look = Attention(lambda states: states["attention"], narrow["mask"], 0.3)
+        alone = beam_search(
+            step, net.first(rows), narrow, END, longest[rows], 4, forbidden=FORBIDDEN, attention=look, **options
+        )
+        for one, all_of_them in zip(numbers(alone), together, strict=True):
+            expected = all_of_them[rows][..., : one.shape[2]] if one.ndim == 3 else all_of_them[rows]
+            np.testing.assert_allclose(one, expected, rtol=1e-5)
+
+
+def narrow_step(net, tokens, states, real):
+    """A step of rows with fewer source steps."""
+    pad = lambda each: tf.pad(each, [[0, 0], [0, S - real]])  # noqa: E731
+    wide = {**states, "mask": pad(states["mask"]), "attention": pad(states["attention"])}
+    logits, after = net.step(tokens, wide)
+    return logits, {**states, "h": after["h"], "attention": after["attention"][:, :real]}
+
+
+def test_one_graph_takes_any_number_of_rows_and_source_steps_and_none():
+    net = Recurrence(7)
+    shapes = {"h": [None, H], "attention": [None, None], "keys": [None, 1, 2], "mask": [None, None]}
+    specs = {name: tf.TensorSpec(shape, tf.bool if name == "mask" else tf.float32) for name, shape in shapes.items()}
+    options = {"forbidden": FORBIDDEN, "length_penalty": gnmt(0.6)}
+
+    def run(first, states, longest):
+        look = Attention(lambda states: states["attention"], states["mask"], 0.2)
+        changes = lambda of: [min_length(of(longest) // 2, END), no_repeat_ngram(2)]  # noqa: E731
+        return beam_search(net.step, first, states, END, longest, 3, 2, attention=look, changes=changes, **options)
+
+    graph = tf.function(
+        run,
+        input_signature=[tf.TensorSpec([None, V]), specs, tf.TensorSpec([None], tf.int32)],
+        autograph=False,
+    )
+    for rows in (slice(0, 7), slice(2, 3), slice(0, 0)):
+        longest = tf.constant([6, 1, 4, 2, 6, 3, 5])[rows]
+        inputs = net.first(rows), net.states(rows), longest
+        count = rows.stop - rows.start
+        found = graph(*inputs)
+        assert found.tokens.shape[:2] == (count, 2) and found.scores.shape == (count, 2)
+        if count:
+            for one, other in zip(numbers(found), numbers(run(*inputs)), strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_rows_of_which_there_are_no_more_texts_are_marked_and_empty():
+    net = Recurrence(2)
+    found = search(net, 8, best=8, max_length=1)
+    count = V - len(FORBIDDEN)
+    assert np.isfinite(array(found.scores)).sum(axis=1).tolist() == [count, count]
+    for row in range(2):
+        assert texts_of(found, row) == [text for *_, text, _ in all_texts(net, row, gnmt(0.0), longest=1)]
+    assert not array(found.tokens)[:, count:].any() and not array(found.lengths)[:, count:].any()
+    assert not array(found.log_p)[:, count:].any()
+
+
+def test_where_every_token_is_taken_away_there_is_no_text():
+    net = Recurrence(2)
+    changes = lambda of: [min_length(tf.constant([9]), END), no_repeat_ngram(1)]  # noqa: E731, ARG005
+    found = search(net, 3, best=2, max_length=9, changes=changes)
+    assert (array(found.scores) == -np.inf).all() and not array(found.tokens).any()
+
+
+def test_a_search_stops_when_nothing_can_be_better_and_no_sooner():
+    """The end has probability 0.6 at the first step, and all other texts 0.4 together."""
+    logits, steps = np.log(np.float32([[0.1, 0.1, 0.1, 0.6, 0.1]])), tf.Variable(0)
+
+    def step(tokens, states):
+        steps.assign_add(1)
+        return tf.repeat(tf.constant(logits), tf.shape(tokens)[0], axis=0), states
+
+    def count(penalty, best=1):
+        steps.assign(0)
+        states = {"h": tf.zeros([1, 1])}
+        beam_search(step, tf.constant(logits), states, END, 8, 3, best, penalty, forbidden=())
+        return steps.numpy()
+
+    # log 0.4 / lp(8) of a live beam must be above log 0.6 for it to go on: its own log P is log 0.1 here.
+    assert count(gnmt(0.0)) == 0
+    assert np.log(0.1) / 8**0.5 < np.log(0.6) < np.log(0.1) / 8**1.0  # so it stops at once, and goes on
+    assert count(average(0.5)) == 0
+    assert count(average(1.0)) > 0
+    assert count(gnmt(0.0), best=2) > 0  # the second one may still come
+
+
+def test_what_no_step_changes_is_that_of_its_row():
+    net, seen = Recurrence(5), []
+
+    def step(tokens, states):
+        seen.append((array(states["keys"])[:, 0, 0], array(states["mask"])))
+        return net.step(tokens, states)
+
+    beam_search(step, net.first(), net.states(), END, tf.constant([9, 4, 2, 7, 9]), 3, forbidden=FORBIDDEN)
+    rows = {float(np.float32(key[0, 0])): row for row, key in enumerate(net.keys)}
+    for keys, masks in seen:
+        found = [rows[float(key)] for key in keys]
+        assert found == sorted(found)
+        np.testing.assert_array_equal(masks, net.mask[found])
+
+
+@pytest.mark.parametrize("width", [3, 64, 65, 700, 704])
+def test_the_largest_are_those_of_a_whole_sort_with_equal_ones_in_order(width):
+    random = np.random.default_rng(width)
+    for x in (random.normal(size=(9, width)), random.integers(0, 4, (9, width))):
+        x = tf.constant(x, tf.float32)
+        for k in (1, 3):
+            values, places = largest(x, k)
+            np.testing.assert_array_equal(array(places), np.argsort(-array(x), axis=1, kind="stable")[:, :k])
+            np.testing.assert_array_equal(array(values), np.take_along_axis(array(x), array(places), axis=1))
+
+
+def test_a_vocabulary_of_many_blocks_is_searched_as_a_small_one_is():
+    net = Recurrence(4, vocabulary=300, scale=1.0)
+    found = search(net, 4, best=4, max_length=5)
+    assert array(found.tokens).max() > 64
+    for row in range(4):
+        for text, log_p in zip(texts_of(found, row), array(found.log_p)[row], strict=True):
+            assert net.log_p(row, text)[0].sum() == pytest.approx(log_p, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", LENGTH_PENALTIES)
+def test_length_penalties_do_not_fall_and_are_those_of_the_papers(name):
+    lengths = np.arange(1.0, 600.0)
+    for alpha in (0.0, 0.6, 1.0, 2.0):
+        found = LENGTH_PENALTIES[name](alpha)(lengths)
+        assert (np.diff(found) >= 0).all()
+        np.testing.assert_allclose(found, {"gnmt": (5 + lengths) ** alpha / 6**alpha, "average": lengths**alpha}[name])

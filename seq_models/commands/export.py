@@ -18,7 +18,6 @@ def add(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     from seq_models.catalog import load_run
-    from seq_models.errors import options_from_outside
     from seq_models.exports import export
     from seq_models.exports.server_config import check_name, write_server_config
     from seq_models.text.progress import working
@@ -26,7 +25,7 @@ def run(options: Namespace) -> None:
     check_name(options.name)
     model = load_run(options.directory)
     set_search(model, options)
-    with working("exporting and checking"), options_from_outside():
+    with working("exporting and checking"):
         path = export(model, Path(options.to) / options.name, options.version)
     write_server_config(options.to, options.name)
     print(path)

@@ -59,8 +59,7 @@ def run(options: Namespace) -> None:
 
 def _answers(model, texts, options):
     if options.n_best is None:
-        with options_from_outside():
-            return model.predict_text(texts)
+        return model.predict_text(texts)
     given = {} if options.beam_width is None else {"beam_width": options.beam_width}
     with options_from_outside():
         return model.n_best(texts, options.n_best, **given)

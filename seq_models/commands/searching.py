@@ -38,3 +38,4 @@ def set_search(model: Any, options: Namespace) -> None:
         )
     with options_from_outside():
         model.search = dataclasses.replace(model.search, **values)
+        model.wanted(1)

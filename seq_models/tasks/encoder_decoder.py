@@ -57,6 +57,7 @@ class EncoderDecoder(TextWriter):
     ):
         super().__init__(network, preprocessor, name)
         self.search = search
+        self.wanted(1)  # what cannot be is said now
 
     @classmethod
     def option_groups(cls) -> dict[str, Any]:
@@ -67,7 +68,7 @@ class EncoderDecoder(TextWriter):
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> translation (B,), searched for as `search` says, score (B,), its log probability, and lengths
         (B,), its tokens. The translation of a text of no words is empty."""
-        return first_ways(self.ways(text, self._wanted(1)))
+        return first_ways(self.ways(text, self.wanted(1)))
 
     def ways(self, text: tf.Tensor, wanted: Wanted, prefix: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Texts (B,) -> the n best translations (B, n), the best one first, their log_probabilities (B, n), the scores
@@ -129,7 +130,7 @@ class EncoderDecoder(TextWriter):
         Raises:
             ValueError: If an argument is not of this kind, or two contradict each other.
         """
-        wanted = self._wanted(1, max_length, forbidden, **search)
+        wanted = self.wanted(1, max_length, forbidden, **search)
         return self._translated(texts, batch_size, wanted, prefixes, first_ways)
 
     def n_best(
@@ -155,7 +156,7 @@ class EncoderDecoder(TextWriter):
         """
         positive(n=n)
         wide = {"beam_width": max(n, self.search.beam_width)}
-        wanted = self._wanted(n, max_length, forbidden, **{**wide, **search})
+        wanted = self.wanted(n, max_length, forbidden, **{**wide, **search})
         answers = self._translated(texts, batch_size, wanted, prefixes, dict)
         counts = [sum(log_p > tf.float32.min for log_p in answer["log_probabilities"]) for answer in answers]
         return [
@@ -167,8 +168,8 @@ class EncoderDecoder(TextWriter):
         """As `translate`, searched for as `self.search` says."""
         return self.translate(texts, batch_size)
 
-    def _wanted(self, best, max_length=None, forbidden=(), **search):
-        """What is asked of a search, checked."""
+    def wanted(self, best: int, max_length: int | None = None, forbidden: Sequence[str] = (), **search: Any) -> Wanted:
+        """What is asked of a search for so many translations of each text. Arguments and errors: see `translate`."""
         target, options = self.preprocessor.target, dataclasses.replace(self.search, **search)
         max_length = target.max_length if max_length is None else max_length
         positive(max_length=max_length)
@@ -264,7 +265,7 @@ class EncoderDecoder(TextWriter):
         if width > WIDEST:
             raise InputError(f"beam_width must be at most {WIDEST} in an export. Received: beam_width={width}")
         n = min(WAYS, len(self.preprocessor.target.vocabulary))
-        several = self._wanted(n, beam_width=max(n, width))
+        several = self.wanted(n, beam_width=max(n, width))
         return {
             **super().signatures(),
             "n_best": Signature(lambda text: self.ways(text, several), [STRINGS], questions_of("text")),
