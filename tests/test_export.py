@@ -42,6 +42,7 @@ SIGNATURES = {
     },
     "encoder-decoder": {
         "serving_default": (["text"], ["lengths", "score", "translation"]),
+        "n_best": (["text"], ["lengths", "log_probabilities", "scores", "translations"]),
         "score": (["source", "target"], ["lengths", "log_probability"]),
         "attention": (
             ["source", "target"],

@@ -72,7 +72,7 @@ class NgramLanguageModel(LanguageModel):
             ValueError: If there is no such option, a value is not what it should be, there is no example, or the counts
                 would take more memory than there is.
         """
-        text, network = cls.split_options(options)
+        text, network = cls.split_options(options).values()
         preprocessor = cls.preprocessor_class.learned(examples, text)
         V = len(preprocessor.codec.vocabulary)
         tables = count_ngrams(read_ids(preprocessor, examples, network), network.order, V)
@@ -100,7 +100,7 @@ class NgramLanguageModel(LanguageModel):
         run, identity = RunDirectory(directory), Identity(train=train_data, valid=valid_data)
         values = {name: value for group in options.values() for name, value in group.items()}
         with options_from_outside():
-            text, network = cls.split_options(values)
+            text, network = cls.split_options(values).values()
         config = {"data": {"task": cls.task_name, **data, **identity.contents}}
         config |= {"text": text.written(), "network": network.written()}
         run.check(config, network.operational())

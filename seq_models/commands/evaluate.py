@@ -3,8 +3,10 @@
 import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 from seq_models.commands.data import add_data, columns_of_run, examples, scores_line
+from seq_models.commands.searching import add_search, set_search
 
 HELP = "the scores of a run on data"
 
@@ -19,6 +21,7 @@ def add(parser: ArgumentParser) -> None:
         help="write tables by label and by length, the confusion matrix and the worst examples there: "
         "report.txt, confusion.png, errors.tsv",
     )
+    add_search(parser)
 
 
 def run(options: Namespace) -> None:
@@ -27,7 +30,8 @@ def run(options: Namespace) -> None:
     from seq_models.text.counting import say_cut_examples
     from seq_models.text.examples import ending_of
 
-    model = load_run(options.directory)
+    model: Any = load_run(options.directory)
+    set_search(model, options)
     columns = columns_of_run(options.directory, ending_of(Path(options.data[0])), options.columns)
     data = examples(options.data, columns)
     scores = model.score(data)

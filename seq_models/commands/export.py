@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from seq_models.commands.searching import add_search, set_search
+
 HELP = "a SavedModel for TensorFlow Serving: BASE/NAME/1, /2, …"
 
 
@@ -11,6 +13,7 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("--to", required=True, metavar="BASE", help="the directory of all models")
     parser.add_argument("--name", required=True, help="the model's name")
     parser.add_argument("--version", type=int, metavar="N", help="a new version (default: one above the highest)")
+    add_search(parser)
 
 
 def run(options: Namespace) -> None:
@@ -20,7 +23,9 @@ def run(options: Namespace) -> None:
     from seq_models.text.progress import working
 
     check_name(options.name)
+    model = load_run(options.directory)
+    set_search(model, options)
     with working("exporting and checking"):
-        path = export(load_run(options.directory), Path(options.to) / options.name, options.version)
+        path = export(model, Path(options.to) / options.name, options.version)
     write_server_config(options.to, options.name)
     print(path)

@@ -20,6 +20,7 @@ OPTIONS: tuple[tuple[str, type, Any, str], ...] = (
     ("top_k", int, 0, "draw from the so many most probable tokens alone, 0 for all"),
     ("top_p", float, 1.0, "draw from the most probable tokens that have so much probability together"),
     ("repetition_penalty", float, 1.0, "above 1 makes what is in the text already less probable"),
+    ("beam_width", int, None, "draw nothing: the most probable text that a beam of this width finds"),
 )
 
 
@@ -33,7 +34,8 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=1, help="number of texts of a prompt")
     for name, kind, default, meaning in OPTIONS:
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, type=kind, default=default, help=f"{meaning} (default: %(default)s)")
+        shown = "" if default is None else " (default: %(default)s)"
+        parser.add_argument(flag, type=kind, default=default, help=meaning + shown)
     parser.add_argument("--seed", type=int, default=0, help="of the first text, one more for each that follows")
     parser.add_argument("--json", action="store_true", help="print text and score, a JSON object a text")
 
@@ -43,6 +45,8 @@ def run(options: Namespace) -> None:
 
     with options_from_outside():
         positive(count=options.count)
+        if options.beam_width is not None and options.count > 1:
+            raise ValueError(f"count must be 1 with beam_width. Received: count={options.count}")
     model: Any = load_run(options.directory)
     if not hasattr(model, "generate"):
         raise InputError(f"{options.directory} must be the run of a language model. Received: {model.task_name}")

@@ -138,6 +138,26 @@ def min_length(length: Tensor, end: int) -> Change:
     return _where_any(length > 1, change)
 
 
+def no_repeat_ngram(n: int) -> Change:
+    """No n tokens in a row that were chosen in that order before, n at least 1 [1, section 2.5].
+
+    References:
+        [1] Paulus, Xiong and Socher 2018, A Deep Reinforced Model for Abstractive Summarization (for n = 3).
+    """
+
+    def change(logits, t, tokens):
+        T = ops.shape(tokens)[1]
+        last = ops.take(tokens, ops.maximum(t - (n - 1) + ops.arange(n - 1), 0), axis=1)  # (B, n - 1)
+        padded = ops.pad(tokens, [[0, 0], [0, n - 1]])
+        again = ops.arange(T)[None] + n - 1 < t  # whether n tokens have been chosen from there on
+        for place in range(n - 1):
+            again = ops.logical_and(again, padded[:, place : place + T] == last[:, place : place + 1])
+        would_be_again = ops.where(again, padded[:, n - 1 :], 0)  # (B, T)
+        return _only(ops.logical_not(_among(would_be_again, logits.shape[-1])), logits)
+
+    return change
+
+
 def _where_any(asked: Tensor, change: Change) -> Change:
     """A change that is skipped where no row asks for it."""
     any_asked = ops.any(asked)

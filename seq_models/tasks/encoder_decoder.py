@@ -1,5 +1,6 @@
 """Texts to texts of another length."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -9,16 +10,21 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models import decoding, networks
-from seq_models.tasks.signature import Signature, array, strings
+from seq_models.errors import InputError, positive
+from seq_models.tasks.searching import WIDEST, SearchOptions, Wanted, search
+from seq_models.tasks.signature import Signature, array, questions_of, strings
+from seq_models.tasks.task import STRINGS, answered, brief, check_texts
 from seq_models.tasks.text_writer import TextWriter
 from seq_models.tasks.translation_scores import translation_scores
-from seq_models.text.codec import decoded, dense
+from seq_models.text.codec import append, decoded, dense
+from seq_models.text.continuation import continued
 from seq_models.text.counting import check_examples
 from seq_models.text.given import Given
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
-from seq_models.text.vocabulary import SPECIAL_TOKENS, START
+from seq_models.text.vocabulary import PAD, SPECIAL_TOKENS, UNKNOWN
 
 SAMPLE = 50  # tokens of a sample's answer
+WAYS = 5  # to translate a text, in an export
 PAIR = [strings("source"), strings("target")]
 
 
@@ -42,16 +48,193 @@ class EncoderDecoder(TextWriter):
         sides = {"source": preprocessor.source, "target": preprocessor.target}
         return {f"{side}_vocabulary_size": len(codec.vocabulary) for side, codec in sides.items()}
 
-    def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Texts (B,) -> translation (B,) by greedy search, score (B,): its log probability, lengths (B,) in tokens."""
-        return self.translate(text, self.preprocessor.target.max_length)
+    def __init__(
+        self,
+        network: networks.Network,
+        preprocessor: Any,
+        name: str | None = None,
+        search: SearchOptions = SearchOptions(),  # noqa: B008  it is frozen
+    ):
+        super().__init__(network, preprocessor, name)
+        self.search = search
+        self.wanted(1)  # what cannot be is said now
 
-    def translate(self, text: tf.Tensor, max_length: int) -> dict[str, tf.Tensor]:
-        """`respond`, with at most `max_length` tokens."""
-        states = self.network.start(self.preprocessor.inputs(text))
-        first, states = self.network.step(tf.fill([tf.shape(text)[0]], START), states)
-        tokens, lengths, score = self.write(first, states, decoding.greedy, max_length)
-        return {"translation": self.preprocessor.target.decode(tokens), "score": score, "lengths": lengths}
+    @classmethod
+    def option_groups(cls) -> dict[str, Any]:
+        return {**super().option_groups(), "search": SearchOptions}
+
+    # Translating
+
+    def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Texts (B,) -> translation (B,), searched for as `search` says, score (B,), its log probability, and lengths
+        (B,), its tokens. The translation of a text of no words is empty."""
+        return first_ways(self.ways(text, self.wanted(1)))
+
+    def ways(self, text: tf.Tensor, wanted: Wanted, prefix: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Texts (B,) -> the n best translations (B, n), the best one first, their log_probabilities (B, n), the scores
+        that they are ranked by (B, n), and lengths (B, n).
+
+        Where there are no more, translations are empty, and log_probabilities and scores the lowest number.
+
+        Args:
+            wanted: What is asked for, n among it.
+            prefix: How the translations begin (B,), or None. A word of it that the vocabulary lacks is read as `<unk>`,
+                and stands in the translation as it is written in the prefix.
+        """
+        source, target, n = self.preprocessor.source, self.preprocessor.target, wanted.best
+        begun = None if prefix is None else target.tokenize(prefix)
+        forced = None if begun is None else dense(target.vocabulary.ids(begun))
+        found = search(self.network, self.preprocessor.inputs(text), wanted, forced)
+        rows = tf.shape(text)[0] * n
+        ids, unknown = tf.reshape(found.tokens, [rows, -1]), None
+        if wanted.search.replace_unknown:
+            tokens = append(source.tokenize(text), "").to_tensor()  # as long as the ids
+            unknown = tf.reshape(tf.gather(tokens, found.attended, batch_dims=1), [rows, -1])
+        if prefix is None:
+            texts = target.decode(ids, unknown)
+        else:
+            begun = tf.gather(begun, tf.repeat(tf.range(tf.shape(text)[0]), n))
+            rest = tf.where(tf.range(tf.shape(ids)[1]) < tf.cast(begun.row_lengths(), tf.int32)[:, None], PAD, ids)
+            texts = continued(target, tf.repeat(prefix, n), begun, target.written(rest, unknown))
+        is_way = found.scores > decoding.LOW
+        lowest = found.scores.dtype.min  # JSON has no infinity
+        return {
+            "translations": tf.where(is_way, tf.reshape(texts, tf.shape(is_way)), ""),
+            "log_probabilities": tf.where(is_way, found.log_p, lowest),
+            "scores": tf.where(is_way, found.scores, lowest),
+            "lengths": found.lengths,
+        }
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        batch_size: int = 64,
+        max_length: int | None = None,
+        prefixes: Sequence[str] | None = None,
+        forbidden: Sequence[str] = (),
+        **search: Any,
+    ) -> list[dict[str, Any]]:
+        """Translations of texts.
+
+        Args:
+            texts: A list of strings.
+            batch_size: Texts that are translated at once.
+            max_length: The largest number of tokens, the end included; that of the model's texts if left out.
+            prefixes: How each translation begins, a list of strings; a word that the target's vocabulary lacks is read
+                as `<unk>`, and stays as it is written.
+            forbidden: Words that no translation has, each one token of the target's vocabulary. A prefix may have them.
+            search: Options that are others than those of `self.search`, see `SearchOptions`.
+        Returns:
+            A list of dictionaries: translation; score, its log probability; lengths, the number of its tokens. Where
+            nothing is left that may be written the translation is empty, and the score the lowest number.
+        Raises:
+            ValueError: If an argument is not of this kind, or two contradict each other.
+        """
+        wanted = self.wanted(1, max_length, forbidden, **search)
+        return self._translated(texts, batch_size, wanted, prefixes, first_ways)
+
+    def n_best(
+        self,
+        texts: Sequence[str],
+        n: int = WAYS,
+        batch_size: int = 64,
+        max_length: int | None = None,
+        prefixes: Sequence[str] | None = None,
+        forbidden: Sequence[str] = (),
+        **search: Any,
+    ) -> list[dict[str, Any]]:
+        """The n best translations of each text, fewer where no more are found.
+
+        Args:
+            n: A positive integer, at most `beam_width`, which is n if that of the model is smaller and none is given.
+            texts, batch_size, max_length, prefixes, forbidden, search: As of `translate`.
+        Returns:
+            A dictionary for each text of lists, the best translation first: translations; log_probabilities, natural;
+            scores, log probability by length penalty with the coverage penalty, which they are sorted by; lengths.
+        Raises:
+            ValueError: If an argument is not of this kind, or two contradict each other.
+        """
+        positive(n=n)
+        wide = {"beam_width": max(n, self.search.beam_width)}
+        wanted = self.wanted(n, max_length, forbidden, **{**wide, **search})
+        answers = self._translated(texts, batch_size, wanted, prefixes, dict)
+        counts = [sum(log_p > tf.float32.min for log_p in answer["log_probabilities"]) for answer in answers]
+        return [
+            {name: values[:count] for name, values in answer.items()}
+            for count, answer in zip(counts, answers, strict=True)
+        ]
+
+    def predict_text(self, texts: Sequence[str], batch_size: int = 64) -> list[dict[str, Any]]:
+        """As `translate`, searched for as `self.search` says."""
+        return self.translate(texts, batch_size)
+
+    def wanted(self, best: int, max_length: int | None = None, forbidden: Sequence[str] = (), **search: Any) -> Wanted:
+        """What is asked of a search for so many translations of each text. Arguments and errors: see `translate`."""
+        target, options = self.preprocessor.target, dataclasses.replace(self.search, **search)
+        max_length = target.max_length if max_length is None else max_length
+        positive(max_length=max_length)
+        width, V = options.beam_width, len(target.vocabulary)
+        if width > V:
+            raise ValueError(f"beam_width must be at most {V}, the tokens of the target. Received: beam_width={width}")
+        for name in ("coverage_penalty", "replace_unknown"):
+            if getattr(options, name) and not self.network.attends:
+                raise ValueError(f"{name} needs a model with context='attention'. Received: one without attention")
+        if best > width:
+            raise ValueError(f"n must be at most beam_width. Received: n={best}, beam_width={width}")
+        if options.min_length > max_length:
+            received = f"min_length={options.min_length}, max_length={max_length}"
+            raise ValueError(f"min_length must be at most max_length. Received: {received}")
+        return Wanted(options, best, max_length, self._ids_of(forbidden))
+
+    def _ids_of(self, words):
+        """The ids of words of the target, each one token."""
+        check_texts("forbidden", words)
+        ids = self.preprocessor.target.vocabulary.ids(self.preprocessor.target.tokenize(list(words))) if words else []
+        for word, found in zip(words, ids, strict=True):
+            if found.shape != (1,) or found[0] == UNKNOWN:
+                raise ValueError(
+                    f"forbidden must be words that are one token of the target's vocabulary. Received: {word!r}"
+                )
+        return tuple(int(found[0]) for found in ids)
+
+    def _translated(self, texts, batch_size, wanted, prefixes, form):
+        """What a form of `ways` says of texts, a list of dictionaries."""
+        positive(batch_size=batch_size)
+        check_texts("texts", texts)
+        columns = [texts]
+        if prefixes is not None:
+            check_texts("prefixes", prefixes)
+            self._check_prefixes(prefixes, len(texts), wanted.max_length)
+            columns.append(prefixes)
+        ways = self._traced_ways(wanted, len(columns))
+        rows = list(zip(*columns, strict=True))
+        return answered(
+            rows, batch_size, lambda some: form(ways(*(tf.constant(c, tf.string) for c in zip(*some, strict=True))))
+        )
+
+    def _check_prefixes(self, prefixes, count, max_length):
+        if len(prefixes) != count:
+            raise ValueError(f"prefixes must be as many as texts, {count}. Received: {len(prefixes)}")
+        lengths = self.preprocessor.target.lengths(list(prefixes)).numpy().tolist() if count else []
+        for prefix, length in zip(prefixes, lengths, strict=True):
+            if length > max_length:
+                raise ValueError(
+                    f"prefixes must have fewer tokens than max_length, {max_length}. "
+                    f"Received: {length - 1} in {brief(prefix)}"
+                )
+
+    @functools.cached_property
+    def _traced_ways(self) -> Callable[[Wanted, int], Callable[..., dict[str, tf.Tensor]]]:
+        """`ways` for what is asked and the number of inputs, each traced once."""
+
+        @functools.cache
+        def traced(wanted, inputs):
+            def ways(text, prefix=None):
+                return self.ways(text, wanted, prefix)
+
+            return tf.function(ways, input_signature=[strings("text"), strings("prefix")][:inputs], autograph=False)
+
+        return traced
 
     def score_pairs(self, source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         """Sources and targets (B,) -> log_probability (B,) = log P(target | source), natural, the end token included,
@@ -81,15 +264,26 @@ class EncoderDecoder(TextWriter):
             targets = [" ".join(words[row : row + 5]) for row in range(len(texts))]
             return {"source": array(texts), "target": array(targets)}
 
+        width = self.search.beam_width
+        if width > WIDEST:
+            raise InputError(f"beam_width must be at most {WIDEST} in an export. Received: beam_width={width}")
+        n = min(WAYS, len(self.preprocessor.target.vocabulary))
+        several = self.wanted(n, beam_width=max(n, width))
         attention = {"attention": Signature(self.attention_of_pairs, PAIR, pairs)} if self.network.attends else {}
-        return {**super().signatures(), "score": Signature(self.score_pairs, PAIR, pairs), **attention}
+        return {
+            **super().signatures(),
+            "n_best": Signature(lambda text: self.ways(text, several), [STRINGS], questions_of("text")),
+            "score": Signature(self.score_pairs, PAIR, pairs),
+            **attention,
+        }
 
     def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
         sources, targets = zip(*(example[:2] for example in examples), strict=True)
-        answers = self.translate(tf.constant(sources), SAMPLE)["translation"].numpy()
+        greedy = SearchOptions().written()
+        answers = self.translate(sources, max_length=min(SAMPLE, self.preprocessor.target.max_length), **greedy)
         rows = zip(sources, targets, answers, strict=True)
-        return [{"source": source, "expected": target, "predicted": a.decode()} for source, target, a in rows]
+        return [{"source": source, "expected": target, "predicted": a["translation"]} for source, target, a in rows]
 
     def attention(self, examples: Sequence[tuple[str, str]]) -> list[tuple[np.ndarray, list[str], list[str]]]:
         """Where the decoder looks as it is told the target.
@@ -138,3 +332,9 @@ class EncoderDecoder(TextWriter):
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return answer["translation"]
+
+
+def first_ways(answer: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The best of the `ways` of each text: translation, score, lengths, each (B,)."""
+    names = {"translation": "translations", "score": "log_probabilities", "lengths": "lengths"}
+    return {name: answer[of_ways][:, 0] for name, of_ways in names.items()}

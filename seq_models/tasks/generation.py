@@ -111,6 +111,19 @@ def check(seed: Any, values: Mapping[str, Any]) -> None:
         )
 
 
+def check_beam(beam_width: Any, vocabulary_size: int, values: Mapping[str, Any]) -> None:
+    """Raises a ValueError if it is no width of a beam, or an option asks for what a beam does not do."""
+    if isinstance(beam_width, bool) or not isinstance(beam_width, Integral) or not 1 <= beam_width <= vocabulary_size:
+        raise ValueError(f"beam_width must be 1 to {vocabulary_size}, all tokens. Received: beam_width={beam_width!r}")
+    for option in OPTIONS:
+        value = values[option.name]
+        if option.name not in ("max_length", "min_length") and value != option.default:
+            raise ValueError(
+                f"{option.name} must be left out with beam_width, where nothing is drawn. "
+                f"Received: {option.name}={value!r}, beam_width={beam_width}"
+            )
+
+
 def check_in_graph(seed: tf.Tensor, values: Mapping[str, tf.Tensor]) -> None:
     """`check` of tensors (B,)."""
     tf.debugging.Assert(tf.reduce_all(seed >= 0), ["seed must be 0 or more. Received:", seed])

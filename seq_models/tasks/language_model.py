@@ -186,6 +186,7 @@ class LanguageModel(TextWriter):
         top_p: float = 1.0,
         repetition_penalty: float = 1.0,
         min_length: int = 0,
+        beam_width: int | None = None,
     ) -> list[dict[str, Any]]:
         """Texts that go on from prompts.
 
@@ -199,6 +200,8 @@ class LanguageModel(TextWriter):
             top_p: Only the most probable tokens that have so much probability together are drawn from; 1 for all.
             repetition_penalty: Above 1 makes what is in the text already less probable.
             min_length: The least number of tokens that are added, the end token included.
+            beam_width: Adds the most probable tokens that a beam search of this width finds; nothing is drawn then, and
+                the options of drawing must have their defaults.
         Returns:
             A list of dictionaries: text, the prompt as it was written with what was added; score, the log probability
             of the latter by the model.
@@ -215,6 +218,10 @@ class LanguageModel(TextWriter):
             "min_length": min_length,
         }
         generation.check(seed, options)
+        if beam_width is not None:
+            generation.check_beam(beam_width, len(self.preprocessor.codec.vocabulary), options)
+            inputs = tf.constant(prompts, tf.string), tf.constant(max_length), tf.constant(min_length)
+            return unbatch(self._search(beam_width)(*inputs))
         rows = range(len(prompts))
         values: dict[str, Any] = {name: [value] * len(rows) for name, value in options.items()}
         values |= {"prompt": prompts, "seed": [seed + row for row in rows]}
@@ -225,6 +232,31 @@ class LanguageModel(TextWriter):
     def _generate(self) -> Callable[..., dict[str, tf.Tensor]]:
         """`generate_rows`, traced once."""
         return tf.function(self.generate_rows, input_signature=generation.INPUTS, autograph=False)
+
+    def search_rows(
+        self, prompt: tf.Tensor, max_length: tf.Tensor, min_length: tf.Tensor, beam_width: int
+    ) -> dict[str, tf.Tensor]:
+        """`generate` with a beam in the graph: prompts (B,), numbers () -> text, score, each (B,)."""
+        codec, read = self.preprocessor.codec, self.preprocessor.tokenize(prompt)
+        first, states = decoding.read_prompts(self.network, dense(self.preprocessor.encode_tokens(read)[0]))
+        changes = lambda of: [decoding.min_length(min_length[None], END)]  # noqa: E731, ARG005
+        found = decoding.beam_search(
+            self.network.step, first, states, END, max_length, beam_width, forbidden=CONTROL, changes=changes
+        )
+        text = continued(codec, prompt, read, codec.written(found.tokens[:, 0]))
+        return {"text": text, "score": found.log_p[:, 0]}
+
+    @functools.cached_property
+    def _search(self) -> Callable[[int], Callable[..., dict[str, tf.Tensor]]]:
+        """`search_rows` for a width, each traced once."""
+        number = tf.TensorSpec([], tf.int32)
+
+        @functools.cache
+        def traced(beam_width):
+            rows = functools.partial(self.search_rows, beam_width=beam_width)
+            return tf.function(rows, input_signature=[strings("prompt"), number, number], autograph=False)
+
+        return traced
 
     def generate_rows(self, prompt: tf.Tensor, seed: tf.Tensor, *options: tf.Tensor) -> dict[str, tf.Tensor]:
         """`generate` in the graph, each row with options of its own, all (B,) in the order of `generation.INPUTS` ->
@@ -240,7 +272,8 @@ class LanguageModel(TextWriter):
         first, states = decoding.read_prompts(self.network, ids)
         choose, changes = generation.chooser(seed, values["temperature"]), generation.changes(ids, values)
         tokens, lengths, score = self.write(first, states, choose, values["max_length"], changes)
-        text = continued(self.preprocessor.codec, prompt, read, tokens)
+        codec = self.preprocessor.codec
+        text = continued(codec, prompt, read, codec.written(tokens))
         return {"text": text, "score": score, "lengths": lengths}
 
     # Token by token

@@ -14,7 +14,7 @@ import tensorflow as tf
 from seq_models.errors import InputError, options_from_outside, positive, shortened
 from seq_models.files import written_whole
 from seq_models.networks import Network
-from seq_models.options import grouped
+from seq_models.options import Options, grouped
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
 from seq_models.text.preprocessors import Preprocessor
@@ -67,9 +67,10 @@ class Task(TokenTraining):
         Raises:
             ValueError: If there is no such option, a value is not what it should be, or there is no example.
         """
-        text, network = cls.split_options(options)
+        own = cls.split_options(options)
+        text, network = own.pop("text"), own.pop("network")
         preprocessor = cls.preprocessor_class.learned(examples, text)
-        return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
+        return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor, **own)
 
     @classmethod
     def option_groups(cls) -> dict[str, Any]:
@@ -78,13 +79,18 @@ class Task(TokenTraining):
         return {"text": text, "network": network, "training": cls.training_options_class}
 
     @classmethod
-    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Any]:
-        """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
+    def split_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Options by name -> those of each of `option_groups` but the training. Raises: see `from_examples`."""
         groups = cls.option_groups()
         values = grouped(options, groups)
         for name, value in values.get("training", {}).items():
             raise ValueError(f"{name} must be left to the training. Received: {name}={value!r} for a model")
-        return groups["text"](**values["text"]), groups["network"](**values["network"])
+        return {name: group(**values[name]) for name, group in groups.items() if name != "training"}
+
+    def own_options(self) -> dict[str, Options]:
+        """What options it has beside those of text, network and training, by the names of their groups."""
+        others = [name for name in self.option_groups() if name not in ("text", "network", "training")]
+        return {name: getattr(self, name) for name in others}
 
     @classmethod
     def train_into(
@@ -105,7 +111,7 @@ class Task(TokenTraining):
         """
         from seq_models.training.trainer import train  # with TensorBoard and Matplotlib, which nothing else here needs
 
-        model_options = {**options["text"], **options["network"]}
+        model_options = {k: v for name, values in options.items() if name != "training" for k, v in values.items()}
         data = dict(data)
         from_run = data.pop("from", None)
         with options_from_outside():
@@ -257,7 +263,8 @@ class Task(TokenTraining):
             self.save(aside)
 
     def get_config(self):
-        return {**super().get_config(), "preprocessor": self.preprocessor.get_config()}
+        own = {name: options.written() for name, options in self.own_options().items()}
+        return {**super().get_config(), "preprocessor": self.preprocessor.get_config(), **own}
 
     @classmethod
     def from_config(cls, config):
@@ -267,7 +274,9 @@ class Task(TokenTraining):
                 "Received: a model of 0.1"
             )
         network = keras.saving.deserialize_keras_object(config["network"])
-        return cls(network, cls.preprocessor_class.from_config(config["preprocessor"]), config["name"])
+        groups = cls.option_groups()
+        own = {name: groups[name](**config[name]) for name in config.keys() & groups.keys() - {"network"}}
+        return cls(network, cls.preprocessor_class.from_config(config["preprocessor"]), config["name"], **own)
 
 
 def check_texts(name: str, texts: Any) -> None:

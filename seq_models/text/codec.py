@@ -115,10 +115,21 @@ class Codec:
         ids[rare] = np.where(chosen, UNKNOWN, ids[rare])
         return ids
 
-    def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        """Ids (B, L), padding and special tokens anywhere -> texts (B,)."""
-        real = tf.logical_or(ids >= len(SPECIAL_TOKENS), tf.equal(ids, UNKNOWN))
-        return self.tokenizer.detokenize(self.vocabulary.lookup(tf.ragged.boolean_mask(ids, real)))
+    def decode(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
+        """Ids (B, L), padding and special tokens anywhere -> texts (B,). Arguments: see `written`."""
+        return self.tokenizer.detokenize(self.written(ids, unknown))
+
+    def written(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.RaggedTensor:
+        """Ids (B, L), padding and special tokens anywhere -> tokens, ragged (B, None).
+
+        Args:
+            unknown: What stands for unknown tokens, strings (B, L); `<unk>` if left out.
+        """
+        is_unknown = tf.equal(ids, UNKNOWN)
+        real = tf.logical_or(ids >= len(SPECIAL_TOKENS), is_unknown)
+        if unknown is None:
+            return self.vocabulary.lookup(tf.ragged.boolean_mask(ids, real))
+        return tf.ragged.boolean_mask(tf.where(is_unknown, unknown, self.vocabulary.lookup(ids)), real)
 
     def respaced(self, texts: Sequence[str]) -> np.ndarray:
         """Texts cut into tokens, none too many, and joined again: strings (N,)."""

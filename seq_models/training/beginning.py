@@ -10,7 +10,7 @@ from seq_models.training.run_directory import RunDirectory
 
 
 def options_of_run(run: RunDirectory, task: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of text and network of a run.
+    """The options of the model of a run.
 
     Args:
         run: The run.
@@ -23,7 +23,8 @@ def options_of_run(run: RunDirectory, task: Any, given: dict[str, Any]) -> dict[
     if not {"data", "text", "network"} <= config.keys() or config["data"]["task"] != task.task_name:
         received = config.get("data", {}).get("task", "no such run")
         raise InputError(f"{run.path} must be a run that {task.task_name} was trained into. Received: {received}")
-    options = {**config["text"], **config["network"]}
+    tables = (table for name, table in config.items() if name not in ("data", "training"))
+    options = {name: value for table in tables for name, value in table.items()}
     for name, value in given.items():
         if options.get(name) != value:
             raise InputError(
@@ -46,4 +47,4 @@ def model_of_run(run: RunDirectory, task: Any, examples: Iterable[Example]) -> A
         raise InputError(f"Labels must be those of {run.path}, {known}. Received: {', '.join(unseen[:SHOWN])}")
     network = task.network_class.from_config(best.network.get_config())  # whose dropout has the seed of this training
     network.set_weights(best.network.get_weights())
-    return task(network, best.preprocessor)
+    return task(network, best.preprocessor, **best.own_options())

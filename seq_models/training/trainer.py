@@ -147,8 +147,7 @@ class _Inputs(NamedTuple):
 def _config(task, options, model_options, data):
     """The tables of config.toml."""
     with options_from_outside():
-        text, network = task.split_options(model_options)
-    tables = {"text": text, "network": network, "training": options}
+        tables = {**task.split_options(model_options), "training": options}
     return {"data": {"task": task.task_name, **data}, **{name: table.written() for name, table in tables.items()}}
 
 
