@@ -7,7 +7,20 @@ import sys
 from collections.abc import Sequence
 
 from seq_models import __version__
-from seq_models.commands import compare, demo, evaluate, export, gate, generate, inspect, predict, score, serve, train
+from seq_models.commands import (
+    compare,
+    demo,
+    evaluate,
+    export,
+    gate,
+    generate,
+    inspect,
+    predict,
+    score,
+    serve,
+    train,
+    vectors,
+)
 from seq_models.errors import WorkerLost, sentence_of
 from seq_models.messages import say
 
@@ -20,6 +33,7 @@ COMMANDS = {
     "generate": generate,
     "score": score,
     "inspect": inspect,
+    "vectors": vectors,
     "export": export,
     "gate": gate,
 }

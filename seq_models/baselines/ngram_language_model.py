@@ -58,7 +58,8 @@ class NgramLanguageModel(LanguageModel):
 
     @classmethod
     def option_groups(cls) -> dict[str, Any]:
-        return {name: group for name, group in super().option_groups().items() if name != "training"}
+        groups = super().option_groups()
+        return {name: groups[name] for name in ("text", "network")}
 
     @classmethod
     def from_examples(cls, examples: Iterable[str], **options: Any) -> Self:
@@ -72,7 +73,7 @@ class NgramLanguageModel(LanguageModel):
             ValueError: If there is no such option, a value is not what it should be, there is no example, or the counts
                 would take more memory than there is.
         """
-        text, network = cls.split_options(options)
+        text, network = cls.split_options(options).values()
         preprocessor = cls.preprocessor_class.learned(examples, text)
         V = len(preprocessor.codec.vocabulary)
         tables = count_ngrams(read_ids(preprocessor, examples, network), network.order, V)
@@ -100,7 +101,7 @@ class NgramLanguageModel(LanguageModel):
         run, identity = RunDirectory(directory), Identity(train=train_data, valid=valid_data)
         values = {name: value for group in options.values() for name, value in group.items()}
         with options_from_outside():
-            text, network = cls.split_options(values)
+            text, network = cls.split_options(values).values()
         config = {"data": {"task": cls.task_name, **data, **identity.contents}}
         config |= {"text": text.written(), "network": network.written()}
         run.check(config, network.operational())
@@ -118,6 +119,10 @@ class NgramLanguageModel(LanguageModel):
             model.write_files(run)
             run.write_metrics({"epochs": [best], "best": best, "finished": True})
         return run
+
+    def embeddings(self) -> dict[str, tuple[list[str], np.ndarray]]:
+        """None: words are counted."""
+        return {}
 
     @functools.cached_property
     def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:

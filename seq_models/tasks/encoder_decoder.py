@@ -15,6 +15,7 @@ from seq_models.tasks.translation_scores import translation_scores
 from seq_models.text.codec import decoded, dense
 from seq_models.text.counting import check_examples
 from seq_models.text.given import Given
+from seq_models.text.options import PairEmbeddingOptions
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import SPECIAL_TOKENS, START
 
@@ -36,6 +37,7 @@ class EncoderDecoder(TextWriter):
     preprocessor_class = EncoderDecoderPreprocessor
     preprocessor: EncoderDecoderPreprocessor
     network_class = networks.EncoderDecoder
+    embedding_options_class = PairEmbeddingOptions
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import functools
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import keras
@@ -15,10 +16,13 @@ from seq_models.errors import InputError, options_from_outside, positive, shorte
 from seq_models.files import written_whole
 from seq_models.networks import Network
 from seq_models.options import grouped
+from seq_models.tasks.pretrained import begin, coverage, sized, with_vectors
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
+from seq_models.text.options import EmbeddingOptions
 from seq_models.text.preprocessors import Preprocessor
 from seq_models.text.progress import watched
+from seq_models.text.vectors import write_vectors
 from seq_models.training.metrics import TokenAccuracy, mean_of_rows
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
@@ -43,13 +47,17 @@ class Task(TokenTraining):
     Args:
         network: The network.
         preprocessor: A preprocessor of the task.
+    Attributes:
+        coverage: Of a new model whose embeddings begin with vectors, how many words these have, by embedding.
     """
 
     task_name: ClassVar[str]
     network_class: ClassVar[type[Network]]
     preprocessor_class: ClassVar[type[Preprocessor]]
     training_options_class: ClassVar[type[TrainingOptions]] = TrainingOptions
+    embedding_options_class: ClassVar[type[EmbeddingOptions]] = EmbeddingOptions
     sample_texts: Sequence[str] = ()
+    coverage: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
     def __init__(self, network: Network, preprocessor: Preprocessor, name: str | None = None):
         super().__init__(network, name=name)
@@ -62,29 +70,35 @@ class Task(TokenTraining):
 
         Args:
             examples: An iterable that can be read again and again.
-            options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …)
-                and of the network (`cell`, `units`, `layers`, …).
+            options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …),
+                of the network (`cell`, `units`, `layers`, …) and of what embeddings begin with (`vectors`, …).
         Raises:
             ValueError: If there is no such option, a value is not what it should be, or there is no example.
         """
-        text, network = cls.split_options(options)
-        preprocessor = cls.preprocessor_class.learned(examples, text)
-        return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
+        made = cls.split_options(options)
+        network = sized(made["network"], made["embeddings"])
+        preprocessor = cls.preprocessor_class.learned(examples, made["text"])
+        preprocessor, beginnings = with_vectors(preprocessor, made["embeddings"])
+        model = cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor)
+        begin(model.network, beginnings)
+        model.coverage = coverage(beginnings)
+        return model
 
     @classmethod
     def option_groups(cls) -> dict[str, Any]:
         """The classes of all its options by what they are about: the tables of a configuration file."""
         text, network = cls.preprocessor_class.options_class, cls.network_class.options_class
-        return {"text": text, "network": network, "training": cls.training_options_class}
+        more = {"embeddings": cls.embedding_options_class, "training": cls.training_options_class}
+        return {"text": text, "network": network, **more}
 
     @classmethod
-    def split_options(cls, options: dict[str, Any]) -> tuple[Any, Any]:
-        """Options by name -> the options of the text, the options of the network. Raises: see `from_examples`."""
+    def split_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Options of a model by name -> those of each group but the training's. Raises: see `from_examples`."""
         groups = cls.option_groups()
         values = grouped(options, groups)
-        for name, value in values.get("training", {}).items():
+        for name, value in values.pop("training", {}).items():
             raise ValueError(f"{name} must be left to the training. Received: {name}={value!r} for a model")
-        return groups["text"](**values["text"]), groups["network"](**values["network"])
+        return {name: groups[name](**values[name]) for name in values}
 
     @classmethod
     def train_into(
@@ -105,7 +119,8 @@ class Task(TokenTraining):
         """
         from seq_models.training.trainer import train  # with TensorBoard and Matplotlib, which nothing else here needs
 
-        model_options = {**options["text"], **options["network"]}
+        groups = (values for group, values in options.items() if group != "training")
+        model_options = {name: value for values in groups for name, value in values.items()}
         data = dict(data)
         from_run = data.pop("from", None)
         with options_from_outside():
@@ -239,6 +254,21 @@ class Task(TokenTraining):
                 found[layer] = tokens, tf.convert_to_tensor(self.network.get_layer(layer).embeddings).numpy()
         return found
 
+    def write_vectors(self, path: str | Path, embedding: str | None = None) -> None:
+        """Writes an embedding as a file of vectors, which the option `vectors` of a new model takes.
+
+        Args:
+            path: A new file, .vec or .txt.
+            embedding: Which one of `embeddings`; the first if left out.
+        Raises:
+            InputError: If there is no such embedding, or the path is not of this kind.
+        """
+        found = self.embeddings()
+        name = next(iter(found), None) if embedding is None else embedding
+        if name not in found:
+            raise InputError(f"embedding must be one of {', '.join(found) or 'none'}. Received: {name}")
+        write_vectors(path, *found[name])
+
     def save_run(self, directory: str | Path) -> None:
         """Saves the model as a run directory that the command line and `load_run` read.
 
@@ -253,6 +283,7 @@ class Task(TokenTraining):
         """Writes what a run directory holds of a model."""
         run.write_vocabularies(self)
         run.write_sample_texts(self.sample_texts)
+        run.write_coverage(self.coverage)
         with written_whole(run.model) as aside:
             self.save(aside)
 
