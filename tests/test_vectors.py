@@ -1,4 +1,4 @@
-"""Vectors of words from files: what is found for a vocabulary, what is no such file, and models that begin with them."""
+"""Vectors of words from files: what is found for a vocabulary, what is no such file, models that begin with them."""
 
 import gzip
 import json
@@ -93,7 +93,9 @@ def test_of_a_word_that_comes_twice_the_first_vector_counts(written, capsys, num
 
 
 def test_the_first_words_that_could_be_tokens_are_added_up_to_their_number(written):
-    path = written("".join(f"{word} {k}\n" for k, word in enumerate(["the", "two words", "Upper", "new", "old", "more"])))
+    path = written(
+        "".join(f"{word} {k}\n" for k, word in enumerate(["the", "two words", "Upper", "new", "old", "more"]))
+    )
     codec = Codec.train(["the"], TextOptions(lowercase=True))
     found = find_vectors(path, codec.vocabulary.tokens, "nfc", 2, codec.are_tokens)
     assert found.more[0] == ["new", "old"] and found.more[1].tolist() == [[3], [4]]
@@ -205,7 +207,9 @@ def test_sources_and_targets_have_files_of_their_own(written):
     assert rows[source.index("b")].tolist() == [4, 5, 6] and others[target.index("b")].tolist() == [1, 1, 1]
     assert len(source) == len(target) + 2, "targets that training has not seen would never be written"
     assert model.coverage["target_embedding"]["exact"] == 2
-    one = sm.EncoderDecoder.from_examples(EXAMPLES["encoder-decoder"], units=4, target_vectors=options["target_vectors"])
+    one = sm.EncoderDecoder.from_examples(
+        EXAMPLES["encoder-decoder"], units=4, target_vectors=options["target_vectors"]
+    )
     assert one.coverage.keys() == {"target_embedding"}
 
 
@@ -242,7 +246,7 @@ def train(directory, path, **options):
 
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory):
-    """A file, and a run that began with it and has left its embedding alone; it asks for more epochs than it has had."""
+    """A file, and a run that began with it and has left its embedding alone."""
     path = tmp_path_factory.mktemp("vectors") / "v.vec"
     path.write_text(WORDS, "utf-8")
     return path, train(tmp_path_factory.mktemp("frozen") / "run", path, freeze_embeddings=1)

@@ -79,8 +79,8 @@ def _found(preprocessor: Preprocessor, part: str, path: str, most: int) -> Vecto
     found, total = told["exact"] + told["lower_cased"], sum(told.values()) - told["added"]
     added = f"; {told['added']:,} words that training has not seen are added" if most else ""
     say(
-        f"{path} has vectors of {found:,} of {total:,} words, of {told['lower_cased']:,} of them in lower case; those of "
-        f"the other {told['missing']:,} begin as random ones like these{added}."
+        f"{path} has vectors of {found:,} of {total:,} words, of {told['lower_cased']:,} of them in lower case; those "
+        f"of the other {told['missing']:,} begin as random ones like these{added}."
     )
     return vectors
 

@@ -70,8 +70,8 @@ class Task(TokenTraining):
 
         Args:
             examples: An iterable that can be read again and again.
-            options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …),
-                of the network (`cell`, `units`, `layers`, …) and of what embeddings begin with (`vectors`, …).
+            options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`,
+                …), of the network (`cell`, `units`, `layers`, …) and of what embeddings begin with (`vectors`, …).
         Raises:
             ValueError: If there is no such option, a value is not what it should be, or there is no example.
         """

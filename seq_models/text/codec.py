@@ -117,10 +117,10 @@ class Codec:
 
     def are_tokens(self, words: Sequence[str]) -> np.ndarray:
         """Whether a text may be cut into each of the words, as it is written: booleans (N,)."""
-        words = tf.constant(words, tf.string)
-        found = self.tokenizer.tokenize(self.clean(words))
+        texts = tf.constant(words, tf.string)
+        found = self.tokenizer.tokenize(self.clean(texts))
         whole = tf.equal(found.row_lengths(), 1)
-        same = tf.equal(tf.ragged.boolean_mask(found, whole).flat_values, words[whole])
+        same = tf.equal(tf.ragged.boolean_mask(found, whole).flat_values, texts[whole])
         return tf.tensor_scatter_nd_update(whole, tf.where(whole), same).numpy()
 
     def with_words(self, words: Sequence[str]) -> Self:

@@ -331,8 +331,8 @@ class SequenceLabelerPreprocessor(Preprocessor):
         return problem if problem or example[0] else "There must be at least one token. Received: none"
 
     def are_tokens(self, codec: Codec, words: Sequence[str]) -> np.ndarray:
-        words = tf.constant(words, tf.string)  # tokens are not cut
-        return tf.equal(codec.clean(words), words).numpy()
+        tokens = tf.constant(words, tf.string)  # which are not cut
+        return tf.equal(codec.clean(tokens), tokens).numpy()
 
     def lengths(self, examples: Sequence[Example]) -> list[int]:
         return [len(example[0]) + 1 for example in examples]

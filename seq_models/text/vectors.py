@@ -1,8 +1,8 @@
 """Vectors of words in text files, as GloVe, word2vec and fastText write them: found for a vocabulary, and written.
 
 A line is a word and its numbers, with a space before each. A first line of two integers, the count of the vectors and
-their size, is a header: word2vec and fastText write one, GloVe does not. A word may hold spaces itself, so a line is cut
-from its right. A file is read as a stream: what stays in memory are the rows of the vocabulary.
+their size, is a header: word2vec and fastText write one, GloVe does not. A word may hold spaces itself, so a line is
+cut from its right. A file is read as a stream: what stays in memory are the rows of the vocabulary.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from seq_models.errors import InputError, path_of
 from seq_models.files import written_whole
@@ -62,8 +63,8 @@ class Vectors(NamedTuple):
     def table(self, draw: Callable[[tuple[int, int]], np.ndarray], at: int) -> np.ndarray:
         """Floats (V + N, E): the rows, those of the added words from the place `at` on.
 
-        A token that was not found starts as mean + deviation * draw: random, and as if it were one of the vectors, which
-        is better than small numbers [1, section 5], [2].
+        A token that was not found starts as mean + deviation * draw: random, and as if it were one of the vectors,
+        which is better than small numbers [1, section 5], [2].
 
         Args:
             draw: From a shape to draws of the standard normal distribution.
@@ -73,8 +74,9 @@ class Vectors(NamedTuple):
             Word Embeddings for Pretrained Language Models, who draws with their mean and covariance.
         """
         table = np.concatenate([self.rows[:at], self.more[1], self.rows[at:]])
-        missing = np.insert(self.found == MISSING, at, np.zeros(len(self.more[0]), bool))
-        table[missing] = self.mean + self.deviation * draw((np.count_nonzero(missing), self.size))
+        found = np.concatenate([self.found[:at], np.full(len(self.more[0]), EXACT), self.found[at:]])
+        (missing,) = np.nonzero(found == MISSING)
+        table[missing] = self.mean + self.deviation * draw((len(missing), self.size))
         return table
 
 
@@ -83,7 +85,7 @@ def find_vectors(
     tokens: Sequence[str],
     form: str = "none",
     most: int = 0,
-    are_tokens: Callable[[list[str]], Sequence[bool]] | None = None,
+    are_tokens: Callable[[list[str]], ArrayLike] | None = None,
 ) -> Vectors:
     """Reads a file once; a token's vector is that of the same word, or else that of the token in lower case.
 
@@ -96,8 +98,8 @@ def find_vectors(
     Raises:
         InputError: If it is no such file, or a line is not what it should be; names its place.
     """
-    search = _Search(tokens, form, most, are_tokens)
     size, first, blocks = _opened(path_of("vectors", path))
+    search = _Search(tokens, size, form, most, are_tokens)
     sums, squares = np.zeros((2, size))
     keys = array("q")
     for words, rows in watched(blocks, "reading vectors"):
@@ -108,28 +110,34 @@ def find_vectors(
     _say_duplicates(path, first, np.array(keys))
     mean = sums / len(keys)
     deviation = np.sqrt(np.maximum(squares / len(keys) - mean**2, 0))
-    return Vectors(Path(path), *search.result(size), mean, deviation)
+    more = np.array(list(search.more.values()), np.float32).reshape(-1, size)
+    return Vectors(Path(path), search.rows, search.found, (list(search.more), more), mean, deviation)
 
 
 class _Search:
     """What is looked for in a file, and what was found so far."""
 
-    def __init__(self, tokens, form, most, are_tokens):
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        size: int,
+        form: str,
+        most: int,
+        are_tokens: Callable[[list[str]], ArrayLike] | None,
+    ):
         self.most, self.are_tokens = most, are_tokens or (lambda words: [True] * len(words))
         self.ids = {token: id_ for id_, token in enumerate(tokens)}
         self.lowered: dict[str, list[int]] = defaultdict(list)
         for id_, token in enumerate(tokens[len(SPECIAL_TOKENS) :], len(SPECIAL_TOKENS)):
             if (lower := normalized(token.lower(), form)) != token:
                 self.lowered[lower].append(id_)
-        self.found = np.full(len(tokens), MISSING, np.int8)
-        self.table: np.ndarray | None = None
+        self.found: np.ndarray = np.full(len(tokens), MISSING, np.int8)
+        self.rows: np.ndarray = np.zeros((len(tokens), size), np.float32)
         self.more: dict[str, np.ndarray] = {}
 
     def add(self, words: list[str], rows: np.ndarray) -> None:
         """Takes what is looked for out of a block; of equal words the first one counts."""
-        if self.table is None:
-            self.table = np.zeros((len(self.found), rows.shape[1]), np.float32)
-        others = {}
+        others: dict[str, np.ndarray] = {}
         for word, row in zip(words, rows, strict=True):
             id_ = self.ids.get(word)
             if id_ is None:
@@ -140,16 +148,12 @@ class _Search:
                 self._keep(id_, row, LOWER_CASED)
         if len(self.more) < self.most:
             names = [word for word in others if word not in self.more]
-            fit = itertools.compress(names, self.are_tokens(names))
+            fit = itertools.compress(names, np.asarray(self.are_tokens(names)))
             self.more |= {word: others[word].copy() for word in itertools.islice(fit, self.most - len(self.more))}
 
     def _keep(self, id_, row, how):
         if how > self.found[id_]:
-            self.table[id_], self.found[id_] = row, how
-
-    def result(self, size):
-        rows = np.array(list(self.more.values()), np.float32).reshape(-1, size)
-        return self.table, self.found, (list(self.more), rows)
+            self.rows[id_], self.found[id_] = row, how
 
 
 def vector_size(path: str | Path) -> int:
@@ -159,7 +163,7 @@ def vector_size(path: str | Path) -> int:
 
 def normalized(word: str, form: str) -> str:
     """A word in a form of Unicode; "none" leaves it as it is."""
-    return word if form == "none" or word.isascii() else unicodedata.normalize(form.upper(), word)
+    return word if form == "none" or word.isascii() else unicodedata.normalize(form.upper(), word)  # type: ignore[arg-type]
 
 
 def write_vectors(path: str | Path, tokens: Sequence[str], rows: np.ndarray) -> None:
@@ -229,7 +233,7 @@ def _blocks(head: Line, header: re.Match | None, lines: Iterable[Line], size: in
 
 def _parsed(lines: Sequence[Line], size: int) -> tuple[list[str], np.ndarray]:
     """Lines -> words and their rows, floats of 32 bits (N, E)."""
-    words, numbers = zip(*(_cut(line, size) for line in lines), strict=True)
+    words, numbers = map(list, zip(*(_cut(line, size) for line in lines), strict=True))
     try:
         rows = np.loadtxt(numbers, np.float32, comments=None, delimiter=" ", ndmin=2)
         if np.isfinite(rows).all():

@@ -68,7 +68,7 @@ class TrainingOptions(Options):
     )
     freeze_embeddings: int | None = option(
         None,
-        "epochs in which embeddings stay what they began with, as vectors or those of --from; with as many as there are "
+        "epochs in which embeddings stay what they began with, as vectors or those of --from; with as many as all "
         "epochs they are never trained",
         at_least=1,
     )

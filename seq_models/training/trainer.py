@@ -22,7 +22,14 @@ from seq_models.text.example_types import Example
 from seq_models.training.averaged_sgd import AverageAfterPlateau
 from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.best import EarlyStopping, Monitor, check_monitor
-from seq_models.training.callbacks import AverageBetweenEpochs, Bar, BestModel, FreezeEmbeddings, MetricsFile, SlowEngines
+from seq_models.training.callbacks import (
+    AverageBetweenEpochs,
+    Bar,
+    BestModel,
+    FreezeEmbeddings,
+    MetricsFile,
+    SlowEngines,
+)
 from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.class_weights import class_weights
