@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from seq_models import __version__
 from seq_models.commands import (
+    calibrate,
     compare,
     demo,
     evaluate,
@@ -28,6 +29,7 @@ COMMANDS = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "calibrate": calibrate,
     "compare": compare,
     "predict": predict,
     "generate": generate,

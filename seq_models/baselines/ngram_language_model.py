@@ -125,14 +125,14 @@ class NgramLanguageModel(LanguageModel):
         return {}
 
     @functools.cached_property
-    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
         """As `Task.compare_rows` without predictions: to find the most probable of all words takes much more."""
 
         def compare(inputs, targets, weights):
             losses = tf.cast(-self.network.head.log_probability(self.hidden(inputs), targets), tf.float32)
             no_predictions = tf.zeros([tf.shape(targets)[0], 0], tf.int32)
             tokens = tf.math.count_nonzero(inputs, axis=1) - 1  # without the end
-            return mean_of_rows(losses, weights), no_predictions, tokens
+            return mean_of_rows(losses, weights), no_predictions, tokens, tf.cast(no_predictions, tf.float32)
 
         return tf.function(compare, reduce_retracing=True)
 

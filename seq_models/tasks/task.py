@@ -16,6 +16,7 @@ from seq_models.errors import InputError, options_from_outside, positive, shorte
 from seq_models.files import written_whole
 from seq_models.networks import Network
 from seq_models.options import grouped
+from seq_models.tasks.calibration import Calibration, calibrate, finish_run
 from seq_models.tasks.pretrained import begin, coverage, sized, with_vectors
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
@@ -205,13 +206,19 @@ class Task(TokenTraining):
         return [], []
 
     @functools.cached_property
-    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """A batch -> of each row (B,) the mean loss, the predictions, and how many tokens were read; traced once."""
+    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """A batch -> of each row (B,) the mean loss, the predictions, how many tokens were read, and the probabilities
+        of predictions that are labels; traced once."""
 
         def compare(inputs, targets, weights):
-            losses, predicted = self.compare(inputs, targets)
-            tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
-            return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
+            hidden = self.hidden(inputs)
+            losses, predicted = self._compare(hidden, targets)
+            tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1) - 1  # without the end
+            confidence = tf.zeros([tf.shape(tokens)[0], 0])
+            if self.preprocessor.labels is not None:
+                probabilities = self.network.head.probabilities(hidden)
+                confidence = tf.gather(probabilities, predicted, batch_dims=predicted.shape.rank)
+            return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens, confidence
 
         return tf.function(compare, input_signature=self.preprocessor.spec, autograph=False)
 
@@ -240,6 +247,20 @@ class Task(TokenTraining):
     def signatures(self) -> dict[str, Signature]:
         """What an export answers to, by name; `serving_default` is `respond`."""
         return {"serving_default": Signature(self.respond, [STRINGS], questions_of("text"))}
+
+    def calibrate(self, examples: Iterable[Any], accuracy: float | None = None) -> Calibration:
+        """Makes the model as sure as it is right, and abstain if so asked; see `calibrate`."""
+        return calibrate(self, examples, accuracy)
+
+    def finish(self, run: RunDirectory, examples: Iterable[Any]) -> None:
+        """What is left to do when a training has ended: to calibrate the best model, where that can be done.
+
+        Args:
+            run: The run directory.
+            examples: Those that the model was validated with.
+        """
+        if self.network.head.calibrated:
+            finish_run(run, examples)
 
     def vocabularies(self) -> dict[str, list[str]]:
         """The vocabularies and labels by name."""

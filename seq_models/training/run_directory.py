@@ -3,6 +3,7 @@
 config.toml     the task and its data, and the options of text, network and training
 *.txt           vocabularies and labels, one a line, for people to read
 sample_texts.json  texts of the validation data, to try exports with
+calibration.json  temperature and threshold of the best model, and what they were fitted on
 vectors.json    how many words a file of vectors has that the training began with
 model.keras     the best model so far, complete in itself
 checkpoints/    what a resumed training goes on from
@@ -53,6 +54,7 @@ class RunDirectory:
         self.metrics = self.path / "metrics.json"
         self.sample_texts = self.path / "sample_texts.json"
         self.coverage = self.path / "vectors.json"
+        self.calibration = self.path / "calibration.json"
 
     def check(self, config: Config, changeable: Collection[str] = ()) -> None:
         """Says what is wrong with training a configuration here, before anything is done.
@@ -141,6 +143,15 @@ class RunDirectory:
 
     def write_sample_texts(self, texts: Iterable[str]) -> None:
         write_whole(self.sample_texts, json.dumps(list(texts), ensure_ascii=False, indent=1) + "\n")
+
+    def read_calibration(self) -> dict[str, Any]:
+        """The contents of calibration.json; nothing of a run that has none."""
+        if not self.calibration.exists():
+            return {}
+        with _whole(self.calibration, "the JSON of a run, an object"):
+            found = json.loads(self.calibration.read_text("utf-8"))
+            found.items()
+        return found
 
     def write_coverage(self, coverage: Mapping[str, Any]) -> None:
         """Writes vectors.json, where there is something to say."""

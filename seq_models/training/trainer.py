@@ -127,7 +127,7 @@ def _train(run, config, inputs, identity, strategy, model, train_set, valid_set)
             callbacks=[Bar(train_set.batches_in_epoch, resume), identity, finite, *callbacks, *watching, resume],
             verbose=_verbosity(cluster.chief),
         )
-        _end(run, monitor, options, strategy, cluster)
+        _end(run, monitor, model, inputs, strategy)
 
 
 class _Inputs(NamedTuple):
@@ -207,8 +207,10 @@ def _begin(run, config, model, inputs):
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
 
-def _end(run, monitor, options, strategy, cluster):
+def _end(run, monitor, model, inputs, strategy):
+    options, cluster = inputs.options, inputs.cluster
     if cluster.chief:
+        model.finish(run, inputs.valid_data)
         metrics = run.read_metrics()
         run.write_metrics({**metrics, "finished": True})
         done, best = len(metrics["epochs"]), metrics["best"]

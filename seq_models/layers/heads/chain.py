@@ -36,6 +36,8 @@ class LegalHead(SoftmaxHead):
 
     def __init__(self, classes: int, legal: Sequence[Sequence[int]] | None = None, **kwargs: Any):
         super().__init__(classes, **kwargs)
+        if self.calibrated:
+            raise ValueError("The marginals of a head over sentences have no temperature. Received: calibrated=True")
         self.legal = legal
 
     def build(self, input_shapes):

@@ -16,29 +16,48 @@ class SoftmaxHead(keras.layers.Layer):
 
         logits = h W + b      P(y = k | h) = softmax(logits)_k      loss = -log P(y | h)      prediction = argmax_k
 
-    Weights: kernel W (H, K), bias b (K,).
+    With `calibrated` probabilities have a temperature, by which they may be as sure as they are right, and there is a
+    threshold below which a prediction is no answer [2, section 4.2], [3]:
+
+        P(y = k | h) = softmax(logits / T)_k      it abstains where max_k P(y = k | h) < threshold
+
+    T is fitted when all else is trained. It is no part of the loss, and changes no prediction.
+
+    Weights: kernel W (H, K), bias b (K,); with `calibrated` temperature T and threshold, scalars that are not trained,
+    at first 1 and 0.
 
     Args:
         classes: K, a positive integer.
         kernel_initializer: How W starts.
+        calibrated: Whether there is a temperature.
     Call arguments:
         hidden: h, floats (..., H).
     Returns:
         Logits, floats (..., K).
     References:
-        [1] Jurafsky and Martin, chapter 8.
+        [1] Jurafsky and Martin, chapter 8. [2] Guo et al. 2017, On Calibration of Modern Neural Networks.
+        [3] Chow 1970, On Optimum Recognition Error and Reject Tradeoff.
     """
 
-    def __init__(self, classes: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any):
+    def __init__(
+        self, classes: int, kernel_initializer: Any = "glorot_uniform", calibrated: bool = False, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.classes = classes
+        self.classes, self.calibrated = classes, calibrated
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, hidden_shape):
         shape = (hidden_shape[-1], self.classes)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
         self.bias = self.add_weight(name="bias", shape=(self.classes,), initializer="zeros")
+        self.build_calibration()
+
+    def build_calibration(self) -> None:
+        """Makes the weights T and threshold, where it has them."""
+        if self.calibrated:
+            self.temperature = self.add_weight(name="temperature", shape=(), initializer="ones", trainable=False)
+            self.threshold = self.add_weight(name="threshold", shape=(), initializer="zeros", trainable=False)
 
     def call(self, hidden):
         return ops.cast(logits_of(hidden, *self.affine()), self.compute_dtype)
@@ -78,15 +97,30 @@ class SoftmaxHead(keras.layers.Layer):
 
     def probabilities(self, hidden: Tensor) -> Tensor:
         """The probability of each class, floats of 32 bits (..., K)."""
-        return ops.softmax(self._logits(hidden))
+        return ops.softmax(self._cooled(self._logits(hidden), self._temperature()))
+
+    def abstains(self, confidence: Tensor) -> Tensor:
+        """Whether a prediction of such a probability is no answer, booleans of the shape of the argument."""
+        if not self.calibrated:
+            return ops.zeros_like(confidence, dtype="bool")
+        return confidence < ops.cast(self.threshold, confidence.dtype)
 
     def log_probability(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """log P(y | h) of the targets, natural, of their shape: one operation, where no gradient is asked for."""
+        T = self._temperature()
 
         def log_p(logits, y):
-            return -ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
+            return -ops.sparse_categorical_crossentropy(y, self._cooled(logits, T), from_logits=True)
 
         return self._each(log_p, precise(self.compute_dtype), hidden, targets)
+
+    def _temperature(self):
+        """T as a tensor, None without one."""
+        return ops.convert_to_tensor(self.temperature) if self.calibrated and self.built else None
+
+    @staticmethod
+    def _cooled(logits, T):
+        return logits if T is None else logits / ops.cast(T, logits.dtype)
 
     def _logits(self, hidden):
         """As of a call, in 32 bits at least, whatever the network calculates with."""
@@ -118,9 +152,18 @@ class SoftmaxHead(keras.layers.Layer):
 
         return by_size(hidden, self.classes, lambda: whole(logits_of(hidden, *weights), *targets), flat)
 
+    def load_own_variables(self, store):
+        """As every layer; of a model from before there was a temperature it and the threshold stay as they are."""
+        if not self.calibrated or len(store.keys()) == len(self.weights):
+            super().load_own_variables(store)
+            return
+        for place, variable in enumerate(self.trainable_weights):
+            variable.assign(store[str(place)])
+
     def get_config(self):
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        return {**super().get_config(), "classes": self.classes, "kernel_initializer": initializer}
+        own = {"classes": self.classes, "calibrated": self.calibrated}
+        own["kernel_initializer"] = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), **own}
 
 
 class TiedSoftmaxHead(SoftmaxHead):
@@ -140,6 +183,7 @@ class TiedSoftmaxHead(SoftmaxHead):
     def build(self, hidden_shape):
         if not self._embedding().built:
             self._embedding().build()
+        self.build_calibration()
 
     def affine(self, classes: Tensor | None = None) -> Tensors:
         E = self._embedding().embeddings
