@@ -29,8 +29,11 @@ from pathlib import Path
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 RESULTS = Path(__file__).resolve().parent / "results" / "vectors.json"
 MB = 2**20
-TEXTS = "--set epochs=4 order=5 units=100 embedding_units=100 tokenizer=whitespace learning_rate=0.002 min_count=2"
-LABELS = "--set epochs=40 patience=8 batch_size=16 embedding_units=100 tokenizer=whitespace"
+TEXTS = (
+    "--set epochs=3 batch_size=64 order=5 units=100 embedding_units=100 tokenizer=whitespace learning_rate=0.003 "
+    "min_count=2"
+)
+LABELS = "--set epochs=30 patience=5 batch_size=16 embedding_units=100 tokenizer=whitespace"
 # Name: (task, training file, those to validate and to test with, options, the score).
 CORPORA = {
     "sst2": ("classifier", "sst2/train.tsv", "sst2/dev.tsv", "sst2/test.tsv", "units=64 dropout=0.5", "accuracy"),

@@ -116,7 +116,7 @@ def plot_reliability(bins: dict[str, Any], path: Any = None) -> Figure:
     """Draws how often answers are right against how sure they are: a reliability diagram for each name.
 
     The bars are the share of right answers in each bin of confidence, on the diagonal if these are as sure as they are
-    right; in gray the share of the answers that are in the bin.
+    right; the line is the share of all answers that are in the bin.
 
     Args:
         bins: A dict, name -> `Reliability` (`seq_models.tasks.calibration`), not empty.
@@ -133,8 +133,8 @@ def plot_reliability(bins: dict[str, Any], path: Any = None) -> Figure:
         there = each.weights > 0
         middles, width = (np.arange(M) + 0.5) / M, 1 / M
         accuracy = np.divide(each.right, each.weights, out=np.zeros(M), where=there)
-        axes.bar(middles, each.weights / each.weights.sum(), width, color="0.85", label="share of answers")
-        axes.bar(middles[there], accuracy[there], 0.8 * width, color="C0", alpha=0.8, label="right answers")
+        axes.bar(middles[there], accuracy[there], 0.9 * width, color="C0", alpha=0.7, label="right answers")
+        axes.stairs(each.weights / each.weights.sum(), np.arange(M + 1) / M, color="C1", label="share of all answers")
         axes.plot([0, 1], [0, 1], "--", color="0.3", linewidth=1)
         axes.set_title(f"{name}: ECE {100 * each.ece:.2f} %", fontsize=10)
         axes.set_xlabel("confidence")
