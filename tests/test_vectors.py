@@ -219,7 +219,7 @@ def test_the_embedding_has_the_size_of_the_vectors_or_it_is_said(written):
     with pytest.raises(sm.InputError, match=f"embedding_units must be left out, or 3, .* {path}. Received: 5"):
         sm.SequenceClassifier.from_examples(texts, units=4, embedding_units=5, vectors=path)
     pair = {"vectors": path, "target_vectors": written("a 1 2\n", "t.vec")}
-    with pytest.raises(sm.InputError, match="The size of vectors must be 2 in .*t.vec, too. Received: 3"):
+    with pytest.raises(sm.InputError, match="All vectors must have one size. Received: 3 in .*v.vec and 2 in .*t.vec"):
         sm.EncoderDecoder.from_examples(EXAMPLES["encoder-decoder"], units=4, **pair)
 
 

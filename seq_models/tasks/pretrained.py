@@ -25,15 +25,15 @@ def sized(network: Any, options: EmbeddingOptions) -> Any:
     Raises:
         InputError: If the files have vectors of other sizes than each other or `embedding_units`.
     """
-    asked = network.embedding_units
-    for path in options.files().values():
-        size = vector_size(path)
-        if network.embedding_units not in (None, size):
-            expected = f"left out, or {size}, the size of the vectors of {path}" if asked else f"{size} in {path}, too"
-            name = "embedding_units" if asked else "The size of vectors"
-            raise InputError(f"{name} must be {expected}. Received: {network.embedding_units}")
-        network = replace(network, embedding_units=size)
-    return network
+    sizes = {path: vector_size(path) for path in options.files().values()}
+    for path, size in sizes.items():
+        if (asked := network.embedding_units) not in (None, size):
+            expected = f"left out, or {size}, the size of the vectors of {path}"
+            raise InputError(f"embedding_units must be {expected}. Received: {asked}")
+    if len(set(sizes.values())) > 1:
+        received = " and ".join(f"{size} in {path}" for path, size in sizes.items())
+        raise InputError(f"All vectors must have one size. Received: {received}")
+    return replace(network, embedding_units=next(iter(sizes.values()))) if sizes else network
 
 
 def with_vectors(preprocessor: Any, options: EmbeddingOptions) -> tuple[Any, dict[str, Beginning]]:
