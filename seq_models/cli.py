@@ -7,7 +7,21 @@ import sys
 from collections.abc import Sequence
 
 from seq_models import __version__
-from seq_models.commands import compare, demo, evaluate, export, gate, generate, inspect, predict, score, serve, train
+from seq_models.commands import (
+    calibrate,
+    compare,
+    demo,
+    evaluate,
+    export,
+    gate,
+    generate,
+    inspect,
+    predict,
+    score,
+    serve,
+    train,
+    vectors,
+)
 from seq_models.errors import WorkerLost, sentence_of
 from seq_models.messages import say
 
@@ -15,11 +29,13 @@ COMMANDS = {
     "demo": demo,
     "train": train,
     "evaluate": evaluate,
+    "calibrate": calibrate,
     "compare": compare,
     "predict": predict,
     "generate": generate,
     "score": score,
     "inspect": inspect,
+    "vectors": vectors,
     "export": export,
     "gate": gate,
 }

@@ -112,6 +112,40 @@ def plot_confusion(counts: ArrayLike, labels: Sequence[str], path: Any = None, a
     return _saved(axes, path)
 
 
+def plot_reliability(bins: dict[str, Any], path: Any = None) -> Figure:
+    """Draws how often answers are right against how sure they are: a reliability diagram for each name.
+
+    The bars are the share of right answers in each bin of confidence, on the diagonal if these are as sure as they are
+    right; the line is the share of all answers that are in the bin.
+
+    Args:
+        bins: A dict, name -> `Reliability` (`seq_models.tasks.calibration`), not empty.
+        path: As in `plot_gradient_flow`.
+    Raises:
+        ValueError: If `bins` is empty.
+    """
+    if not bins:
+        raise ValueError(f"bins must hold at least one Reliability. Received: bins={bins!r}")
+    figure = Figure(figsize=(4 * len(bins), 4), dpi=100, layout="constrained")
+    every: list[Axes] = list(figure.subplots(1, len(bins), squeeze=False, sharey=True)[0])
+    for axes, (name, each) in zip(every, bins.items(), strict=True):
+        M = len(each.weights)
+        there = each.weights > 0
+        middles, width = (np.arange(M) + 0.5) / M, 1 / M
+        accuracy = np.divide(each.right, each.weights, out=np.zeros(M), where=there)
+        axes.bar(middles[there], accuracy[there], 0.9 * width, color="C0", alpha=0.7, label="right answers")
+        axes.stairs(each.weights / each.weights.sum(), np.arange(M + 1) / M, color="C1", label="share of all answers")
+        axes.plot([0, 1], [0, 1], "--", color="0.3", linewidth=1)
+        axes.set_title(f"{name}: ECE {100 * each.ece:.2f} %", fontsize=10)
+        axes.set_xlabel("confidence")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.spines[["top", "right"]].set_visible(False)
+    every[0].set_ylabel("accuracy")
+    every[0].legend(loc="upper left", frameon=False, fontsize=8)
+    return _saved(every[0], path)
+
+
 def _grid(values, rows, columns, numbers, axes):
     """Values in [0, 1] as a grid of squares with names on both sides, some of them as numbers; returns the Axes."""
     if axes is None:

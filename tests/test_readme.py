@@ -36,7 +36,7 @@ def block(name):
     return re.search(r"```\w*\n(.*?)```", section(name), re.S).group(1)
 
 
-ANSWER = {"label", "score", "probabilities", "classes"}
+ANSWER = {"label", "score", "abstain", "probabilities", "classes"}
 
 
 def run(line, capsys):
@@ -76,11 +76,11 @@ def test_the_commands_run_one_after_the_other(in_folder_with_files, capsys):
     printed = {line: run(line, capsys) for line in [*block("commands").splitlines(), *block("report").splitlines()]}
     *_, reported, scores, answers = printed.values()
     report = Path("reports/mood")
-    assert {path.name for path in report.iterdir()} == {"report.txt", "confusion.png", "errors.tsv"}
+    assert {path.name for path in report.iterdir()} == {"report.txt", "confusion.png", "reliability.png", "errors.tsv"}
     assert (report / "report.txt").read_text("utf-8") in reported
     for head in ("label", "length", "confusion"):
         assert re.search(f"^{head}", reported, re.M)
-    assert json.loads(scores).keys() == {"accuracy", "f1"}
+    assert json.loads(scores).keys() == {"accuracy", "f1", "ece"}
     assert [json.loads(line).keys() for line in answers.splitlines()] == [ANSWER] * len(TRAIN)
 
 

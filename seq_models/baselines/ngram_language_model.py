@@ -58,7 +58,8 @@ class NgramLanguageModel(LanguageModel):
 
     @classmethod
     def option_groups(cls) -> dict[str, Any]:
-        return {name: group for name, group in super().option_groups().items() if name != "training"}
+        groups = super().option_groups()
+        return {name: groups[name] for name in ("text", "network")}
 
     @classmethod
     def from_examples(cls, examples: Iterable[str], **options: Any) -> Self:
@@ -119,15 +120,19 @@ class NgramLanguageModel(LanguageModel):
             run.write_metrics({"epochs": [best], "best": best, "finished": True})
         return run
 
+    def embeddings(self) -> dict[str, tuple[list[str], np.ndarray]]:
+        """None: words are counted."""
+        return {}
+
     @functools.cached_property
-    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
         """As `Task.compare_rows` without predictions: to find the most probable of all words takes much more."""
 
         def compare(inputs, targets, weights):
             losses = tf.cast(-self.network.head.log_probability(self.hidden(inputs), targets), tf.float32)
             no_predictions = tf.zeros([tf.shape(targets)[0], 0], tf.int32)
             tokens = tf.math.count_nonzero(inputs, axis=1) - 1  # without the end
-            return mean_of_rows(losses, weights), no_predictions, tokens
+            return mean_of_rows(losses, weights), no_predictions, tokens, tf.cast(no_predictions, tf.float32)
 
         return tf.function(compare, reduce_retracing=True)
 

@@ -18,8 +18,8 @@ def add(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--report",
         metavar="DIR",
-        help="write tables by label and by length, the confusion matrix and the worst examples there: "
-        "report.txt, confusion.png, errors.tsv",
+        help="write tables by label and by length, the confusion matrix, how sure answers are and the worst "
+        "examples there: report.txt, confusion.png, reliability.png, errors.tsv",
     )
     add_search(parser)
 

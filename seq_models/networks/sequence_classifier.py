@@ -55,7 +55,7 @@ class SequenceClassifier(Network):
         drop, *drops, drop_pooled = dropouts(*[options.dropout] * (2 + options.layers))
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
-        head = self.head_class(labels, name="logits")
+        head = self.head_class(labels, calibrated=True, name="logits")
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")

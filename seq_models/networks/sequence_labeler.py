@@ -127,7 +127,9 @@ class SequenceLabeler(Network):
         if own and name in HEADS:
             received = f"head_class={self.head_class.__name__}"
             raise ValueError(f"head={name} needs the head SoftmaxHead. Received: {received}")
-        return HEADS[name](labels, legal, name="logits") if name in HEADS else self.head_class(labels, name="logits")
+        if name in HEADS:
+            return HEADS[name](labels, legal, name="logits")
+        return self.head_class(labels, calibrated=True, name="logits")
 
 
 def _labeled(tokens):

@@ -20,6 +20,7 @@ from seq_models.text.codec import append, decoded, dense
 from seq_models.text.continuation import continued
 from seq_models.text.counting import check_examples
 from seq_models.text.given import Given
+from seq_models.text.options import PairEmbeddingOptions
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
 from seq_models.text.vocabulary import PAD, SPECIAL_TOKENS, UNKNOWN
 
@@ -42,6 +43,7 @@ class EncoderDecoder(TextWriter):
     preprocessor_class = EncoderDecoderPreprocessor
     preprocessor: EncoderDecoderPreprocessor
     network_class = networks.EncoderDecoder
+    embedding_options_class = PairEmbeddingOptions
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:

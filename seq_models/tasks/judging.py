@@ -18,6 +18,7 @@ class Judged(NamedTuple):
         weight: Its weight.
         loss: The mean loss of its tokens.
         length: How many tokens of its text were read.
+        confidence: The probability of each label that is predicted and was not cut off; empty where there are none.
         expected, predicted: Lists of labels of the same length, one each for a text or for each of its tokens; empty
             where the task has no labels. What was cut off is predicted as "".
     """
@@ -26,6 +27,7 @@ class Judged(NamedTuple):
     weight: float
     loss: float
     length: int
+    confidence: list[float]
     expected: list[str]
     predicted: list[str]
 
@@ -42,6 +44,9 @@ def judge(model: Any, examples: Iterable[Any]) -> Iterator[Judged]:
         chunk.sort(key=lambda example: len(model.question(example)))
         for some in chunked(chunk, BATCH_SIZE):
             rows = map(np.asarray, model.compare_rows(*model.batch(list(map(example_type.unweighted, some)))))
-            for example, loss, predicted, length in zip(some, *rows, strict=True):
-                sides = model.labels_of(example, predicted)
-                yield Judged(example, example_type.weight(example), float(loss), int(length), *sides)
+            for example, loss, predicted, length, confidence in zip(some, *rows, strict=True):
+                expected, labels = model.labels_of(example, predicted)
+                confident = confidence.reshape(-1)[: sum(map(bool, labels))].tolist()
+                yield Judged(
+                    example, example_type.weight(example), float(loss), int(length), confident, expected, labels
+                )

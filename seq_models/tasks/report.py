@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.cells import cell_len
+from scipy.special import softmax
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from seq_models.files import write_whole, written_whole
-from seq_models.plots import plot_confusion
+from seq_models.plots import plot_confusion, plot_reliability
 from seq_models.tasks.by_length import MEASURES, Labeled
+from seq_models.tasks.calibration import Reliability, logits_of, reliability, reliability_of
 from seq_models.tasks.judging import Judged, judge
 from seq_models.text.codec import chunked
 from seq_models.text.entities import entities_by_type, has_entities
@@ -31,24 +33,27 @@ class Report(NamedTuple):
         entities: Of each type how many entities there are, how many are predicted, and how many are both.
         by_length: Of each range of lengths, by its number, the values of its row by the heads of their columns.
         worst: Examples beside the answers, the largest loss first.
+        reliability: How right the model is against how sure, as it is and before its temperature, by name; empty where
+            a task has no labels.
     """
 
     pairs: Counter[tuple[str, str]]
     entities: dict[str, np.ndarray]
     by_length: dict[int, dict[str, float]]
     worst: list[dict[str, str]]
+    reliability: dict[str, Reliability]
 
     def text(self) -> str:
         """All but the examples, as tables."""
         parts = [_by_length(self.by_length)]
         if self.pairs:
-            parts += [_by_label(self.pairs), _confusion(self.pairs)]
+            parts += [_by_label(self.pairs), _confusion(self.pairs), _reliability(self.reliability)]
         if self.entities:
             parts.insert(0, _by_entity(self.entities))
         return "\n\n".join(parts)
 
     def write(self, directory: str | Path) -> None:
-        """Writes report.txt, errors.tsv and, where there are labels, confusion.png."""
+        """Writes report.txt, errors.tsv and, where there are labels, confusion.png and reliability.png."""
         directory = Path(directory)
         write_whole(directory / "report.txt", self.text() + "\n")
         rows = [list(self.worst[0]), *(row.values() for row in self.worst)]
@@ -58,6 +63,8 @@ class Report(NamedTuple):
             names, counts = _matrix(self.pairs)
             with written_whole(directory / "confusion.png") as aside:
                 plot_confusion(counts, names, aside)
+            with written_whole(directory / "reliability.png") as aside:
+                plot_reliability(self.reliability, aside)
 
 
 def report(model: Any, examples: Iterable[Any]) -> Report:
@@ -72,9 +79,11 @@ def report(model: Any, examples: Iterable[Any]) -> Report:
     by_length: dict[int, Labeled] = {}
     measure = MEASURES.get(type(model.preprocessor.example_type), Labeled)
     worst: list[Judged] = []
+    sure = reliability()
     labels = model.preprocessor.labels
     with_entities = model.task_name == "labeler" and has_entities(labels.names)
     for some in chunked(judge(model, examples)):
+        sure = sure.plus(reliability_of(some))
         for each in some:
             bucket = int(np.searchsorted(LENGTHS, each.length))
             by_length.setdefault(bucket, measure(model)).add(each)
@@ -87,7 +96,16 @@ def report(model: Any, examples: Iterable[Any]) -> Report:
     answers = model.samples([each.example for each in worst])
     shown = [{"loss": f"{each.loss:.4f}", **answer} for each, answer in zip(worst, answers, strict=True)]
     rows = {bucket: by_length[bucket].row() for bucket in sorted(by_length)}
-    return Report(pairs, entities, rows, shown)
+    return Report(pairs, entities, rows, shown, _reliabilities(model, examples, sure) if pairs else {})
+
+
+def _reliabilities(model, examples, sure):
+    head = model.network.head
+    if not head.calibrated:
+        return {"as it is": sure}
+    logits, targets, weights = logits_of(model, examples)
+    before = reliability(np.max(softmax(logits, axis=1), axis=1), logits.argmax(axis=1) == targets, weights)
+    return {"T = 1": before, f"T = {float(head.temperature.numpy()):.3f}": sure}
 
 
 def _columns(pairs):
@@ -123,6 +141,20 @@ def _by_entity(entities):
 def _scores(kind, rows):
     shown = [(name, *(f"{score:.4f}" for score in scores), f"{count:.0f}") for name, *scores, count in rows]
     return _table((kind, "precision", "recall", "f1", "count"), shown)
+
+
+def _reliability(bins):
+    """A row for each bin of confidence that is not empty: how many answers, how sure and how right they are."""
+    rows = []
+    for name, each in bins.items():
+        M = len(each.weights)
+        for m in np.flatnonzero(each.weights):
+            n = each.weights[m]
+            shares = (f"{each.confident[m] / n:.4f}", f"{each.right[m] / n:.4f}")
+            rows.append((name, f"{m / M:.2f}-{(m + 1) / M:.2f}", f"{n:.0f}", *shares))
+    errors = ", ".join(f"{100 * each.ece:.2f} % ({name})" for name, each in bins.items())
+    head = f"reliability: expected calibration error {errors}\n"
+    return head + _table(("", "bin", "count", "confidence", "accuracy"), rows)
 
 
 def _by_length(by_length):

@@ -10,8 +10,10 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from seq_models import networks
 from seq_models.errors import InputError
+from seq_models.tasks.calibration import reliability, reliability_of
 from seq_models.tasks.judging import judge
 from seq_models.tasks.task import Task
+from seq_models.text.codec import chunked
 from seq_models.text.counting import check_examples
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
 
@@ -26,7 +28,7 @@ class SequenceClassifier(Task):
         >>> model.compile(optimizer="adam")
         >>> history = model.fit(model.dataset(examples), verbose=0)
         >>> sorted(model.predict_text(["good food"])[0])
-        ['classes', 'label', 'probabilities', 'score']
+        ['abstain', 'classes', 'label', 'probabilities', 'score']
     """
 
     task_name = "classifier"
@@ -39,7 +41,8 @@ class SequenceClassifier(Task):
         return {"vocabulary_size": len(preprocessor.codec.vocabulary), "labels": len(preprocessor.labels)}
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Texts (B,) -> label (B,), score (B,): its probability, probabilities (B, L) of the classes (B, L).
+        """Texts (B,) -> label (B,), score (B,): its probability, abstain (B,): whether that is not enough for an
+        answer, probabilities (B, L) of the classes (B, L).
 
         The classes are the same in each row, for what is served has a row for each text in every output.
         """
@@ -47,7 +50,8 @@ class SequenceClassifier(Task):
         label = self.preprocessor.labels.lookup(tf.argmax(probabilities, axis=-1))
         classes = tf.tile(tf.constant([self.preprocessor.labels.names]), [tf.shape(probabilities)[0], 1])
         score = tf.reduce_max(probabilities, axis=-1)
-        return {"label": label, "score": score, "probabilities": probabilities, "classes": classes}
+        abstain = self.network.head.abstains(score)
+        return {"label": label, "score": score, "abstain": abstain, "probabilities": probabilities, "classes": classes}
 
     def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
@@ -58,18 +62,22 @@ class SequenceClassifier(Task):
         ]
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float]:
-        """Accuracy and macro-averaged F1 in [0, 1] on labeled examples.
+        """Accuracy, macro-averaged F1 and expected calibration error (`ece`), in [0, 1], on labeled examples.
 
         Raises:
             InputError: If there is no example, or none with a weight above 0.
         """
         check_examples(self.preprocessor, examples)
-        rows = [(*each.expected, *each.predicted, each.weight) for each in judge(self, examples)]
+        sure, rows = reliability(), []
+        for some in chunked(judge(self, examples)):
+            sure = sure.plus(reliability_of(some))
+            rows += [(*each.expected, *each.predicted, each.weight) for each in some]
         expected, predicted, weights = zip(*rows, strict=True)
         if not any(weights):
             raise InputError("Some example must have a weight above 0. Received: a weight of 0 of each")
         f1 = f1_score(expected, predicted, average="macro", zero_division=0, sample_weight=weights)
-        return {"accuracy": float(accuracy_score(expected, predicted, sample_weight=weights)), "f1": float(f1)}
+        accuracy = accuracy_score(expected, predicted, sample_weight=weights)
+        return {"accuracy": float(accuracy), "f1": float(f1), "ece": sure.ece}
 
     def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
         return [example[1]], [self.preprocessor.labels.names[int(predicted)]]
@@ -80,4 +88,4 @@ class SequenceClassifier(Task):
     @staticmethod
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
-        return f"{answer['label']}\t{answer['score']:.4f}"
+        return f"{answer['label']}\t{answer['score']:.4f}" + ("\tabstain" if answer["abstain"] else "")

@@ -11,6 +11,7 @@ import tensorflow as tf
 from seq_models import networks
 from seq_models.errors import positive
 from seq_models.messages import say
+from seq_models.tasks.calibration import reliability, reliability_of
 from seq_models.tasks.judging import judge
 from seq_models.tasks.signature import Signature, array, questions_of
 from seq_models.tasks.task import STRINGS, Task, answered, brief, is_list, unbatch
@@ -76,9 +77,10 @@ class SequenceLabeler(Task):
         return [TokenAccuracy(), *([EntityF1(labels)] if has_entities(labels) else [])]
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, lengths (B,).
+        """Texts (B,) -> tokens, tags (B, T), scores (B, T): the tags' probabilities, abstain (B, T): whether these are
+        not enough for an answer, lengths (B,).
 
-        Beyond a row's length there are empty strings and zeros. So are the tags and scores of tokens beyond
+        Beyond a row's length there are empty strings, zeros and False. So are the tags and scores of tokens beyond
         `max_length`, which are not read.
         """
         return self.label(self.preprocessor.tokenize(text))
@@ -144,10 +146,12 @@ class SequenceLabeler(Task):
         """`respond` for tokens, ragged (B, None)."""
         head, hidden = self.network.head, self.hidden(self._inputs(tokens))
         predicted, probabilities = head.predict(hidden), head.probabilities(hidden)
+        scores = tf.gather(probabilities, predicted, batch_dims=2)
         return {
             "tokens": tokens.to_tensor(),
             "tags": self._of_tokens(tokens, self.preprocessor.labels.lookup(predicted)),
-            "scores": self._of_tokens(tokens, tf.gather(probabilities, predicted, batch_dims=2)),
+            "scores": self._of_tokens(tokens, scores),
+            "abstain": self._of_tokens(tokens, head.abstains(scores)),
             "lengths": tf.cast(tokens.row_lengths(), tf.int32),
         }
 
@@ -184,10 +188,11 @@ class SequenceLabeler(Task):
         """Values (B, T', …) for what is read, the end too -> (B, T, …) for tokens; "" or 0 for those that are not."""
         read = self.preprocessor.codec.cut(tokens).row_lengths()
         real = tf.sequence_mask(read, tf.shape(values)[1])[(...,) + (None,) * (values.shape.rank - 2)]
-        values = tf.where(real, values, MISSED if values.dtype == tf.string else 0)[:, :-1]
+        nothing = tf.constant(MISSED) if values.dtype == tf.string else tf.zeros([], values.dtype)
+        values = tf.where(real, values, nothing)[:, :-1]
         unread = tf.cast(tokens.bounding_shape()[1], tf.int32) - tf.shape(values)[1]
         beyond = [[0, 0], [0, unread], *[[0, 0]] * (values.shape.rank - 2)]
-        return tf.pad(values, beyond, constant_values=MISSED if values.dtype == tf.string else 0)
+        return tf.pad(values, beyond, constant_values=nothing)
 
     def signatures(self) -> dict[str, Signature]:
         def cut(texts):
@@ -208,7 +213,7 @@ class SequenceLabeler(Task):
 
     def samples(self, examples: Sequence[tuple[list[str], list[str]]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""
-        _, predicted, _ = self.compare_rows(*self.batch(examples))
+        _, predicted, *_ = self.compare_rows(*self.batch(examples))
         rows = np.array(self.preprocessor.labels.names)[predicted.numpy()]
         shown = []
         for (tokens, labels, *_), row in zip(examples, rows, strict=True):
@@ -218,7 +223,8 @@ class SequenceLabeler(Task):
         return shown
 
     def score(self, examples: Iterable[tuple[list[str], list[str]]]) -> dict[str, float]:
-        """Accuracy per token in [0, 1], and precision, recall and F1 of entities [1] if the labels are their tags.
+        """Accuracy per token in [0, 1], precision, recall and F1 of entities [1] if the labels are their tags, and the
+        expected calibration error of tokens (`ece`).
 
         A label that was not seen in training, and one of a token that is cut off, counts as missed.
 
@@ -227,10 +233,11 @@ class SequenceLabeler(Task):
             right.
         """
         check_examples(self.preprocessor, examples)
-        right, tokens = 0.0, 0.0
+        right, tokens, sure = 0.0, 0.0, reliability()
         counts: np.ndarray = np.zeros(3, int)  # of entities that are there, predicted, and both
         with_entities = has_entities(self.preprocessor.labels.names)
         for some in chunked(judge(self, examples)):
+            sure = sure.plus(reliability_of(some))
             for each in some:
                 right += each.weight * sum(map(str.__eq__, each.expected, each.predicted))
                 tokens += each.weight * len(each.expected)
@@ -243,7 +250,7 @@ class SequenceLabeler(Task):
             precision, recall = (correct / max(number, 1) for number in (predicted, there))
             f1 = 2 * correct / max(there + predicted, 1)
             scores |= {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
-        return scores
+        return {**scores, "ece": sure.ece}
 
     def labels_of(self, example: Any, predicted: np.ndarray) -> tuple[list[str], list[str]]:
         expected, names = list(self.preprocessor.labels_of(example)), self.preprocessor.labels.names
@@ -259,7 +266,9 @@ class SequenceLabeler(Task):
     @staticmethod
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
-        return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
+        silent = answer.get("abstain", [False] * len(answer["tags"]))
+        rows = zip(answer["tokens"], answer["tags"], silent, strict=True)
+        return " ".join(f"{token}/{tag}" + "?" * abstains for token, tag, abstains in rows)
 
 
 def are_strings(texts: Any) -> bool:

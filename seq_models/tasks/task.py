@@ -5,6 +5,7 @@ import functools
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import keras
@@ -15,10 +16,14 @@ from seq_models.errors import InputError, options_from_outside, positive, shorte
 from seq_models.files import written_whole
 from seq_models.networks import Network
 from seq_models.options import Options, grouped
+from seq_models.tasks.calibration import Calibration, calibrate, finish_run
+from seq_models.tasks.pretrained import begin, coverage, sized, with_vectors
 from seq_models.tasks.signature import Signature, questions_of, strings
 from seq_models.text.datasets import make_dataset
+from seq_models.text.options import EmbeddingOptions
 from seq_models.text.preprocessors import Preprocessor
 from seq_models.text.progress import watched
+from seq_models.text.vectors import write_vectors
 from seq_models.training.metrics import TokenAccuracy, mean_of_rows
 from seq_models.training.options import TrainingOptions
 from seq_models.training.run_directory import RunDirectory
@@ -43,13 +48,17 @@ class Task(TokenTraining):
     Args:
         network: The network.
         preprocessor: A preprocessor of the task.
+    Attributes:
+        coverage: Of a new model whose embeddings begin with vectors, how many words these have, by embedding.
     """
 
     task_name: ClassVar[str]
     network_class: ClassVar[type[Network]]
     preprocessor_class: ClassVar[type[Preprocessor]]
     training_options_class: ClassVar[type[TrainingOptions]] = TrainingOptions
+    embedding_options_class: ClassVar[type[EmbeddingOptions]] = EmbeddingOptions
     sample_texts: Sequence[str] = ()
+    coverage: Mapping[str, dict[str, Any]] = MappingProxyType({})
 
     def __init__(self, network: Network, preprocessor: Preprocessor, name: str | None = None):
         super().__init__(network, name=name)
@@ -62,34 +71,40 @@ class Task(TokenTraining):
 
         Args:
             examples: An iterable that can be read again and again.
-            options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`, …)
-                and of the network (`cell`, `units`, `layers`, …).
+            options: The options of the text (`tokenizer`, `vocabulary_size`, `min_count`, `lowercase`, `max_length`,
+                …), of the network (`cell`, `units`, `layers`, …) and of what embeddings begin with (`vectors`, …).
         Raises:
             ValueError: If there is no such option, a value is not what it should be, or there is no example.
         """
-        own = cls.split_options(options)
-        text, network = own.pop("text"), own.pop("network")
+        made = cls.split_options(options)
+        text, network, embeddings = made.pop("text"), made.pop("network"), made.pop("embeddings")
         preprocessor = cls.preprocessor_class.learned(examples, text)
-        return cls(cls.network_class(**cls.sizes(preprocessor), **dataclasses.asdict(network)), preprocessor, **own)
+        preprocessor, beginnings = with_vectors(preprocessor, embeddings)
+        sizes = {**cls.sizes(preprocessor), **dataclasses.asdict(sized(network, embeddings))}
+        model = cls(cls.network_class(**sizes), preprocessor, **made)
+        begin(model.network, beginnings)
+        model.coverage = coverage(beginnings)
+        return model
 
     @classmethod
     def option_groups(cls) -> dict[str, Any]:
         """The classes of all its options by what they are about: the tables of a configuration file."""
         text, network = cls.preprocessor_class.options_class, cls.network_class.options_class
-        return {"text": text, "network": network, "training": cls.training_options_class}
+        more = {"embeddings": cls.embedding_options_class, "training": cls.training_options_class}
+        return {"text": text, "network": network, **more}
 
     @classmethod
     def split_options(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """Options by name -> those of each of `option_groups` but the training. Raises: see `from_examples`."""
+        """Options of a model by name -> those of each group but the training's. Raises: see `from_examples`."""
         groups = cls.option_groups()
         values = grouped(options, groups)
-        for name, value in values.get("training", {}).items():
+        for name, value in values.pop("training", {}).items():
             raise ValueError(f"{name} must be left to the training. Received: {name}={value!r} for a model")
-        return {name: group(**values[name]) for name, group in groups.items() if name != "training"}
+        return {name: groups[name](**values[name]) for name in values}
 
     def own_options(self) -> dict[str, Options]:
-        """What options it has beside those of text, network and training, by the names of their groups."""
-        others = [name for name in self.option_groups() if name not in ("text", "network", "training")]
+        """What options of its own it has, by the names of their groups: those that are about how it answers."""
+        others = [name for name in self.option_groups() if name not in ("text", "network", "embeddings", "training")]
         return {name: getattr(self, name) for name in others}
 
     @classmethod
@@ -111,7 +126,8 @@ class Task(TokenTraining):
         """
         from seq_models.training.trainer import train  # with TensorBoard and Matplotlib, which nothing else here needs
 
-        model_options = {k: v for name, values in options.items() if name != "training" for k, v in values.items()}
+        groups = (values for group, values in options.items() if group != "training")
+        model_options = {name: value for values in groups for name, value in values.items()}
         data = dict(data)
         from_run = data.pop("from", None)
         with options_from_outside():
@@ -196,13 +212,19 @@ class Task(TokenTraining):
         return [], []
 
     @functools.cached_property
-    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """A batch -> of each row (B,) the mean loss, the predictions, and how many tokens were read; traced once."""
+    def compare_rows(self) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """A batch -> of each row (B,) the mean loss, the predictions, how many tokens were read, and the probabilities
+        of predictions that are labels; traced once."""
 
         def compare(inputs, targets, weights):
-            losses, predicted = self.compare(inputs, targets)
-            tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1)
-            return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens - 1  # without the end
+            hidden = self.hidden(inputs)
+            losses, predicted = self._compare(hidden, targets)
+            tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1) - 1  # without the end
+            confidence = tf.zeros([tf.shape(tokens)[0], 0])
+            if self.preprocessor.labels is not None:
+                probabilities = self.network.head.probabilities(hidden)
+                confidence = tf.gather(probabilities, predicted, batch_dims=predicted.shape.rank)
+            return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens, confidence
 
         return tf.function(compare, input_signature=self.preprocessor.spec, autograph=False)
 
@@ -232,6 +254,20 @@ class Task(TokenTraining):
         """What an export answers to, by name; `serving_default` is `respond`."""
         return {"serving_default": Signature(self.respond, [STRINGS], questions_of("text"))}
 
+    def calibrate(self, examples: Iterable[Any], accuracy: float | None = None) -> Calibration:
+        """Makes the model as sure as it is right, and abstain if so asked; see `calibrate`."""
+        return calibrate(self, examples, accuracy)
+
+    def finish(self, run: RunDirectory, examples: Iterable[Any]) -> None:
+        """What is left to do when a training has ended: to calibrate the best model, where that can be done.
+
+        Args:
+            run: The run directory.
+            examples: Those that the model was validated with.
+        """
+        if self.network.head.calibrated:
+            finish_run(run, examples)
+
     def vocabularies(self) -> dict[str, list[str]]:
         """The vocabularies and labels by name."""
         return {"vocabulary": self.preprocessor.codec.vocabulary.tokens}
@@ -244,6 +280,21 @@ class Task(TokenTraining):
                 layer = name.replace("vocabulary", "embedding")
                 found[layer] = tokens, tf.convert_to_tensor(self.network.get_layer(layer).embeddings).numpy()
         return found
+
+    def write_vectors(self, path: str | Path, embedding: str | None = None) -> None:
+        """Writes an embedding as a file of vectors, which the option `vectors` of a new model takes.
+
+        Args:
+            path: A new file, .vec or .txt.
+            embedding: Which one of `embeddings`; the first if left out.
+        Raises:
+            InputError: If there is no such embedding, or the path is not of this kind.
+        """
+        found = self.embeddings()
+        name = next(iter(found), None) if embedding is None else embedding
+        if name not in found:
+            raise InputError(f"embedding must be one of {', '.join(found) or 'none'}. Received: {name}")
+        write_vectors(path, *found[name])
 
     def save_run(self, directory: str | Path) -> None:
         """Saves the model as a run directory that the command line and `load_run` read.
@@ -259,6 +310,7 @@ class Task(TokenTraining):
         """Writes what a run directory holds of a model."""
         run.write_vocabularies(self)
         run.write_sample_texts(self.sample_texts)
+        run.write_coverage(self.coverage)
         with written_whole(run.model) as aside:
             self.save(aside)
 

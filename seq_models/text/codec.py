@@ -109,11 +109,25 @@ class Codec:
         References:
             [1] Lample et al. 2016, arXiv:1603.01360, section 4.1: singletons with probability 0.5.
         """
-        rare = ids >= len(self.vocabulary) - self.vocabulary.seen_once
+        rare = ids >= self.vocabulary.first_seen_once
         chosen = random.random(np.count_nonzero(rare)) < self.unknown_share
         ids = ids.copy()
         ids[rare] = np.where(chosen, UNKNOWN, ids[rare])
         return ids
+
+    def are_tokens(self, words: Sequence[str]) -> np.ndarray:
+        """Whether a text may be cut into each of the words, as it is written: booleans (N,)."""
+        texts = tf.constant(words, tf.string)
+        found = self.tokenizer.tokenize(self.clean(texts))
+        whole = tf.equal(found.row_lengths(), 1)
+        same = tf.equal(tf.ragged.boolean_mask(found, whole).flat_values, texts[whole])
+        return tf.tensor_scatter_nd_update(whole, tf.where(whole), same).numpy()
+
+    def with_words(self, words: Sequence[str]) -> Self:
+        """This codec with more tokens, none of which it has; they come before the tokens that were seen once."""
+        config, at = self.get_config(), self.vocabulary.first_seen_once
+        tokens = config["vocabulary"]
+        return self.from_config({**config, "vocabulary": [*tokens[:at], *words, *tokens[at:]]})
 
     def decode(self, ids: tf.Tensor, unknown: tf.Tensor | None = None) -> tf.Tensor:
         """Ids (B, L), padding and special tokens anywhere -> texts (B,). Arguments: see `written`."""

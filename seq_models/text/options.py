@@ -1,5 +1,6 @@
 """Options of the text: how it is cut into tokens, and which tokens have an id."""
 
+import os
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -78,6 +79,48 @@ class LabelerTextOptions(TextOptions):
         "plain leaves labels as they are",
         choices=CHOICES,
     )
+
+
+VECTORS = "file of pre-trained word vectors that {} begins with: text of GloVe, word2vec or fastText; also .gz"
+
+
+@dataclass(frozen=True)
+class EmbeddingOptions(Options):
+    """Options of what embeddings begin with. A path may be an `os.PathLike`.
+
+    Raises:
+        ValueError: See `Options`; or if there is no file for `vectors_words`.
+
+    Attributes:
+        codecs: By the name of an option that is a file, whose tokens get the vectors: a codec of the preprocessor.
+    """
+
+    vectors: str | None = option(None, VECTORS.format("the embedding"))
+    vectors_words: int | None = option(
+        None, "words of vectors, the first ones, that get an id although training has not seen them", at_least=1
+    )
+    codecs: ClassVar[dict[str, str]] = {"vectors": "codec"}
+
+    def __post_init__(self):
+        for name in self.codecs:
+            if isinstance(path := getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(path))
+        super().__post_init__()
+        if self.vectors_words is not None and self.vectors is None:
+            raise ValueError(f"vectors_words needs vectors. Received: vectors_words={self.vectors_words}, vectors=None")
+
+    def files(self) -> dict[str, str]:
+        """The files that are given, by the names of their options."""
+        return {name: path for name in self.codecs if (path := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True)
+class PairEmbeddingOptions(EmbeddingOptions):
+    """Options of what the embeddings of sources and of targets begin with. Errors: see `EmbeddingOptions`."""
+
+    vectors: str | None = option(None, VECTORS.format("the embedding of sources"))
+    target_vectors: str | None = option(None, VECTORS.format("the embedding of targets"))
+    codecs: ClassVar[dict[str, str]] = {"vectors": "source", "target_vectors": "target"}
 
 
 TEXT_OPTIONS: dict[str, type[VocabularyOptions]] = {

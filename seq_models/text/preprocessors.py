@@ -103,6 +103,14 @@ class Preprocessor:
         """All of its codecs, in the order of the arrays of inputs that hold their ids."""
         return [part for part in self._arguments().values() if isinstance(part, Codec)]
 
+    def with_codec(self, name: str, codec: Codec) -> Self:
+        """This preprocessor with another codec in the place of one of its own, by the name of the argument."""
+        return self.from_config({**self.get_config(), name: codec.get_config()})
+
+    def are_tokens(self, codec: Codec, words: Sequence[str]) -> np.ndarray:
+        """Whether texts that a codec encodes may hold each of the words as a token: booleans (N,)."""
+        return codec.are_tokens(words)
+
     def vocabularies(self) -> list[Vocabulary]:
         """All of its vocabularies."""
         return [codec.vocabulary for codec in self.codecs()]
@@ -321,6 +329,10 @@ class SequenceLabelerPreprocessor(Preprocessor):
     def problem(self, example: Any) -> str | None:
         problem = super().problem(example)
         return problem if problem or example[0] else "There must be at least one token. Received: none"
+
+    def are_tokens(self, codec: Codec, words: Sequence[str]) -> np.ndarray:
+        tokens = tf.constant(words, tf.string)  # which are not cut
+        return tf.equal(codec.clean(tokens), tokens).numpy()
 
     def lengths(self, examples: Sequence[Example]) -> list[int]:
         return [len(example[0]) + 1 for example in examples]

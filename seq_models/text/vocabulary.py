@@ -78,6 +78,11 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @property
+    def first_seen_once(self) -> int:
+        """The id from which on tokens were seen once."""
+        return len(self) - self.seen_once
+
     def ids(self, tokens: tf.Tensor | tf.RaggedTensor) -> tf.Tensor | tf.RaggedTensor:
         """Ids of a tensor of strings of any shape, ragged or not; unknown tokens get the id of `<unk>`.
 

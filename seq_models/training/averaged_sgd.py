@@ -34,6 +34,8 @@ class AveragedSGD(keras.optimizers.SGD):
             return
         super().build(variables)
         self.averages = self.add_optimizer_variables(variables, "average")
+        for average, variable in zip(self.averages, variables, strict=True):
+            average.assign(variable)  # what is not trained is its own average
         self.averaged_from = self.add_variable((), initializer="zeros", dtype="int32", name="averaged_from")
         self.averaged_from.assign(NEVER)
 

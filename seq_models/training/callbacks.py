@@ -39,6 +39,22 @@ class BestModel(keras.callbacks.Callback):
                 self.model.save(aside)
 
 
+class FreezeEmbeddings(keras.callbacks.Callback):
+    """Leaves the embeddings of words as they are in the first epochs.
+
+    Args:
+        epochs: Their number.
+    """
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        layers = self.model.embeddings() if epoch < self.epochs else ()
+        self.model.freeze([self.model.network.get_layer(name).embeddings for name in layers])
+
+
 class MetricsFile(keras.callbacks.Callback):
     """Keeps metrics.json: a record for every epoch, the best one by the monitor.
 

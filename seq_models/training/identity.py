@@ -1,7 +1,8 @@
 """The data of a training, a part of its identity: it goes on with the same contents or not at all."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import keras
 
@@ -17,6 +18,7 @@ class Identity(keras.callbacks.Callback):
     To come before the callbacks that save something.
 
     Args:
+        files: What else it began with and does not read again, as vectors, by name.
         data: The examples by what they are for, train and valid.
     Attributes:
         contents: Digests by name, as config.toml holds them.
@@ -24,11 +26,13 @@ class Identity(keras.callbacks.Callback):
         InputError: At the end of an epoch, if a file is another by then.
     """
 
-    def __init__(self, **data: Iterable[Example]):
+    def __init__(self, files: Mapping[str, str] | None = None, **data: Iterable[Example]):
         super().__init__()
-        self._paths = {name: getattr(examples, "paths", ()) for name, examples in data.items()}
-        self._found = {path: state_of(path) for paths in self._paths.values() for path in paths}
+        self._read = {name: getattr(examples, "paths", ()) for name, examples in data.items()}
+        self._found = {path: state_of(path) for paths in self._read.values() for path in paths}
         self.contents = {f"{name}_contents": contents_of(examples) for name, examples in data.items()}
+        self._paths = {**self._read, **{name: [Path(path)] for name, path in (files or {}).items()}}
+        self.contents |= {f"{name}_contents": [contents_of_file(Path(path))] for name, path in (files or {}).items()}
 
     def check(self, run: RunDirectory) -> None:
         """Refuses to go on with a run that was begun with other contents; names their files, wherever these lie."""
@@ -45,7 +49,7 @@ class Identity(keras.callbacks.Callback):
 
     def check_unchanged(self) -> None:
         """Refuses files that are not what they were when the training began; names the first."""
-        for name, paths in self._paths.items():
+        for name, paths in self._read.items():
             for path, before in zip(paths, self.contents[f"{name}_contents"], strict=False):
                 if _found(path) != self._found[path] and contents_of_file(path) != before:
                     raise InputError(f"{path} must stay as it is while it is trained on. Received: other contents")

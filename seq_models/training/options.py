@@ -66,6 +66,12 @@ class TrainingOptions(Options):
         "the weights is validated and kept (5 in Merity et al. 2017)",
         at_least=1,
     )
+    freeze_embeddings: int | None = option(
+        None,
+        "epochs in which embeddings stay what they began with, as vectors or those of --from; with as many as all "
+        "epochs they are never trained",
+        at_least=1,
+    )
     steps_per_execution: int = option(1, "steps in one call of TensorFlow", at_least=1)
     watch_share: float = option(
         0.02,

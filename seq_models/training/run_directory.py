@@ -3,6 +3,8 @@
 config.toml     the task and its data, and the options of text, network and training
 *.txt           vocabularies and labels, one a line, for people to read
 sample_texts.json  texts of the validation data, to try exports with
+calibration.json  temperature and threshold of the best model, and what they were fitted on
+vectors.json    how many words a file of vectors has that the training began with
 model.keras     the best model so far, complete in itself
 checkpoints/    what a resumed training goes on from
 logs/           TensorBoard
@@ -13,7 +15,7 @@ metrics.json    the scores of every epoch, the best one, and whether training ha
 import contextlib
 import json
 import zipfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,9 @@ from seq_models.training.lock import LOCK
 LONGEST = 120  # characters of a reason
 # What config.toml says of the files: `Identity` compares what they hold, and they may have been moved.
 OF_FILES = {("data", f"{name}{which}") for name in ("train", "valid") for which in ("", "_contents")}
+OF_FILES |= {("data", f"{name}_contents") for name in ("vectors", "target_vectors")}
+# Of a file of vectors `Identity` compares the contents; here counts only whether there is one.
+NAMES = {("embeddings", name) for name in ("vectors", "target_vectors")}
 Config = dict[str, dict[str, Any]]  # tables of plain values
 
 
@@ -48,6 +53,8 @@ class RunDirectory:
         self.logs = self.path / "logs"
         self.metrics = self.path / "metrics.json"
         self.sample_texts = self.path / "sample_texts.json"
+        self.coverage = self.path / "vectors.json"
+        self.calibration = self.path / "calibration.json"
 
     def check(self, config: Config, changeable: Collection[str] = ()) -> None:
         """Says what is wrong with training a configuration here, before anything is done.
@@ -137,6 +144,20 @@ class RunDirectory:
     def write_sample_texts(self, texts: Iterable[str]) -> None:
         write_whole(self.sample_texts, json.dumps(list(texts), ensure_ascii=False, indent=1) + "\n")
 
+    def read_calibration(self) -> dict[str, Any]:
+        """The contents of calibration.json; nothing of a run that has none."""
+        if not self.calibration.exists():
+            return {}
+        with _whole(self.calibration, "the JSON of a run, an object"):
+            found = json.loads(self.calibration.read_text("utf-8"))
+            found.items()
+        return found
+
+    def write_coverage(self, coverage: Mapping[str, Any]) -> None:
+        """Writes vectors.json, where there is something to say."""
+        if coverage:
+            write_whole(self.coverage, json.dumps(dict(coverage), ensure_ascii=False, indent=1) + "\n")
+
     def write_vocabularies(self, model: Any) -> None:
         for name, lines in model.vocabularies().items():
             write_whole(self.path / f"{name}.txt", _lines(lines))
@@ -161,9 +182,9 @@ def _lines(lines):
 def _differences(ours, theirs, changeable):
     flat = [{(table, key): value for table in c for key, value in c[table].items()} for c in (ours, theirs)]
     places = (flat[0].keys() | flat[1].keys()) - OF_FILES
-    keys = sorted(place for place in places if place[1] not in changeable)
-    return [
-        f"{key} = {flat[1].get((table, key))!r} where the run has {flat[0].get((table, key))!r}"
-        for table, key in keys
-        if flat[0].get((table, key)) != flat[1].get((table, key))
-    ]
+    differences = []
+    for place in sorted(place for place in places if place[1] not in changeable):
+        run, now = (values.get(place) for values in flat)
+        if (run is None) != (now is None) if place in NAMES else run != now:
+            differences.append(f"{place[1]} = {now!r} where the run has {run!r}")
+    return differences

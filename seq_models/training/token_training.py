@@ -51,6 +51,7 @@ class TokenTraining(DistributedFit):
         self.token_loss = TokenMean(name="loss")
         self.gradient_norm = keras.metrics.Mean(name="gradient_norm")
         self.class_weights: np.ndarray | None = None
+        self._frozen: frozenset[int] = frozenset()  # ids of variables, for Keras takes what holds these as weights
         self._metrics_of_logits = False
         self.built = True
 
@@ -140,6 +141,22 @@ class TokenTraining(DistributedFit):
         if not np.array_equal(before, self.class_weights):
             self.train_function = None  # the weights are constants of its graph
 
+    def freeze(self, variables: Sequence[keras.Variable]) -> None:
+        """Leaves variables as they are until it is called again, in the middle of a `fit` too.
+
+        They stay trainable to Keras: an optimizer knows them from its start, and a checkpoint holds the same all along.
+        A layer that is never to be trained takes `layer.trainable = False` before `compile`, as everywhere.
+        """
+        frozen = frozenset(map(id, variables))
+        if frozen != self._frozen:
+            self._frozen = frozen
+            self.make_train_function(force=True)
+
+    @property
+    def trained_variables(self) -> list[keras.Variable]:
+        """The trainable variables that are not frozen: those that a training step changes."""
+        return [variable for variable in self.trainable_variables if id(variable) not in self._frozen]
+
     @property
     def metrics(self):
         """The loss above instead of the one of Keras, then all others, but for those of an earlier `compile`."""
@@ -177,13 +194,13 @@ class TokenTraining(DistributedFit):
         batch = _with_weights(data)
         with _waiting_for(batch):
             gradients = self._clip(self._gradients(batch))
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+            self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
             return self.get_metrics_result()
 
     def _gradients(self, batch):
         """The gradients of the loss of the global batch: this replica's summands."""
         tokens = _over_replicas(tf.reduce_sum(self.loss_weights(*batch[1:], training=True)))
-        variables = [v.value for v in self.trainable_variables]
+        variables = [v.value for v in self.trained_variables]
 
         def gradients_of(rows):
             with tf.GradientTape() as tape:

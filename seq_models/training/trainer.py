@@ -1,7 +1,6 @@
 """One training: from two files and a configuration to a run directory, begun or gone on with."""
 
 import contextlib
-import dataclasses
 import errno
 import hashlib
 import itertools
@@ -23,7 +22,14 @@ from seq_models.text.example_types import Example
 from seq_models.training.averaged_sgd import AverageAfterPlateau
 from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.best import EarlyStopping, Monitor, check_monitor
-from seq_models.training.callbacks import AverageBetweenEpochs, Bar, BestModel, MetricsFile, SlowEngines
+from seq_models.training.callbacks import (
+    AverageBetweenEpochs,
+    Bar,
+    BestModel,
+    FreezeEmbeddings,
+    MetricsFile,
+    SlowEngines,
+)
 from seq_models.training.changes import check_epochs, ending
 from seq_models.training.checkpoint import Checkpoints
 from seq_models.training.class_weights import class_weights
@@ -74,8 +80,10 @@ def train(
     if beginning is not None:
         model_options = options_of_run(beginning, task, model_options)
         data = {**data, "from": str(from_run)}
-    identity = Identity(train=train_data, valid=valid_data)
-    config = _config(task, options, model_options, {**data, **identity.contents})
+    with options_from_outside():
+        made = task.split_options(model_options)
+    identity = Identity(made["embeddings"].files(), train=train_data, valid=valid_data)
+    config = _config(task, {**made, "training": options}, {**data, **identity.contents})
     run.check(config, options.operational())
     identity.check(run)
     check_epochs(run, options)
@@ -119,7 +127,7 @@ def _train(run, config, inputs, identity, strategy, model, train_set, valid_set)
             callbacks=[Bar(train_set.batches_in_epoch, resume), identity, finite, *callbacks, *watching, resume],
             verbose=_verbosity(cluster.chief),
         )
-        _end(run, monitor, options, strategy, cluster)
+        _end(run, monitor, model, inputs, strategy)
 
 
 class _Inputs(NamedTuple):
@@ -144,11 +152,10 @@ class _Inputs(NamedTuple):
         return model.texts(inputs)
 
 
-def _config(task, options, model_options, data):
+def _config(task, options, data):
     """The tables of config.toml."""
-    with options_from_outside():
-        tables = {**task.split_options(model_options), "training": options}
-    return {"data": {"task": task.task_name, **data}, **{name: table.written() for name, table in tables.items()}}
+    tables = {name: group.written() for name, group in options.items()}
+    return {"data": {"task": task.task_name, **data}, **tables}
 
 
 def _build(strategy, task, model_options, inputs, beginning=None):
@@ -192,16 +199,18 @@ def _begin(run, config, model, inputs):
     run.start(config, inputs.options.operational())
     run.write_vocabularies(model)
     run.write_sample_texts(map(model.question, itertools.islice(inputs.valid_data, SAMPLE_TEXTS)))
+    run.write_coverage(model.coverage)
     say_cut_examples(model.preprocessor, inputs.train_data, "training examples")
     say_cut_examples(model.preprocessor, inputs.valid_data, "validation examples")
-    classes = {"text": model.preprocessor_class.options_class, "network": model.network_class.options_class}
-    table = {name: config[key].get(name) for key, options in classes.items() for name in options.names()}
-    table |= dataclasses.asdict(inputs.options)
+    groups = model.option_groups()
+    table = {name: config[group].get(name) for group, options in groups.items() for name in options.names()}
     return watchers(run.path, model, inputs.valid_data, table, share=inputs.options.watch_share)
 
 
-def _end(run, monitor, options, strategy, cluster):
+def _end(run, monitor, model, inputs, strategy):
+    options, cluster = inputs.options, inputs.cluster
     if cluster.chief:
+        model.finish(run, inputs.valid_data)
         metrics = run.read_metrics()
         run.write_metrics({**metrics, "finished": True})
         done, best = len(metrics["epochs"]), metrics["best"]
@@ -221,6 +230,7 @@ def _callbacks(run, monitor, options, chief):
     callbacks += [BestModel(run.model, monitor, writes=chief), *rate_callbacks(options, monitor)]
     callbacks += [AverageAfterPlateau(monitor, late)] if late else []
     callbacks += [EarlyStopping(monitor, options.patience)]
+    callbacks += [FreezeEmbeddings(options.freeze_embeddings)] if options.freeze_embeddings else []
     if chief:
         callbacks += [MetricsFile(run, monitor), SlowEngines()]
     if chief and options.profile_steps:

@@ -7,6 +7,7 @@ Everything that asks how wrong or how sure a model is (training, validation, sco
     head.predict(hidden)            predictions alone
     head.probabilities(hidden)      P(y = k | h)
     head.log_probability(hidden, targets)   log P(y | h), whatever the loss is
+    head.abstains(confidence)       whether it gives no answer of such a probability
 
 A head sees hidden states and not logits, so that it may go through them in pieces. Shapes: hidden (..., H), targets and
 what is said of each (...). A head over whole sentences (`LegalHead`, `CRFHead`) takes a pair in place of hidden states:

@@ -41,6 +41,8 @@ class LegalHead(SoftmaxHead):
         if self.label_smoothing:
             received = f"label_smoothing={self.label_smoothing!r}"
             raise ValueError(f"label_smoothing needs a softmax of each token by itself. Received: {received}")
+        if self.calibrated:
+            raise ValueError("The marginals of a head over sentences have no temperature. Received: calibrated=True")
         self.legal = legal
 
     def build(self, input_shapes):

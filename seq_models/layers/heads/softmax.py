@@ -17,13 +17,21 @@ class SoftmaxHead(keras.layers.Layer):
         logits = h W + b      P(y = k | h) = softmax(logits)_k      loss = -log P(y | h)      prediction = argmax_k
 
     With `label_smoothing` ε training minimizes (1 - ε) loss - ε/K Σ_k log P(k | h) [2, section 7].
+    With `calibrated` probabilities have a temperature, by which they may be as sure as they are right, and there is a
+    threshold below which a prediction is no answer [3, section 4.2], [4]:
 
-    Weights: kernel W (H, K), bias b (K,).
+        P(y = k | h) = softmax(logits / T)_k      it abstains where max_k P(y = k | h) < threshold
+
+    T is fitted when all else is trained. It is no part of the loss, and changes no prediction.
+
+    Weights: kernel W (H, K), bias b (K,); with `calibrated` temperature T and threshold, scalars that are not trained,
+    at first 1 and 0.
 
     Args:
         classes: K, a positive integer.
         kernel_initializer: How W starts.
         label_smoothing: ε in [0, 1).
+        calibrated: Whether there is a temperature.
     Call arguments:
         hidden: h, floats (..., H).
     Returns:
@@ -31,7 +39,8 @@ class SoftmaxHead(keras.layers.Layer):
     Raises:
         ValueError: If `label_smoothing` is not in [0, 1).
     References:
-        [1] Jurafsky and Martin, chapter 8. [2] Szegedy et al. 2016 (arXiv:1512.00567).
+        [1] Jurafsky and Martin, chapter 8. [2] Szegedy et al. 2016 (arXiv:1512.00567). [3] Guo et al. 2017, On
+        Calibration of Modern Neural Networks. [4] Chow 1970, On Optimum Recognition Error and Reject Tradeoff.
     """
 
     def __init__(
@@ -39,19 +48,27 @@ class SoftmaxHead(keras.layers.Layer):
         classes: int,
         kernel_initializer: Any = "glorot_uniform",
         label_smoothing: float = 0.0,
+        calibrated: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing!r}")
         self.supports_masking = True
-        self.classes, self.label_smoothing = classes, label_smoothing
+        self.classes, self.label_smoothing, self.calibrated = classes, label_smoothing, calibrated
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, hidden_shape):
         shape = (hidden_shape[-1], self.classes)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
         self.bias = self.add_weight(name="bias", shape=(self.classes,), initializer="zeros")
+        self.build_calibration()
+
+    def build_calibration(self) -> None:
+        """Makes the weights T and threshold, where it has them."""
+        if self.calibrated:
+            self.temperature = self.add_weight(name="temperature", shape=(), initializer="ones", trainable=False)
+            self.threshold = self.add_weight(name="threshold", shape=(), initializer="zeros", trainable=False)
 
     def call(self, hidden):
         return ops.cast(logits_of(hidden, *self.affine()), self.compute_dtype)
@@ -111,15 +128,30 @@ class SoftmaxHead(keras.layers.Layer):
 
     def probabilities(self, hidden: Tensor) -> Tensor:
         """The probability of each class, floats of 32 bits (..., K)."""
-        return ops.softmax(self._logits(hidden))
+        return ops.softmax(self._cooled(self._logits(hidden), self._temperature()))
+
+    def abstains(self, confidence: Tensor) -> Tensor:
+        """Whether a prediction of such a probability is no answer, booleans of the shape of the argument."""
+        if not self.calibrated:
+            return ops.zeros_like(confidence, dtype="bool")
+        return confidence < ops.cast(self.threshold, confidence.dtype)
 
     def log_probability(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """log P(y | h) of the targets, natural, of their shape: one operation, where no gradient is asked for."""
+        T = self._temperature()
 
         def log_p(logits, y):
-            return -ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
+            return -ops.sparse_categorical_crossentropy(y, self._cooled(logits, T), from_logits=True)
 
         return self._each(log_p, precise(self.compute_dtype), hidden, targets)
+
+    def _temperature(self):
+        """T as a tensor, None without one."""
+        return ops.convert_to_tensor(self.temperature) if self.calibrated and self.built else None
+
+    @staticmethod
+    def _cooled(logits, T):
+        return logits if T is None else logits / ops.cast(T, logits.dtype)
 
     def _logits(self, hidden):
         """As of a call, in 32 bits at least, whatever the network calculates with."""
@@ -151,9 +183,17 @@ class SoftmaxHead(keras.layers.Layer):
 
         return by_size(hidden, self.classes, lambda: whole(logits_of(hidden, *weights), *targets), flat)
 
+    def load_own_variables(self, store):
+        """As every layer; of a model from before there was a temperature it and the threshold stay as they are."""
+        if not self.calibrated or len(store.keys()) == len(self.weights):
+            super().load_own_variables(store)
+            return
+        for place, variable in enumerate(self.trainable_weights):
+            variable.assign(store[str(place)])
+
     def get_config(self):
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        own = {"classes": self.classes, "kernel_initializer": initializer, "label_smoothing": self.label_smoothing}
+        own = {"classes": self.classes, "label_smoothing": self.label_smoothing, "calibrated": self.calibrated}
+        own["kernel_initializer"] = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), **own}
 
 
@@ -174,6 +214,7 @@ class TiedSoftmaxHead(SoftmaxHead):
     def build(self, hidden_shape):
         if not self._embedding().built:
             self._embedding().build()
+        self.build_calibration()
 
     def affine(self, classes: Tensor | None = None) -> Tensors:
         E = self._embedding().embeddings
