@@ -69,9 +69,7 @@ def measure(form, megabytes, seconds, folder):
     """One form of the text, in a folder."""
     for name, size in {"text": megabytes, "small": 1}.items():
         write_text(folder / f"{name}.txt", size * 1_000_000, FORMS[form])
-    words, whitespace = (
-        speed(folder / "text.txt", megabytes, tokenizer) for tokenizer in ("words", "whitespace")
-    )
+    words, whitespace = (speed(folder / "text.txt", megabytes, tokenizer) for tokenizer in ("words", "whitespace"))
     data = "--train text.txt --valid small.txt --out run"
     checkpoint = folder / "run" / "checkpoints"
     training = peak(f"{TRAIN} {data}", folder, lambda: checkpoint.is_dir() and any(checkpoint.iterdir()))

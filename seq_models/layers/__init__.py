@@ -23,9 +23,9 @@ from seq_models.layers.torch_weights import from_torch, to_torch
 from seq_models.layers.units import UNITS
 
 __all__ = [
-    "AdaptiveSoftmaxHead", "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional", "BilinearAttention", "CRFHead",
-    "CharacterEncoder", "DotAttention", "GRU", "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM",
-    "LSTMCell", "LastPooling", "LegalHead", "MaxPooling", "MeanPooling", "Recurrent", "RecurrentCell",
-    "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead",
-    "UNITS", "from_torch", "gradient_flow", "to_torch",
+    "AdaptiveSoftmaxHead", "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional",
+    "BilinearAttention", "CRFHead", "CharacterEncoder", "DotAttention", "GRU", "GRUCell", "GatedCell", "GatedRecurrent",
+    "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "LegalHead", "MaxPooling", "MeanPooling", "Recurrent",
+    "RecurrentCell", "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead",
+    "TiedSoftmaxHead", "UNITS", "from_torch", "gradient_flow", "to_torch",
 ]  # fmt: skip

@@ -8,20 +8,11 @@ from keras import ops
 
 from seq_models.errors import positive
 from seq_models.layers.dropout import EmbeddingDropout, dropouts
-from seq_models.layers.heads import (
-    AdaptiveSoftmaxHead,
-    SampledSoftmaxHead,
-    SoftmaxHead,
-    TiedSampledSoftmaxHead,
-    TiedSoftmaxHead,
-)
-from seq_models.layers.heads.adaptive import SMALLEST
+from seq_models.layers.heads.choice import softmax_head, softmax_option
 from seq_models.layers.regularizers import NormPenalty
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
-
-LARGE = 50_000  # words, over which the softmax is sampled in training
 
 
 @dataclass(frozen=True)
@@ -36,12 +27,7 @@ class LanguageModelOptions(NetworkOptions):
     tie_weights: bool = option(
         False, "use the embedding as the output matrix; a projection comes before it where embedding_units is not units"
     )
-    softmax: str = option(
-        "auto",
-        f"full, sampled over some words only in training, auto, sampled from {LARGE:,} words on, or adaptive, over "
-        "clusters of rare words [Grave 2017]",
-        choices=("auto", "full", "sampled", "adaptive"),
-    )
+    softmax: str = softmax_option()
     input_dropout: float | None = option(None, "dropout of the embeddings; dropout if left out", at_least=0, below=1)
     output_dropout: float | None = option(
         None, "dropout of what the last layer hands on; dropout if left out", at_least=0, below=1
@@ -127,7 +113,8 @@ class LanguageModel(Network):
         drop_words = EmbeddingDropout(vocabulary_size, options.embedding_dropout)
         drops = dropouts(*options.rates, variational=options.variational)
         stack = recurrent_stack(options.cell, options.units, options.layers, weight_dropout=options.weight_dropout)
-        head = self._make_head(vocabulary_size, embedding if options.tie_weights else None, options.softmax)
+        tied = embedding if options.tie_weights else None
+        head = softmax_head(options.softmax, vocabulary_size, self.head_class, tied)
         project = _unchanged
         if options.projected:
             penalty = NormPenalty(options.projection_penalty) if options.projection_penalty else None
@@ -157,23 +144,6 @@ class LanguageModel(Network):
             before = ops.concatenate([hidden[:, :1], hidden[:, :-1]], axis=1)  # nothing is before the first one
             penalty += options.temporal_penalty * _mean_square(hidden - before)
         return dropped, penalty
-
-    def _make_head(self, V, embedding, softmax):
-        """The head over V words, tied to an embedding if there is one."""
-        if self.head_class is not SoftmaxHead:
-            asked = {"tie_weights": embedding is not None, f"softmax={softmax}": softmax in ("sampled", "adaptive")}
-            for option in (name for name, there in asked.items() if there):
-                received = f"head_class={self.head_class.__name__}"
-                raise ValueError(f"{option} needs the head SoftmaxHead. Received: {received}")
-            return self.head_class(V, name="logits")
-        if softmax == "adaptive":
-            if V < SMALLEST:
-                raise ValueError(f"softmax=adaptive needs a vocabulary of {SMALLEST} tokens or more. Received: {V}")
-            return AdaptiveSoftmaxHead(V, name="logits")
-        sampled = softmax == "sampled" or softmax == "auto" and V >= LARGE
-        if embedding is None:
-            return (SampledSoftmaxHead if sampled else SoftmaxHead)(V, name="logits")
-        return (TiedSampledSoftmaxHead if sampled else TiedSoftmaxHead)(embedding, name="logits")
 
     def start(self, tokens: Tensor) -> list[list[Tensor]]:
         """The states before the first token, for as many rows as `tokens` has."""

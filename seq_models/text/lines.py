@@ -98,7 +98,7 @@ def arriving_lines(path: Path, stream: BinaryIO) -> Iterator[Lines]:
 
 
 def _decoded(path: Path, count: int, raw_lines: list[bytes]) -> Lines:
-    """The lines that follow the first `count` ones: all at once if all are right, which takes a fraction of the time."""
+    """The lines that follow the first `count` ones: decoded at once if all are right, in a fraction of the time."""
     try:
         text = b"\n".join(raw_lines).decode("utf-8")
     except UnicodeDecodeError:

@@ -14,7 +14,7 @@ SMALLEST = 8  # classes: the special tokens of a text, and two in each of two cl
 
 @keras.saving.register_keras_serializable(package="seq_models")
 class AdaptiveSoftmaxHead(SoftmaxHead):
-    """The adaptive softmax [1, section 4]: classes are in the order of falling frequency, and the rare ones in clusters.
+    """The adaptive softmax [1, section 4]: classes are in the order of falling frequency, the rare ones in clusters.
 
         P(k | h) = softmax(h W_0 + b_0)_k                                      k < c_1: a frequent class
         P(k | h) = softmax(h W_0 + b_0)_{c_1 + i - 1} softmax(h P_i W_i + b_i)_{k - c_i}      c_i ≤ k < c_{i+1}
