@@ -2,10 +2,10 @@
 
     python benchmarks/adaptive_softmax.py [--rounds N] [--out FILE]
 
-An LSTM of 128 units, 32 rows of 35 words, drawn with probability ∝ 1/rank, Adam: always the same batch. Each softmax has
-a process of its own, for its largest resident memory, which is that of Python and TensorFlow too; milliseconds are the
-median of the steps of all rounds, in which the processes take turns. Writes benchmarks/results/adaptive_softmax.json and
-the table of benchmarks/language_models.md.
+An LSTM of 128 units, 32 rows of 35 words, drawn with probability ∝ 1/rank, Adam: always the same batch. Each softmax
+has a process of its own, for its largest resident memory, that of Python and TensorFlow included; milliseconds are the
+median of the steps of all rounds, in which the processes take turns. Writes benchmarks/results/adaptive_softmax.json
+and the table of benchmarks/language_models.md.
 """
 
 import argparse

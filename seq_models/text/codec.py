@@ -81,7 +81,7 @@ class Codec:
         for found in counted(texts, self.tokenizer.words):
             for words in chunked(found, WORDS):
                 tokens = self.tokenize(tf.constant(words, tf.string))
-                times = np.repeat([found[word] for word in words], tokens.row_lengths().numpy())
+                times: np.ndarray = np.repeat([found[word] for word in words], tokens.row_lengths().numpy())
                 for token, number in zip(decoded(tokens.flat_values), times.tolist(), strict=True):
                     counts[token] += number
         return counts

@@ -19,13 +19,11 @@ TOKEN = rf"\p{{Cf}}*(?:{HAN}|{WORD}|{FLAG}|{SYMBOL})"
 
 
 class Tokenizer(Protocol):
-    """Cuts texts into tokens, and joins them again.
+    """Cuts texts into tokens, and joins them again."""
 
-    Attributes:
-        words: Between which the tokens of a text are those of its words; None if it reads on beyond any.
-    """
-
-    words: Words | None
+    @property
+    def words(self) -> Words | None:
+        """Words that have the same tokens by themselves as in their text; None if nothing can be cut off."""
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Texts (B,) -> tokens (B, None)."""
