@@ -6,13 +6,14 @@ has to be cut once, however often it comes.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-BLOCK = 2**19  # characters that are counted at once: their arrays stay in the processor's caches
+BLOCK = 2**19  # characters that are worked on at once: the arrays of their words stay in the processor's caches
 WORDS = 2**19  # different words that are held at once
 SLOTS_BITS = 18
 LONGEST = 16  # bytes of a word that has a slot, two numbers of 64 bits
@@ -40,18 +41,11 @@ class Words:
 
     def blocks(self, texts: Iterable[str]) -> Iterator[str]:
         """The words of texts, white space between them, some of them at once; a long text is cut between two words."""
-        some: list[str] = []
-        size = 0
-        for text in texts:
-            some.append(text)
-            size += len(text)
-            if size >= BLOCK:
-                yield from self._cut("\n".join(some))
-                some, size = [], 0
-        if some:
-            yield from self._cut("\n".join(some))
+        for some in together(texts):
+            yield from self.cut("\n".join(some))
 
-    def _cut(self, text):
+    def cut(self, text: str) -> Iterator[str]:
+        """A text, in parts if it is long."""
         border, start = _SPACE_OR_HAN if self.between_han else _SPACE, 0
         while len(text) - start > 2 * BLOCK and (found := border.search(text, start + BLOCK)):
             yield text[start : found.start()]
@@ -110,6 +104,23 @@ class WordCounts:
         counts, self._others = self._others, Counter()
         self._counts[:] = 0
         return counts
+
+
+def together(items: Iterable[Any], size: Callable[[Any], int] = len) -> Iterator[list]:
+    """Lists of items, each of about `BLOCK` characters or of one item that is longer.
+
+    Args:
+        size: The characters of an item.
+    """
+    some, characters = [], 0
+    for item in items:
+        some.append(item)
+        characters += size(item)
+        if characters >= BLOCK:
+            yield some
+            some, characters = [], 0
+    if some:
+        yield some
 
 
 def counted(texts: Iterable[str], words: Words) -> Iterator[dict[bytes, int]]:
