@@ -130,8 +130,12 @@ def speed(path, megabytes, tokenizer):
 
 
 def peak(arguments, folder, ended=lambda: False):
+    """`peak_of` a `seq-models` command."""
+    return peak_of([sys.executable, "-m", "seq_models.cli", *arguments.split()], folder, ended)
+
+
+def peak_of(words, folder, ended=lambda: False):
     """The largest resident memory of a command in MB; it is told to end once `ended()`."""
-    words = [sys.executable, "-m", "seq_models.cli", *arguments.split()]
     with (folder / "log").open("w+") as log, subprocess.Popen(words, cwd=folder, stdout=log, stderr=log) as process:
         told = False
         while (found := os.wait4(process.pid, os.WNOHANG))[0] == 0:
@@ -141,7 +145,7 @@ def peak(arguments, folder, ended=lambda: False):
         process.returncode = os.waitstatus_to_exitcode(found[1])
         if process.returncode not in ((0, -signal.SIGTERM, 128 + signal.SIGTERM) if told else (0,)):
             log.seek(0)
-            sys.exit(f"{arguments} must succeed. Received: exit code {process.returncode}\n{log.read()}")
+            sys.exit(f"{words} must succeed. Received: exit code {process.returncode}\n{log.read()}")
     return round(found[2].ru_maxrss / 1000)
 
 
