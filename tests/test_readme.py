@@ -183,6 +183,22 @@ def test_the_page_of_language_models_is_what_was_measured():
     assert records["lstm-2x200"]["perplexity"]["test"] < 114.5  # as published
 
 
+@pytest.mark.parametrize("script", ["memory", "adaptive_softmax"])
+def test_the_tables_of_large_vocabularies_are_what_was_measured(script):
+    module = importlib.import_module(script)
+    page = module.PAGE.read_text("utf-8")
+    assert module.written(page, json.loads(module.RESULTS.read_text("utf-8"))) == page
+
+
+def test_memory_is_bounded_over_two_vocabularies_as_was_measured():
+    import memory
+
+    records = json.loads(memory.RESULTS.read_text("utf-8"))
+    assert records.keys() == set(map(str, memory.SIZES))
+    small, large = (max(records[str(V)].values()) for V in memory.SIZES)
+    assert small < 4000 and large < 1.2 * 4000
+
+
 def test_the_weights_for_pytorch_are_named_as_the_readme_says(capsys):
     exec(compile(block("torch"), "README.md", "exec"), {})
     assert capsys.readouterr().out == block("torch-output")

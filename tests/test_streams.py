@@ -9,8 +9,11 @@ import tensorflow as tf
 import seq_models as sm
 from seq_models.errors import InputError
 from seq_models.tasks.carried import CarriedStates
+from seq_models.text import words
+from seq_models.text.codec import Codec
 from seq_models.text.datasets import Position
-from seq_models.text.streams import Consecutive, RandomSegments, Stream, make_stream
+from seq_models.text.options import LanguageModelTextOptions
+from seq_models.text.streams import Consecutive, RandomSegments, Stream, encoded, make_stream
 from seq_models.text.vocabulary import END, START
 from seq_models.training.optimizers import make_optimizer
 from seq_models.training.options import StreamTrainingOptions
@@ -159,3 +162,14 @@ def test_a_stream_is_trained_and_goes_on_bit_for_bit_from_the_middle_of_an_epoch
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(one, other)
     assert not np.array_equal(whole[0], trained((0, 0, 2), (0, 0, 4))[0])  # other tokens give other weights
+
+
+@pytest.mark.parametrize("tokenizer", ["whitespace", "words", "chars"])
+def test_a_long_text_is_encoded_in_parts_and_reads_the_same(tokenizer, monkeypatch):
+    texts = ["ab c  漢字漢字漢字, e\u0301 d" * 5, "", "a", " b ", "漢字" * 30]
+    codec = Codec.train(texts, LanguageModelTextOptions(tokenizer=tokenizer))
+    whole = codec.encode(tf.constant(texts)).values.numpy()
+    monkeypatch.setattr(words, "BLOCK", 7)
+    parts = list(encoded(codec, texts))
+    assert len(parts) > (1 if tokenizer == "chars" else 9)
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

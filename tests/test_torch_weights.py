@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from parity import B, D, H, T, assert_same, evaluate, normal, randomize
 
-from seq_models.layers import GRU, LSTM, Bidirectional, SimpleRNN, from_torch, to_torch
+from seq_models.layers import GRU, LSTM, AdaptiveSoftmaxHead, Bidirectional, SimpleRNN, from_torch, to_torch
 
 LAYERS = {
     "rnn": (SimpleRNN, {}),
@@ -289,3 +289,27 @@ def test_a_stack_that_no_module_of_torch_computes_is_refused(case):
         to_torch(*stack)
     with pytest.raises(ValueError, match=message):
         from_torch({}, *stack)
+
+
+def test_the_adaptive_softmax_is_that_of_torch(torch):
+    features, classes, cutoffs = 16, 30, [5, 12]
+    head = AdaptiveSoftmaxHead(classes, cutoffs)
+    head.build((None, features))
+    head.set_weights([np.random.normal(size=weight.shape) for weight in head.get_weights()])
+    theirs = torch.nn.AdaptiveLogSoftmaxWithLoss(features, classes, cutoffs, div_value=4.0, head_bias=True)
+
+    def copy(to, weight):
+        to.data = torch.tensor(keras.ops.convert_to_numpy(weight).T)
+
+    copy(theirs.head.weight, head.first.kernel)
+    copy(theirs.head.bias, head.first.bias)
+    for tail, project, inside in zip(theirs.tail, head.projections, head.tails, strict=True):
+        copy(tail[0].weight, project.kernel)
+        copy(tail[1].weight, inside.kernel)
+        inside.bias.assign(np.zeros(inside.bias.shape))  # torch has none
+    h = np.random.normal(size=(60, features)).astype("float32")
+    y = np.resize(np.arange(classes), 60)
+    expected, _ = theirs(torch.tensor(h), torch.tensor(y))
+    np.testing.assert_allclose(head.log_probability(h, y), expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+    everything = theirs.log_prob(torch.tensor(h)).detach().numpy()
+    np.testing.assert_allclose(head(h), everything, rtol=1e-4, atol=1e-5)

@@ -12,6 +12,7 @@ from toy import TEXTS
 import seq_models as sm
 from seq_models import cli, decoding
 from seq_models.baselines.window_network import WindowNetwork
+from seq_models.layers.heads import AdaptiveSoftmaxHead, SampledSoftmaxHead, SoftmaxHead
 from seq_models.tasks.carried import CarriedStates
 from seq_models.tasks.text_model import TextModel
 from seq_models.text.streams import Consecutive, make_stream
@@ -238,3 +239,11 @@ def test_it_is_trained_evaluated_asked_and_exported_by_commands(tmp_path, capsys
     assert printed("generate", run, "--prompt", "a", "--temperature", 0).startswith("a")
     printed("export", run, "--to", tmp_path / "exports", "--name", "window")
     assert (tmp_path / "exports" / "window" / "1" / "saved_model.pb").exists()
+
+
+def test_over_many_words_its_softmax_is_sampled_in_training_and_it_can_be_adaptive():
+    asked = [(50_000, "auto"), (49_999, "auto"), (50_000, "full"), (9, "adaptive")]
+    heads = [WindowNetwork(V, order=2, units=2, softmax=softmax).head for V, softmax in asked]
+    assert [type(head) for head in heads] == [SampledSoftmaxHead, SoftmaxHead, SoftmaxHead, AdaptiveSoftmaxHead]
+    network = WindowNetwork(9, order=2, units=2, softmax="adaptive")
+    np.testing.assert_allclose(np.exp(network(np.array([[2, 5, 8]]))).sum(axis=-1), np.ones((1, 3)), rtol=1e-5)

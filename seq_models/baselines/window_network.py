@@ -9,6 +9,7 @@ from keras import ops
 from seq_models.baselines.last_words import LastWordsNetwork
 from seq_models.errors import positive
 from seq_models.layers.dropout import dropouts
+from seq_models.layers.heads.choice import softmax_head, softmax_option
 from seq_models.layers.tensors import Tensor
 from seq_models.options import Options, option
 
@@ -21,6 +22,7 @@ class WindowOptions(Options):
     units: int = option(128, "size of the hidden layer", at_least=1)
     embedding_units: int | None = option(None, "size of an embedding; units if left out", at_least=1)
     direct: bool = option(False, "connect the embeddings with the softmax, too, past the hidden layer [Bengio 2003]")
+    softmax: str = softmax_option()
     dropout: float = option(
         0.0, "share of the embeddings and of the hidden layer that training drops", at_least=0, below=1
     )
@@ -59,7 +61,7 @@ class WindowNetwork(LastWordsNetwork):
         self.hidden_layer = keras.layers.Dense(options.units, activation="tanh", name="hidden")
         self.drops = dropouts(options.dropout, options.dropout)
         self.direct = options.direct
-        head = self.head_class(vocabulary_size, name="logits")
+        head = softmax_head(options.softmax, vocabulary_size, self.head_class)
         super().__init__(options.order, head, {"vocabulary_size": vocabulary_size}, options, name)
 
     def from_words(self, words: Tensor, training: bool = False) -> Tensor:

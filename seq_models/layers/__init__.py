@@ -6,6 +6,7 @@ from seq_models.layers.decoder import AttentionDecoder
 from seq_models.layers.gradient_flow import GradientFlow, gradient_flow
 from seq_models.layers.gru import GRU, GRUCell
 from seq_models.layers.heads import (
+    AdaptiveSoftmaxHead,
     CRFHead,
     LegalHead,
     SampledSoftmaxHead,
@@ -23,9 +24,10 @@ from seq_models.layers.torch_weights import from_torch, to_torch
 from seq_models.layers.units import UNITS
 
 __all__ = [
-    "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional", "BilinearAttention", "CRFHead",
-    "CharacterEncoder", "ContextDecoder", "DotAttention", "GRU", "GRUCell", "GatedCell", "GatedRecurrent",
-    "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "LegalHead", "MaxPooling", "MeanPooling", "Recurrent",
-    "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead",
-    "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch", "gradient_flow", "to_torch",
+    "AdaptiveSoftmaxHead", "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional",
+    "BilinearAttention", "CRFHead", "CharacterEncoder", "ContextDecoder", "DotAttention", "GRU", "GRUCell",
+    "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "LegalHead", "MaxPooling",
+    "MeanPooling", "Recurrent", "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SimpleRNN",
+    "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch",
+    "gradient_flow", "to_torch",
 ]  # fmt: skip

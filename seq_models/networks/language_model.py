@@ -8,13 +8,11 @@ from keras import ops
 
 from seq_models.errors import positive
 from seq_models.layers.dropout import EmbeddingDropout, dropouts
-from seq_models.layers.heads import SampledSoftmaxHead, SoftmaxHead, TiedSampledSoftmaxHead, TiedSoftmaxHead
+from seq_models.layers.heads.choice import softmax_head, softmax_option
 from seq_models.layers.regularizers import NormPenalty
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
-
-LARGE = 50_000  # words, over which the softmax is sampled in training
 
 
 @dataclass(frozen=True)
@@ -22,17 +20,14 @@ class LanguageModelOptions(NetworkOptions):
     """The options of a `LanguageModel`.
 
     Raises:
-        ValueError: See `Options`; if `variational` has nothing to drop, or `projection_penalty` no tied weights.
+        ValueError: See `Options`; if `variational` has nothing to drop, `projection_penalty` no tied weights, or
+            `tie_weights` a softmax without a row for each word.
     """
 
     tie_weights: bool = option(
         False, "use the embedding as the output matrix; a projection comes before it where embedding_units is not units"
     )
-    softmax: str = option(
-        "auto",
-        f"the loss in training: full, sampled over some words only, or auto, sampled from {LARGE:,} words on",
-        choices=("auto", "full", "sampled"),
-    )
+    softmax: str = softmax_option()
     input_dropout: float | None = option(None, "dropout of the embeddings; dropout if left out", at_least=0, below=1)
     output_dropout: float | None = option(
         None, "dropout of what the last layer hands on; dropout if left out", at_least=0, below=1
@@ -65,6 +60,11 @@ class LanguageModelOptions(NetworkOptions):
         super().__post_init__()
         if self.variational and not any(self.rates):
             raise ValueError("variational needs some dropout above 0. Received: variational=True, dropout=0")
+        if self.softmax == "adaptive" and self.tie_weights:
+            raise ValueError(
+                "softmax=adaptive needs tie_weights=False, for its rare words have fewer weights than an embedding. "
+                "Received: tie_weights=True"
+            )
         if self.projection_penalty and not self.tie_weights:
             received = f"projection_penalty={self.projection_penalty}, tie_weights=False"
             raise ValueError(f"projection_penalty needs tie_weights=True. Received: {received}")
@@ -113,9 +113,8 @@ class LanguageModel(Network):
         drop_words = EmbeddingDropout(vocabulary_size, options.embedding_dropout)
         drops = dropouts(*options.rates, variational=options.variational)
         stack = recurrent_stack(options.cell, options.units, options.layers, weight_dropout=options.weight_dropout)
-        large = vocabulary_size >= LARGE and self.head_class is SoftmaxHead
-        sampled = options.softmax == "sampled" or options.softmax == "auto" and large
-        head = self._make_head(vocabulary_size, embedding if options.tie_weights else None, sampled)
+        tied = embedding if options.tie_weights else None
+        head = softmax_head(options.softmax, vocabulary_size, self.head_class, tied)
         project = _unchanged
         if options.projected:
             penalty = NormPenalty(options.projection_penalty) if options.projection_penalty else None
@@ -145,18 +144,6 @@ class LanguageModel(Network):
             before = ops.concatenate([hidden[:, :1], hidden[:, :-1]], axis=1)  # nothing is before the first one
             penalty += options.temporal_penalty * _mean_square(hidden - before)
         return dropped, penalty
-
-    def _make_head(self, V, embedding, sampled):
-        """The head over V words, tied to an embedding if there is one."""
-        if self.head_class is not SoftmaxHead:
-            for option, asked in {"tie_weights": embedding is not None, "softmax=sampled": sampled}.items():
-                if asked:
-                    received = f"head_class={self.head_class.__name__}"
-                    raise ValueError(f"{option} needs the head SoftmaxHead. Received: {received}")
-            return self.head_class(V, name="logits")
-        if embedding is None:
-            return (SampledSoftmaxHead if sampled else SoftmaxHead)(V, name="logits")
-        return (TiedSampledSoftmaxHead if sampled else TiedSoftmaxHead)(embedding, name="logits")
 
     def start(self, tokens: Tensor) -> list[list[Tensor]]:
         """The states before the first token, for as many rows as `tokens` has."""

@@ -14,8 +14,10 @@ from seq_models.text.options import WHOLE, VocabularyOptions
 from seq_models.text.progress import watched
 from seq_models.text.tokenizers import TOKENIZERS, train_wordpieces
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, UNKNOWN, Vocabulary
+from seq_models.text.words import counted
 
 CHUNK = 1024  # texts that are tokenized at once
+WORDS = 65_536  # words that are
 WORDPIECES = 8000  # where no size of the vocabulary is given
 
 
@@ -65,11 +67,24 @@ class Codec:
             chunks = (untrained.clean(chunk) for chunk in watched(chunked(texts), "counting words"))
             vocabulary = Vocabulary(train_wordpieces(chunks, options.vocabulary_size or WORDPIECES, SPECIAL_TOKENS))
         else:
-            counts: Counter[str] = Counter()
-            for chunk in watched(chunked(texts), "counting tokens"):
-                counts.update(decoded(untrained.tokenize(chunk).flat_values))
+            counts = untrained.count(watched(texts, "counting tokens"))
             vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count)
         return cls.of(options, vocabulary)
+
+    def count(self, texts: Iterable[str]) -> Counter[str]:
+        """How often each token is there, but for those that are cut off."""
+        counts: Counter[str] = Counter()
+        if self.tokenizer.words is None or self.max_length < WHOLE:
+            for chunk in chunked(texts):
+                counts.update(decoded(self.tokenize(chunk).flat_values))
+            return counts
+        for found in counted(texts, self.tokenizer.words):
+            for words in chunked(found, WORDS):
+                tokens = self.tokenize(tf.constant(words, tf.string))
+                times: np.ndarray = np.repeat([found[word] for word in words], tokens.row_lengths().numpy())
+                for token, number in zip(decoded(tokens.flat_values), times.tolist(), strict=True):
+                    counts[token] += number
+        return counts
 
     def normalize(self, texts: tf.Tensor) -> tf.Tensor:
         """Valid UTF-8 in the codec's form of Unicode."""

@@ -14,6 +14,7 @@ from seq_models.text.doubts import doubts
 from seq_models.text.example_types import Example
 from seq_models.text.examples import Examples, located, remembered
 from seq_models.text.given import Given
+from seq_models.text.options import WHOLE
 from seq_models.text.preprocessors import Preprocessor
 from seq_models.text.progress import watched
 
@@ -82,6 +83,8 @@ def count_lengths(preprocessor: Preprocessor, examples: Iterable[Example]) -> li
 
 def say_cut_examples(preprocessor: Preprocessor, examples: Iterable[Example], name: str) -> None:
     """Says how many examples are longer than what is read of one; see `say_cut`."""
+    if preprocessor.codec.max_length == WHOLE:
+        return
     lengths = sum(map(Counter, count_lengths(preprocessor, examples)), Counter())
     say_cut(lengths, preprocessor.codec.max_length, name)
 

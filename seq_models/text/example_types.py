@@ -93,6 +93,9 @@ class Sentence(ExampleType):
     def holds(self, example: Any) -> bool:
         return isinstance(example, str)
 
+    def problem(self, example: Any) -> str | None:
+        return None if isinstance(example, str) else super().problem(example)
+
     def unweighted(self, example: Any) -> Any:
         return example[0] if self._has_weight(example) else example
 
@@ -103,7 +106,7 @@ class Sentence(ExampleType):
         return (self.unweighted(example),)
 
     def question(self, example: Any) -> str:
-        return self.unweighted(example)
+        return example if isinstance(example, str) else self.unweighted(example)
 
 
 class LabeledText(ExampleType):

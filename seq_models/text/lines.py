@@ -98,7 +98,19 @@ def arriving_lines(path: Path, stream: BinaryIO) -> Iterator[Lines]:
 
 
 def _decoded(path: Path, count: int, raw_lines: list[bytes]) -> Lines:
-    """The lines that follow the first `count` ones."""
+    """The lines that follow the first `count` ones: decoded at once if all are right, in a fraction of the time."""
+    try:
+        text = b"\n".join(raw_lines).decode("utf-8")
+    except UnicodeDecodeError:
+        return _judged(path, count, raw_lines)
+    if "\0" in text:
+        return _judged(path, count, raw_lines)
+    texts = [line.removesuffix("\r") for line in (text if count else text.removeprefix("\ufeff")).split("\n")]
+    return map(Line._make, zip(itertools.repeat(path), itertools.count(count + 1), texts))
+
+
+def _judged(path, count, raw_lines):
+    """`_decoded`, up to the line that is wrong."""
     for number, raw in enumerate(raw_lines, start=count + 1):
         if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise unexpected(f"{path}:1", "UTF-8", "UTF-16, by its byte order mark", quote=False)

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
-from seq_models.text.codec import chunked
+from seq_models.text.codec import Codec
 from seq_models.text.counting import check_examples
 from seq_models.text.datasets import BATCH_SIZE, Position, dataset_of, in_order
 from seq_models.text.example_types import Example
@@ -28,6 +28,7 @@ from seq_models.text.given import Given
 from seq_models.text.preprocessors import Batch, Preprocessor
 from seq_models.text.progress import watched
 from seq_models.text.vocabulary import END, START
+from seq_models.text.words import together
 
 SEGMENT = 35  # tokens between two updates, as in Zaremba et al. 2014, arXiv:1409.2329
 
@@ -114,10 +115,9 @@ class Stream:
         weakref.finalize(self, self._file.close)
         self._type = np.dtype(np.uint16 if len(preprocessor.codec.vocabulary) <= 2**16 else np.int32)
         self.tokens = 0
-        encode = tf.function(preprocessor.codec.encode, input_signature=[tf.TensorSpec([None], tf.string)])
+        texts = watched(unweighted_texts(preprocessor, examples), "reading tokens")
         try:
-            for chunk in watched(chunked(unweighted_texts(preprocessor, examples)), "reading tokens"):
-                ids = encode(tf.constant(chunk, tf.string)).values.numpy()
+            for ids in encoded(preprocessor.codec, texts):
                 self._file.write(ids.astype(self._type).tobytes())
                 self.tokens += len(ids)
         except OSError as error:
@@ -140,6 +140,27 @@ class Stream:
                 inputs[row, : end - start] = np.where(ids[:-1] == END, START, ids[:-1])
                 targets[row, : end - start] = ids[1:]
         return inputs, targets, (np.arange(T) < (ends - starts)[:, None]).astype(np.float32)
+
+
+def encoded(codec: Codec, texts: Iterable[str]) -> Iterator[np.ndarray]:
+    """The ids of texts, each with its end token, one after the other: integers (N,), some of them at once.
+
+    A long text is encoded in parts where it may be cut, so that memory is bounded whatever the texts.
+    """
+    encode = tf.function(codec.encode, input_signature=[tf.TensorSpec([None], tf.string)])
+    words = codec.tokenizer.words
+
+    def parts():
+        for text in texts:
+            *before, end = [text] if words is None else words.cut(text)
+            yield from ((part, False) for part in before)
+            yield end, True
+
+    for some in together(parts(), size=lambda part: len(part[0])):
+        text, is_end = zip(*some, strict=True)
+        ids = encode(tf.constant(text, tf.string))
+        ends = ids.row_splits.numpy()[1:] - 1
+        yield np.delete(ids.values.numpy(), ends[~np.array(is_end)])
 
 
 def make_stream(

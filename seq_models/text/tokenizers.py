@@ -6,6 +6,8 @@ from typing import Protocol
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from seq_models.text.words import Words
+
 SPACE = r"[\v\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}]"  # Unicode's, but for \s
 LETTER = r"(?:[^\P{L}\p{Han}]|[\p{M}\p{N}])"  # or a digit, or an accent, but no Han character
 INNER = rf"(?:{LETTER}|\p{{Cf}})"  # joiners, soft hyphens and other format characters are inside of a word
@@ -18,6 +20,10 @@ TOKEN = rf"\p{{Cf}}*(?:{HAN}|{WORD}|{FLAG}|{SYMBOL})"
 
 class Tokenizer(Protocol):
     """Cuts texts into tokens, and joins them again."""
+
+    @property
+    def words(self) -> Words | None:
+        """Words that have the same tokens by themselves as in their text; None if nothing can be cut off."""
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Texts (B,) -> tokens (B, None)."""
@@ -34,6 +40,8 @@ def spaced(texts: tf.Tensor) -> tf.Tensor:
 class WhitespaceTokenizer:
     """Cuts at white space: for texts that are tokenized already."""
 
+    words = Words()
+
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         return tf.strings.split(spaced(texts))
 
@@ -48,6 +56,8 @@ class WordTokenizer:
     So does what is not seen: format characters (category Cf) tear nothing apart, and symbols joined by one are a token.
     """
 
+    words = Words(between_han=True)
+
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         return tf.strings.split(tf.strings.regex_replace(spaced(texts), TOKEN, r"\0 "))
 
@@ -60,6 +70,8 @@ class WordTokenizer:
 
 class CharTokenizer:
     """Each character is a token; runs of white space are one space."""
+
+    words = None
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
         texts = tf.strings.regex_replace(tf.strings.strip(spaced(texts)), r"\s+", " ")
@@ -78,19 +90,21 @@ class WordpieceTokenizer:
         [1] Wu et al. 2016, arXiv:1609.08144, section 4.1; Song et al. 2021, arXiv:2012.15524.
     """
 
+    words = WordTokenizer.words
+
     def __init__(self, pieces: Iterable[str]):
-        self.words = WordTokenizer()
+        self._words = WordTokenizer()
         self.pieces = tf_text.FastWordpieceTokenizer(
             list(pieces), token_out_type=tf.string, unknown_token="<unk>", no_pretokenization=True
         )
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        return self.pieces.tokenize(self.words.tokenize(texts)).merge_dims(1, 2)
+        return self.pieces.tokenize(self._words.tokenize(texts)).merge_dims(1, 2)
 
     def detokenize(self, tokens: tf.RaggedTensor) -> tf.Tensor:
         joined = tf.strings.reduce_join(tokens, axis=-1, separator=" ")
         words = tf.strings.split(tf.strings.regex_replace(joined, " ##", ""))
-        return self.words.detokenize(words)
+        return self._words.detokenize(words)
 
 
 TOKENIZERS: dict[str, Callable[[Sequence[str]], Tokenizer]] = {  # from the tokens of the vocabulary

@@ -23,7 +23,7 @@ def options_of_run(run: RunDirectory, task: Any, given: dict[str, Any]) -> dict[
     if not {"data", "text", "network"} <= config.keys() or config["data"]["task"] != task.task_name:
         received = config.get("data", {}).get("task", "no such run")
         raise InputError(f"{run.path} must be a run that {task.task_name} was trained into. Received: {received}")
-    tables = (table for name, table in config.items() if name not in ("data", "training"))
+    tables = (table for name, table in config.items() if name not in ("data", "embeddings", "training"))
     options = {name: value for table in tables for name, value in table.items()}
     for name, value in given.items():
         if options.get(name) != value:

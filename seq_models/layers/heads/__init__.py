@@ -14,12 +14,14 @@ what is said of each (...). A head over whole sentences (`LegalHead`, `CRFHead`)
 these, and the mask of the tokens that have a target.
 """
 
+from seq_models.layers.heads.adaptive import AdaptiveSoftmaxHead
 from seq_models.layers.heads.chain import CRFHead, LegalHead
 from seq_models.layers.heads.cross_entropy import cross_entropy
 from seq_models.layers.heads.sampled import SampledSoftmaxHead, TiedSampledSoftmaxHead
 from seq_models.layers.heads.softmax import SoftmaxHead, TiedSoftmaxHead
 
 __all__ = [
+    "AdaptiveSoftmaxHead",
     "CRFHead",
     "LegalHead",
     "SampledSoftmaxHead",
