@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from seq_models.layers.heads import LegalHead, SampledSoftmaxHead, SoftmaxHead, TiedSoftmaxHead, cross_entropy
+from seq_models.layers.heads import (
+    AdaptiveSoftmaxHead,
+    LegalHead,
+    SampledSoftmaxHead,
+    SoftmaxHead,
+    TiedSoftmaxHead,
+    cross_entropy,
+)
 
 V = 7
 
@@ -79,7 +86,7 @@ def test_label_smoothing_minimizes_the_cross_entropy_to_smoothed_targets(name):
     np.testing.assert_allclose(plain, exact, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [SampledSoftmaxHead, LegalHead])
+@pytest.mark.parametrize("make", [SampledSoftmaxHead, AdaptiveSoftmaxHead, LegalHead])
 def test_a_head_whose_loss_is_another_one_refuses_label_smoothing(make):
     with pytest.raises(ValueError, match="Received: label_smoothing=0.1"):
-        make(V, label_smoothing=0.1)
+        make(100, label_smoothing=0.1)

@@ -30,13 +30,17 @@ class AdaptiveSoftmaxHead(SoftmaxHead):
             first one.
         kernel_initializer: How W_i starts.
     Raises:
-        ValueError: If the cutoffs do not rise from above 0 to below K, with two classes or more in each cluster.
+        ValueError: If the cutoffs do not rise from above 0 to below K, with two classes or more in each cluster, or if
+            there is to be `label_smoothing` or `calibrated`.
     References:
         [1] Grave, Joulin, Cissé, Grangier and Jégou 2017, Efficient softmax approximation for GPUs, arXiv:1609.04309.
     """
 
     def __init__(self, classes: int, cutoffs: Sequence[int] | None = None, **kwargs: Any):
         super().__init__(classes, **kwargs)
+        for name in ("label_smoothing", "calibrated"):
+            if asked := getattr(self, name):
+                raise ValueError(f"{name} needs one softmax over all classes. Received: {name}={asked!r}")
         if cutoffs is None:
             first = max(classes // 25, SMALLEST - 4)
             cutoffs = (first, max(classes // 5, first + 2))
