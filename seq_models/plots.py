@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from rich.cells import cell_len
 
 from seq_models.errors import shortened
 from seq_models.fonts import families, numbered
@@ -19,6 +20,8 @@ C_BY_C = r"$\Vert\partial c_T/\partial c_t\Vert$"
 LONGEST_LABEL = 16  # characters
 MOST_TOKENS, MOST_LABELS = 40, 40  # along an axis
 CELL = 0.28  # inches of a row or a column
+LETTER = 0.085  # inches of a letter of a name, of a Chinese character half of it
+AROUND = 0.45  # inches of what stands around the names and the cells
 
 
 def plot_gradient_flow(flows: dict[str, Any], path: str | Path | None = None, axes: Axes | None = None) -> Figure:
@@ -149,8 +152,7 @@ def plot_reliability(bins: dict[str, Any], path: Any = None) -> Figure:
 def _grid(values, rows, columns, numbers, axes):
     """Values in [0, 1] as a grid of squares with names on both sides, some of them as numbers; returns the Axes."""
     if axes is None:
-        size = 1.6 + CELL * max(len(columns), 4), 1.4 + CELL * max(len(rows), 4)
-        axes = Figure(figsize=size, dpi=100, layout="constrained").subplots()
+        axes = _axes_beside(list(_labels(rows, numbers)), list(_labels(columns, numbers)))
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1)
     text = {"fontfamily": families([*columns, *rows]), "fontsize": 8, "parse_math": False}
     axes.set_xticks(range(len(columns)), list(_labels(columns, numbers)), rotation=90, **text)
@@ -158,6 +160,15 @@ def _grid(values, rows, columns, numbers, axes):
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return axes
+
+
+def _axes_beside(rows, columns):
+    """Axes of a new Figure with room for names: a layout that matplotlib finds takes longer than all the drawing."""
+    width, height = (CELL * max(len(names), 4) for names in (columns, rows))
+    left, bottom = (AROUND + LETTER * max(map(cell_len, names)) for names in (rows, columns))
+    size = left + width + AROUND, bottom + height + AROUND
+    figure = Figure(figsize=size, dpi=100)
+    return figure.add_axes((left / size[0], bottom / size[1], width / size[0], height / size[1]))
 
 
 def _saved(axes, path):
