@@ -11,9 +11,11 @@ order.
     keras            5 beams around a model of `keras.layers` that is called once a token
     torch            5 beams around `torch.nn`, batched; left out where there is no PyTorch
 
-Each has a process of its own with all cores; they take turns, in a random order in each round, and a ratio is the median
-of those of the rounds. Then the time of one sentence with 12 tokens and 5 beams in an export, by the bare v1 `Session`
-that TensorFlow Serving runs: the median of 100. Writes benchmarks/results/translate.json and prints the table.
+Each has a process of its own with all cores; they take turns, in a random order in each round, and a ratio is the
+median of those of the rounds. Then the time of one sentence with 12 tokens and 5 beams in an export, by the bare v1
+`Session` that TensorFlow Serving runs: the median of 100.
+
+Writes benchmarks/results/translate.json and prints the table.
 """
 
 import argparse

@@ -17,23 +17,28 @@ SOURCES = ["a b c d", "e", "b a", "c c c"]
 
 @pytest.fixture(scope="module")
 def model():
-    return shared("encoder-decoder")
+    """One whose answers are of all lengths: its logits are far apart, and the end is probable."""
+    found = small("encoder-decoder")
+    head, random = found.network.head, np.random.default_rng(5)
+    head.kernel.assign(random.normal(size=head.kernel.shape))
+    head.bias.assign(tf.one_hot(3, len(found.preprocessor.target.vocabulary)))
+    return found
 
 
 @pytest.fixture(scope="module")
-def run_directory(tmp_path_factory):
+def run_directory(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("runs")
-    for task in ("encoder-decoder", "classifier", "language-model"):
-        small(task).save_run(folder / task)
+    for found in (model, shared("classifier"), shared("language-model")):
+        found.save_run(folder / found.task_name)
     return folder
 
 
-def log_probability(model, source, translation, prefix=""):
-    """By teacher forcing, control tokens left out of the softmax."""
+def log_probability(model, source, translation):
+    """By teacher forcing, the control tokens that are not forced left out of the softmax."""
     inputs, targets, _ = model.batch([(source, translation)])
     logits = model(inputs)[0].numpy().astype("float64")
     targets = targets[0].numpy()
-    logits[:, [token for token in range(3) if token not in targets]] = -np.inf
+    logits[:, :3] = np.where(targets[:, None] == np.arange(3), logits[:, :3], -np.inf)
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return log_p[np.arange(len(targets)), targets].sum()
 
@@ -241,7 +246,8 @@ def test_evaluate_scores_the_answers_of_the_search_that_is_asked_for(run_directo
     pairs.write_text("source\ttarget\n" + "".join(f"{s}\t{t}\n" for s, t in EXAMPLES["encoder-decoder"]), "utf-8")
     assert run("evaluate", run_directory / "encoder-decoder", "--data", pairs, "--json", "--min-length", 5) == 0
     found = json.loads(capsys.readouterr().out)
-    longer = small("encoder-decoder", min_length=5)
+    longer = sm.load_run(run_directory / "encoder-decoder")
+    longer.search = SearchOptions(min_length=5)
     assert found == longer.score(EXAMPLES["encoder-decoder"]) != model.score(EXAMPLES["encoder-decoder"])
 
 

@@ -253,8 +253,9 @@ def extend(
     looked = beams.looked
     if looked:
         attended, coverage = looked
+        alpha = ops.where(ended, 0.0, ops.cast(alpha, "float32"))
         attended = ops.where(now, ops.take(ops.cast(ops.argmax(alpha, axis=1), "int32"), parents), attended)
-        coverage = coverage + ops.where(ended, 0.0, ops.cast(alpha, "float32"))
+        coverage = coverage + alpha
         looked = attended, ops.take(coverage, parents, axis=0)
     return Beams(
         log_p=log_p,
