@@ -390,7 +390,7 @@ def test_a_labeler_answers_to_lists_of_tokens_which_stay_whole(as_given):
     assert [answer["tokens"] for answer in answers] == rows
     assert [len(answer["tags"]) for answer in answers] == [3, 1, 0, 2]
     assert answers[3]["tags"] == model.predict_text(["e a"])[0]["tags"]
-    assert model.predict_text([[]]) == [{"tokens": [], "tags": [], "scores": [], "lengths": 0}]
+    assert model.predict_text([[]]) == [{"tokens": [], "tags": [], "scores": [], "abstain": [], "lengths": 0}]
 
 
 @pytest.mark.parametrize("wrong", [[["a"], "b"], [["a", ""]], [["a", 3]], [None], [[["a"]]], [{"a": 1}]])
