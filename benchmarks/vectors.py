@@ -7,8 +7,8 @@
 seconds, those of CPU (fewer where other work runs beside it), and how much memory that took above the table.
 
 `accuracy` trains a window model on the texts of a corpus without their labels, writes its embedding as vectors, and
-trains a model on a few labeled examples without and with them; each training is a `seq-models train` command. DIR holds
-the corpora as `CORPORA` below names them; they are not part of this project.
+trains a model on a few labeled examples, chosen by as many others, without and with them; each training is a
+`seq-models train` command. DIR holds the corpora as `CORPORA` below names them; they are not part of this project.
 
 Both keep what they measured in benchmarks/results/vectors.json and print it as a table.
 """
@@ -30,7 +30,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 RESULTS = Path(__file__).resolve().parent / "results" / "vectors.json"
 MB = 2**20
 TEXTS = (
-    "--set epochs=3 batch_size=64 order=5 units=100 embedding_units=100 tokenizer=whitespace learning_rate=0.003 "
+    "--set epochs=2 batch_size=64 order=5 units=100 embedding_units=100 tokenizer=whitespace learning_rate=0.003 "
     "min_count=2"
 )
 LABELS = "--set epochs=30 patience=5 batch_size=16 embedding_units=100 tokenizer=whitespace"
@@ -162,13 +162,14 @@ def accuracy(name, options, folder):
     files = f"--train {folder / 'train.txt'} --valid {folder / 'valid.txt'}"
     command(f"train window {files} --out {folder / 'texts'} {TEXTS} watch_share=0")
     command(f"vectors {folder / 'texts'} --out {folder / 'texts.vec'}")
-    few = first_examples(options.data / train, options.examples, folder)
+    few = first_examples(options.data / train, options.examples, folder / "few-train")
+    chosen_by = first_examples(options.data / valid, options.examples, folder / "few-valid")
     record = {"examples": options.examples, "without": [], "with": []}
     for seed in range(1, options.seeds + 1):
         for side in ("without", "with"):
             run = folder / f"{side}-{seed}"
             vectors = f"vectors={folder / 'texts.vec'} vectors_words=100000" if side == "with" else ""
-            files = f"--train {few} --valid {options.data / valid} --out {run}"
+            files = f"--train {few} --valid {chosen_by} --out {run}"
             command(f"train {task} {files} {LABELS} {network} seed={seed} watch_share=0 {vectors}")
             scores = json.loads(command(f"evaluate {run} --data {options.data / test} --json"))
             record[side].append(scores[score])
@@ -190,12 +191,12 @@ def write_texts(train, valid, folder):
         (folder / name).write_text("".join(line + "\n" for line in lines if line.strip()), "utf-8")
 
 
-def first_examples(path, count, folder):
+def first_examples(path, count, place):
     """A file with the first examples of another one."""
     ends = {".tsv": "\n", ".conllu": "\n\n"}
     ending = next(ending for ending in ends if ending in path.suffixes)
     text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode("utf-8")
-    few = folder / f"few{ending}"
+    few = place.with_suffix(ending)
     few.write_text(ends[ending].join(text.split(ends[ending])[:count]) + ends[ending], "utf-8")
     return few
 

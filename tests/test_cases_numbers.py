@@ -135,7 +135,7 @@ def test_bioes_tags_are_scored_as_entities_and_choose_the_best_epoch(tmp_path, c
     path.write_text(BIOES)
     run = train(tmp_path, "labeler", path, "characters=false")
     found, _ = scores(run, path, capsys)
-    assert found == {"accuracy": 1, "entity_precision": 1, "entity_recall": 1, "entity_f1": 1}
+    assert {**found, "ece": 0} == {"accuracy": 1, "ece": 0, "entity_precision": 1, "entity_recall": 1, "entity_f1": 1}
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["best"]["val_entity_f1"] == 1
 

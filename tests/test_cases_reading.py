@@ -489,7 +489,7 @@ def test_the_column_of_the_label_stays_beside_the_answer(runs, write, tmp_path):
     path, out = write("a.tsv", "text\tlabel\na b\tlong\n"), tmp_path / "out.tsv"
     assert run("predict", runs / "classifier", "--input", path, "--output", out) == 0
     header, row = (line.split("\t") for line in out.read_text("utf-8").splitlines())
-    assert header == ["text", "label", "predicted_label", "score", "probabilities", "classes"]
+    assert header == ["text", "label", "predicted_label", "score", "abstain", "probabilities", "classes"]
     assert row[:2] == ["a b", "long"] and row[2] in ("long", "short") and len(json.loads(row[4])) == 2
 
 

@@ -19,10 +19,10 @@ from seq_models.tasks import TASKS
 
 QUESTIONS = ["a b c", "", "e", "unseen words here", "   ", "b\x00c", "我 a", "a " * 50]
 SIGNATURES = {
-    "classifier": {"serving_default": (["text"], ["classes", "label", "probabilities", "score"])},
+    "classifier": {"serving_default": (["text"], ["abstain", "classes", "label", "probabilities", "score"])},
     "labeler": {
-        "serving_default": (["text"], ["lengths", "scores", "tags", "tokens"]),
-        "tokens": (["tokens"], ["lengths", "scores", "tags", "tokens"]),
+        "serving_default": (["text"], ["abstain", "lengths", "scores", "tags", "tokens"]),
+        "tokens": (["tokens"], ["abstain", "lengths", "scores", "tags", "tokens"]),
         "marginals": (["text"], ["labels", "lengths", "probabilities", "tokens"]),
         "n_best": (["text"], ["lengths", "log_probabilities", "tags", "tokens"]),
     },

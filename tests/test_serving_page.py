@@ -60,7 +60,7 @@ def check_curl(words):
 def test_the_replies_of_the_page_are_written_as_the_server_writes_them():
     good, bad = re.findall(r"```json\n(.*?)```", README, re.S)
     [answer] = json.loads(good)["predictions"]
-    assert list(answer) == ["label", "score", "probabilities", "classes"] and answer["score"] == max(
+    assert list(answer) == ["label", "score", "abstain", "probabilities", "classes"] and answer["score"] == max(
         answer["probabilities"]
     )
     for written in re.findall(r"\d\.\d+", good):

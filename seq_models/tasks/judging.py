@@ -1,6 +1,6 @@
 """What a model says of examples whose answers are known."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,18 +18,18 @@ class Judged(NamedTuple):
         weight: Its weight.
         loss: The mean loss of its tokens.
         length: How many tokens of its text were read.
-        confidence: The probability of each label that is predicted and was not cut off; empty where there are none.
         expected, predicted: Lists of labels of the same length, one each for a text or for each of its tokens; empty
             where the task has no labels. What was cut off is predicted as "".
+        confidence: The probability of each label that is predicted and was not cut off.
     """
 
     example: Any
     weight: float
     loss: float
     length: int
-    confidence: list[float]
     expected: list[str]
     predicted: list[str]
+    confidence: Sequence[float] = ()
 
 
 def judge(model: Any, examples: Iterable[Any]) -> Iterator[Judged]:
@@ -47,6 +47,5 @@ def judge(model: Any, examples: Iterable[Any]) -> Iterator[Judged]:
             for example, loss, predicted, length, confidence in zip(some, *rows, strict=True):
                 expected, labels = model.labels_of(example, predicted)
                 confident = confidence.reshape(-1)[: sum(map(bool, labels))].tolist()
-                yield Judged(
-                    example, example_type.weight(example), float(loss), int(length), confident, expected, labels
-                )
+                said = example_type.weight(example), float(loss), int(length), expected, labels, confident
+                yield Judged(example, *said)
