@@ -9,8 +9,8 @@ from keras import ops
 from seq_models.baselines.last_words import LastWordsNetwork
 from seq_models.errors import positive
 from seq_models.layers.dropout import dropouts
-from seq_models.layers.heads.choice import softmax_head, softmax_option
 from seq_models.layers.tensors import Tensor
+from seq_models.networks.softmax_choice import softmax_head, softmax_option
 from seq_models.options import Options, option
 
 

@@ -8,10 +8,10 @@ from keras import ops
 
 from seq_models.errors import positive
 from seq_models.layers.dropout import EmbeddingDropout, dropouts
-from seq_models.layers.heads.choice import softmax_head, softmax_option
 from seq_models.layers.regularizers import NormPenalty
 from seq_models.layers.tensors import Tensor
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
+from seq_models.networks.softmax_choice import softmax_head, softmax_option
 from seq_models.options import option
 
 
