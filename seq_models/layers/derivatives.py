@@ -77,7 +77,7 @@ def written_out(run: Callable, derive: Callable, *arguments: Tensor) -> Tensor:
 
     Args:
         run: run(*arguments) -> (one tensor, for not every backend takes the gradient of several; what `derive` needs).
-        derive: derive(upstream, arguments, what `run` gave for it) -> a list of the gradients of the arguments.
+        derive: derive(upstream, arguments, what `run` gave for it) -> the gradients of the arguments.
         arguments: Tensors of rank 1 or more.
     """
 
@@ -87,10 +87,10 @@ def written_out(run: Callable, derive: Callable, *arguments: Tensor) -> Tensor:
 
         def gradient(*args, upstream=None):
             if upstream is None:
-                return derive(args[0], arguments, kept)
+                return tuple(derive(args[0], arguments, kept))
             # torch hands over the arguments; a gradient of this gradient must see how the rest came from them.
             again = any(argument[:1].requires_grad for argument in args)
-            return derive(upstream, args, run(*args)[1]) if again else derive(upstream, arguments, kept)
+            return tuple(derive(upstream, args, run(*args)[1]) if again else derive(upstream, arguments, kept))
 
         return output, gradient
 
