@@ -158,6 +158,7 @@ def test_a_step_reading_and_scoring_agree(model):
     assert total == pytest.approx(float(by_hand), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_is_saved_and_its_export_passes_the_gate(model, tmp_path):
     before = model.score(TEXTS)["perplexity"]
     model.compile(keras.optimizers.Adam(0.05))
