@@ -54,7 +54,8 @@ def test_it_goes_on_as_any_other_and_is_another_run_than_one_from_nothing(tmp_pa
     longer = shutil.copytree(after.path, tmp_path / "longer")
     longer = train(longer, model={}, from_run=classifier.path, epochs=3)
     assert longer.read_metrics() == whole.read_metrics()
-    moved = zip(*(sm.load_run(run.path).get_weights() for run in (classifier, longer)), strict=True)
+    runs = (sm.load_run(run.path).trainable_weights for run in (classifier, longer))
+    moved = zip(*([weight.numpy() for weight in weights] for weights in runs), strict=True)
     assert not any(np.array_equal(before, after) for before, after in moved)
     with pytest.raises(sm.InputError, match="from = None where the run has"):
         train(longer.path, epochs=3)

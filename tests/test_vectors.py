@@ -201,7 +201,11 @@ def test_added_words_come_before_those_that_were_seen_once(written):
 
 
 def test_sources_and_targets_have_files_of_their_own(written):
-    options = {"vectors": written(WORDS), "target_vectors": written("b 1 1 1\nc 2 2 2\n", "t.vec"), "vectors_words": 2}
+    options = {
+        "vectors": written(WORDS),
+        "target_vectors": written("b 1 1 1\nc 2 2 2\nmore 3 3 3\n", "t.vec"),
+        "vectors_words": 2,
+    }
     model = sm.EncoderDecoder.from_examples(EXAMPLES["encoder-decoder"], tokenizer="whitespace", units=4, **options)
     (source, rows), (target, others) = model.embeddings().values()
     assert rows[source.index("b")].tolist() == [4, 5, 6] and others[target.index("b")].tolist() == [1, 1, 1]

@@ -183,7 +183,7 @@ class SoftmaxHead(keras.layers.Layer):
 
         return by_size(hidden, self.classes, lambda: whole(logits_of(hidden, *weights), *targets), flat)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """As every layer; of a model from before there was a temperature it and the threshold stay as they are."""
         if not self.calibrated or len(store.keys()) == len(self.weights):
             super().load_own_variables(store)
