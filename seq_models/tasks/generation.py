@@ -113,7 +113,11 @@ def check(seed: Any, values: Mapping[str, Any]) -> None:
 
 def check_beam(beam_width: Any, vocabulary_size: int, values: Mapping[str, Any]) -> None:
     """Raises a ValueError if it is no width of a beam, or an option asks for what a beam does not do."""
-    if isinstance(beam_width, bool) or not isinstance(beam_width, Integral) or not 1 <= beam_width <= vocabulary_size:
+    if (
+        isinstance(beam_width, bool)
+        or not isinstance(beam_width, Integral)
+        or not 1 <= int(beam_width) <= vocabulary_size
+    ):
         raise ValueError(f"beam_width must be 1 to {vocabulary_size}, all tokens. Received: beam_width={beam_width!r}")
     for option in OPTIONS:
         value = values[option.name]
