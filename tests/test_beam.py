@@ -373,6 +373,12 @@ def test_a_vocabulary_of_many_blocks_is_searched_as_a_small_one_is():
             assert net.log_p(row, text)[0].sum() == pytest.approx(log_p, rel=1e-4)
 
 
+def test_of_equal_ones_the_first_is_taken_though_its_block_has_no_larger_one():
+    x = np.zeros((1, 700), "float32")
+    x[0, [5, 70, 100]] = 1, 2, 1
+    assert array(largest(tf.constant(x), 2)[1]).tolist() == [[70, 5]]
+
+
 @pytest.mark.parametrize("name", LENGTH_PENALTIES)
 def test_length_penalties_do_not_fall_and_are_those_of_the_papers(name):
     lengths = np.arange(1.0, 600.0)

@@ -87,11 +87,11 @@ class EncoderDecoder(TextWriter):
         begun = None if prefix is None else target.tokenize(prefix)
         forced = None if begun is None else dense(target.vocabulary.ids(begun))
         found = search(self.network, self.preprocessor.inputs(text), wanted, forced)
-        rows = tf.shape(text)[0] * n
-        ids, unknown = tf.reshape(found.tokens, [rows, -1]), None
+        as_rows = [tf.shape(text)[0] * n, tf.shape(found.tokens)[2]]
+        ids, unknown = tf.reshape(found.tokens, as_rows), None
         if wanted.search.replace_unknown:
             tokens = append(source.tokenize(text), "").to_tensor()  # as long as the ids
-            unknown = tf.reshape(tf.gather(tokens, found.attended, batch_dims=1), [rows, -1])
+            unknown = tf.reshape(tf.gather(tokens, found.attended, batch_dims=1), as_rows)
         if prefix is None:
             texts = target.decode(ids, unknown)
         else:
