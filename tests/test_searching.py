@@ -71,6 +71,16 @@ def test_one_answer_is_the_first_of_many_and_a_row_alone_is_as_among_others(mode
         assert answer["score"] == pytest.approx(ways["log_probabilities"][0], rel=1e-5)
 
 
+def test_greedy_answers_are_those_of_a_search_with_one_beam(model):
+    greedy = model.translate([*SOURCES, ""], max_length=9)
+    one_beam = model.translate([*SOURCES, ""], max_length=9, no_repeat_ngram=9)  # which changes nothing
+    for answer, expected in zip(greedy, one_beam, strict=True):
+        assert answer == {**expected, "score": pytest.approx(expected["score"], rel=1e-5)}
+    ways = model.n_best(SOURCES, 1, max_length=9)
+    assert [way["translations"] for way in ways] == [[answer["translation"]] for answer in greedy[:-1]]
+    assert model.translate([]) == []
+
+
 def test_a_prefix_begins_the_translation_as_it_is_written_unknown_words_too(model):
     prefixes = ["b  Zebra", "", "a a", "e"]
     answers = model.n_best(SOURCES, 2, prefixes=prefixes, max_length=6)
