@@ -15,6 +15,7 @@ from seq_models.layers import CRFHead, SoftmaxHead
 from seq_models.plots import plot_reliability
 from seq_models.tasks import TASKS
 from seq_models.tasks.calibration import (
+    HOTTEST,
     calibrate,
     choose_threshold,
     fit_temperature,
@@ -80,10 +81,9 @@ def test_the_temperature_is_the_best_of_all_and_weights_are_examples_that_come_a
     )
 
 
-@pytest.mark.parametrize("wrong", [False, True])
-def test_where_no_temperature_is_the_best_there_is_none(wrong):
-    logits = np.array([[2.0, 0.0], [0.0, 3.0]])
-    assert fit_temperature(logits, np.array([1, 0]) if wrong else np.array([0, 1]), np.ones(2)) is None
+@pytest.mark.parametrize(("targets", "expected"), [([0, 1], None), ([1, 0], HOTTEST)])
+def test_where_all_is_right_no_temperature_is_the_best_and_where_all_is_wrong_it_is_the_highest(targets, expected):
+    assert fit_temperature(np.array([[2.0, 0.0], [0.0, 3.0]]), np.array(targets), np.ones(2)) == expected
 
 
 def test_the_threshold_has_the_largest_coverage_that_reaches_the_accuracy():
@@ -222,7 +222,7 @@ def test_heads_over_sentences_are_not_calibrated_but_have_an_error():
     model = sm.SequenceLabeler.from_examples(examples, units=3, characters=False)
     assert 0 <= model.score(examples)["ece"] <= 1
     assert not np.any(model.predict_text(["New York"])[0]["abstain"])
-    with pytest.raises(sm.InputError, match="where the head is a softmax .* Received: CRFHead"):
+    with pytest.raises(sm.InputError, match="a labeler with head=softmax. Received: labeler, CRFHead"):
         model.calibrate(examples)
     with pytest.raises(ValueError, match="marginals of a head over sentences have no temperature"):
         CRFHead(K, calibrated=True)

@@ -194,6 +194,13 @@ def test_samples_of_a_training_are_greedy():
     assert [each["predicted"] for each in shown] == [each["translation"] for each in expected]
 
 
+@pytest.mark.parametrize("option", [{"length_penalty": "average"}, {"length_alpha": 1}, {"coverage_penalty": 0.5}])
+def test_what_ranks_whole_texts_is_refused_where_one_beam_is_followed(option):
+    with pytest.raises(ValueError, match="needs beam_width above 1. Received: "):
+        SearchOptions(**option)
+    assert SearchOptions(beam_width=2, **option)
+
+
 def test_an_export_has_sixteen_beams_at_most():
     model = small("encoder-decoder")
     model.search = SearchOptions(beam_width=17)

@@ -88,7 +88,8 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray
         targets: Integers (N,).
         weights: Floats (N,).
     Returns:
-        T; None if there is no minimum, as where all answers are right and the surest are the best.
+        T; `HOTTEST` where answers are no better than chance, and None where there is no minimum because the surer the
+        better, as where all are right.
     References:
         [1] Guo et al. 2017, arXiv:1706.04599.
     """
@@ -103,7 +104,10 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray
     found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
     if loss(0.0) <= found.fun:
         return 1.0
-    return None if min(map(loss, ends)) <= found.fun else float(np.exp(found.x))
+    coldest, hottest = map(loss, ends)
+    if hottest <= found.fun:
+        return HOTTEST
+    return None if coldest <= found.fun else float(np.exp(found.x))
 
 
 class Abstaining(NamedTuple):
@@ -179,10 +183,10 @@ def calibrate(model: Any, examples: Iterable[Any], accuracy: float | None = None
         InputError: If the head has no temperature, the examples are not what they should be, or no answers are so good.
     """
     head = model.network.head
-    if not head.calibrated:
+    if not getattr(head, "calibrated", False):
         raise InputError(
-            "Confidence is calibrated, and a model abstains, where the head is a softmax of each label by itself "
-            f"(head=softmax of a labeler). Received: {type(head).__name__}"
+            "Confidence is calibrated, and a model abstains, where the model is a classifier or a labeler with "
+            f"head=softmax. Received: {model.task_name}, {type(head).__name__}"
         )
     if accuracy is not None and not 0 < accuracy <= 1:
         raise InputError(f"accuracy must be a number above 0 and at most 1. Received: accuracy={accuracy}")
@@ -192,10 +196,12 @@ def calibrate(model: Any, examples: Iterable[Any], accuracy: float | None = None
         raise InputError("Some example must have a weight above 0. Received: a weight of 0 of each")
     known = targets < head.classes
     T = fit_temperature(logits[known], targets[known], weights[known]) if known.any() else None
-    if T is None:
-        say("The temperature stays 1: by these examples no other one is the best, as where all answers are right.")
     right, confidence = logits.argmax(axis=1) == targets, np.max(softmax(logits / np.float32(T or 1.0), axis=1), axis=1)
     abstaining = None if accuracy is None else choose_threshold(confidence, right, weights, accuracy)
+    if T is None:
+        say("The temperature is 1, for by these examples none is the best, as where all answers are right.")
+    if T == HOTTEST:
+        say(f"These answers are no better than chance, so the temperature is {HOTTEST:.0f}, the highest.")
     head.temperature.assign(T or 1.0)
     head.threshold.assign(abstaining.threshold if abstaining else 0.0)
     before = reliability(np.max(softmax(logits, axis=1), axis=1), right, weights)

@@ -127,8 +127,9 @@ class EncoderDecoder(TextWriter):
             forbidden: Words that no translation has, each one token of the target's vocabulary. A prefix may have them.
             search: Options that are others than those of `self.search`, see `SearchOptions`.
         Returns:
-            A list of dictionaries: translation; score, its log probability; lengths, the number of its tokens. Where
-            nothing is left that may be written the translation is empty, and the score the lowest number.
+            A list of dictionaries: translation; score, its log probability, in which control tokens and forbidden words
+            have no part; lengths, the number of its tokens. Where nothing is left that may be written the translation
+            is empty, and the score the lowest number.
         Raises:
             ValueError: If an argument is not of this kind, or two contradict each other.
         """

@@ -1,6 +1,6 @@
 """How the answers of an encoder-decoder are searched for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -11,11 +11,16 @@ from seq_models.tasks.text_writer import CONTROL
 from seq_models.text.vocabulary import END, START, UNKNOWN
 
 WIDEST = 16  # beams of an export
+RANKING = ("length_penalty", "length_alpha", "coverage_penalty")  # options by which whole texts are ranked
 
 
 @dataclass(frozen=True)
 class SearchOptions(Options):
-    """How answers are searched for. A run keeps them; they have no part in its training. Raises: see `Options`."""
+    """How answers are searched for. A run keeps them; they have no part in its training.
+
+    Raises:
+        ValueError: See `Options`; or if one beam is to be ranked.
+    """
 
     beam_width: int = option(1, "beginnings of an answer that are followed at each step; 1 is greedy", at_least=1)
     length_penalty: str = option(
@@ -34,6 +39,14 @@ class SearchOptions(Options):
     replace_unknown: bool = option(
         False, "unknown words may be written: for each stands the source word with most attention [Luong 2015]"
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.beam_width == 1:  # the most probable token is taken at each step, whatever the text is worth
+            for item in fields(self):
+                value = getattr(self, item.name)
+                if item.name in RANKING and value != item.default:
+                    raise ValueError(f"{item.name} needs beam_width above 1. Received: {item.name}={value!r}")
 
     @property
     def penalty(self) -> decoding.Penalty:

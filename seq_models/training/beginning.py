@@ -26,6 +26,9 @@ def options_of_run(run: RunDirectory, task: Any, given: dict[str, Any]) -> dict[
     tables = (table for name, table in config.items() if name not in ("data", "embeddings", "training"))
     options = {name: value for table in tables for name, value in table.items()}
     for name, value in given.items():
+        if name in task.embedding_options_class.names():
+            expected = f"{name} must be left out with --from, for all weights begin as those of {run.path}"
+            raise InputError(f"{expected}. Received: {name}={value!r}")
         if options.get(name) != value:
             raise InputError(
                 f"{name} must be left out or that of {run.path}, {options.get(name)}. Received: {name}={value!r}"
