@@ -490,7 +490,7 @@ def test_the_column_of_the_label_stays_beside_the_answer(runs, write, tmp_path):
     assert run("predict", runs / "classifier", "--input", path, "--output", out) == 0
     header, row = (line.split("\t") for line in out.read_text("utf-8").splitlines())
     assert header == ["text", "label", "predicted_label", "score", "abstain", "probabilities", "classes"]
-    assert row[:2] == ["a b", "long"] and row[2] in ("long", "short") and len(json.loads(row[4])) == 2
+    assert row[:2] == ["a b", "long"] and row[2] in ("long", "short") and len(json.loads(row[5])) == 2
 
 
 def test_an_output_is_a_new_file_of_a_known_ending(runs, write, tmp_path, capsys):

@@ -117,7 +117,7 @@ def test_a_run_under_another_name_on_data_that_changed_is_a_new_one_and_says_so(
         assert cli.main([*again, str(other)]) == 0
         error = capsys.readouterr().err
         assert error.count(f"{other} is a new run: {data} now hold other contents than what {run}/config.toml") == said
-    assert not np.array_equal(*(sm.load_run(each).get_weights()[-1] for each in (run, other)))
+    assert not np.array_equal(*(sm.load_run(each).network.head.bias.numpy() for each in (run, other)))
     assert cli.main([*again, str(run)]) == 2
     assert "must hold what" in capsys.readouterr().err
 
@@ -183,8 +183,11 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(given, said, train, tmp_p
         ("[text]\nepochs = 3\n", "epochs must be in the table [training]. Received: epochs in [text]"),
         ("[training]\nepoch = 3\n", "epoch must be the name of an option, as epochs (training). Received: epoch=3"),
         ("[training]\nepochs = 0\n", "epochs must be a positive integer. Received: epochs=0"),
-        ("epochs = 3\n", "must hold the tables [data], [text], [network], [training] only. Received: epochs"),
-        ("text = 3\n", "must hold the tables [data], [text], [network], [training] only. Received: text"),
+        (
+            "epochs = 3\n",
+            "must hold the tables [data], [text], [network], [embeddings], [training] only. Received: epochs",
+        ),
+        ("text = 3\n", "must hold the tables [data], [text], [network], [embeddings], [training] only. Received: text"),
         ("[data]\ntask = 'labeler'\n", "must be a configuration of the task classifier. Received: 'labeler'"),
         ("[data]\ntest = ['a.tsv']\n", "must hold task, train, valid, columns, from only. Received: test"),
         ("[data]\ntrain = 'a.tsv'\n", "train in c.toml must be as ['train.tsv']. Received: 'a.tsv'"),

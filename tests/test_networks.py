@@ -291,7 +291,7 @@ def test_a_labeler_sees_the_future_only_when_it_reads_both_ways(bidirectional):
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_classifier_pools_one_direction_or_both(pooling, bidirectional, units):
     net = network("classifier", pooling=pooling, bidirectional=bidirectional)
-    assert tuple(net.weights[-2].shape) == (units, LABELS)
+    assert tuple(net.head.kernel.shape) == (units, LABELS)
     tokens = ids([T] * B, T)
     for t in (0, T - 1):
         assert (array(net(tokens)) != array(net(change(tokens, t)))).any(axis=-1).all()
@@ -317,7 +317,7 @@ def test_a_classifier_that_reads_both_ways_takes_the_state_that_each_direction_e
     h = array(layer(net.get_layer("embedding")(tokens), mask=tokens > 0))
     last = h[np.arange(B), np.array(LENGTHS) - 1]
     pooled = np.concatenate([last[:, :UNITS], h[:, 0, UNITS:]], axis=1)
-    W, b = map(array, net.head.weights)
+    W, b = array(net.head.kernel), array(net.head.bias)
     assert_close(net(tokens), pooled @ W + b)
 
 

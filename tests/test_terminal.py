@@ -94,7 +94,8 @@ def test_bars_and_sentences_leave_no_rubbish_on_a_terminal(tmp_path, terminal):
     scores = [line for line in lines if line.startswith("val_")]
     assert len(scores) == 2 and all(re.fullmatch(r"val_\w+: [\d.]+( - val_\w+: [\d.]+)*", line) for line in scores)
 
-    assert re.fullmatch(r"accuracy [\d.]+, f1 [\d.]+", "\n".join(terminal("evaluate", run, "--data", data)).strip())
+    said = "\n".join(terminal("evaluate", run, "--data", data)).strip()
+    assert re.fullmatch(r"accuracy [\d.]+, f1 [\d.]+, ece [\d.]+", said)
     assert "".join(terminal("predict", run, "--input", data, "--output", tmp_path / "answers.tsv")) == ""
     lines = terminal("inspect", "classifier", "--data", data)
     rows = [line for line in lines if re.match("  [好差]评", line)]

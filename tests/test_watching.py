@@ -553,9 +553,8 @@ def test_the_table_of_a_training_has_every_option_and_the_score_of_its_metrics_j
     network = {"units": 3, "tokenizer": "whitespace"}
     run = train(TASKS["classifier"], examples, examples, tmp_path / "run", options, network, {})
     _, [group] = shown_by_tensorboard(run.logs)
-    preprocessor, network = TASKS["classifier"].preprocessor_class, TASKS["classifier"].network_class
-    every = {*preprocessor.options_class.names(), *network.options_class.names(), *TrainingOptions.names()}
-    assert group.hparams.keys() == every
+    groups = TASKS["classifier"].option_groups().values()
+    assert group.hparams.keys() == {name for options_class in groups for name in options_class.names()}
     assert group.hparams["units"].number_value == 3 and group.hparams["plateau_factor"].string_value == "None"
     best = run.read_metrics()["best"]
     scores = {metric.name.tag: metric.value for metric in group.metric_values}
