@@ -100,7 +100,7 @@ def test_bars_and_sentences_leave_no_rubbish_on_a_terminal(tmp_path, terminal):
     lines = terminal("inspect", "classifier", "--data", data)
     rows = [line for line in lines if re.match("  [好差]评", line)]
     assert len(rows) == 2 and len({cell_len(row) for row in rows}) == 1
-    assert cell_len(rows[0]) == cell_len("  " + f"{'':<13} {1:>12,} {1:>7.1%}")
+    assert cell_len(rows[0]) == cell_len("  " + f"{'':<18} {1:>12,} {1:>7.1%}")
 
 
 def test_a_sentence_is_written_over_a_bar_that_stands_in_its_line(capsys, monkeypatch):
