@@ -17,6 +17,8 @@ import statistics
 import time
 from pathlib import Path
 
+import pages
+
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 HERE = Path(__file__).resolve().parent
@@ -88,8 +90,7 @@ def table(result):
 
 def written(page, result):
     """The text of the page with the table of the records."""
-    before, rest = page.split("<!-- adaptive -->\n")
-    return f"{before}<!-- adaptive -->\n{table(result)}\n<!-- /adaptive -->{rest.split('<!-- /adaptive -->')[1]}"
+    return pages.with_table(page, "adaptive", table(result))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ import argparse
 import json
 import os
 import platform
-import re
 import time
 from pathlib import Path
+
+import pages
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -86,8 +87,7 @@ def write(record, lowest):
     rows.sort(key=lambda row: (list(ROWS).index(row["model"]), row["seed"] or 0))
     result = {"lowest perplexity": round(lowest, 4), "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    block = r"(<!-- agreement -->\n).*?(<!-- /agreement -->)"
-    page = re.sub(block, lambda found: found[1] + table(result) + found[2], PAGE.read_text("utf-8"), flags=re.S)
+    page = pages.with_table(PAGE.read_text("utf-8"), "agreement", table(result).rstrip("\n"))
     PAGE.write_text(page, "utf-8")
 
 

@@ -13,12 +13,13 @@ import argparse
 import json
 import os
 import platform
-import re
 import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pages
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "language_models.json"
@@ -122,8 +123,7 @@ def table(kind, records):
 def written(page, records):
     """The text of the page with the tables of the records."""
     for kind in KINDS:
-        block = rf"(<!-- {kind} -->\n).*?(\n<!-- /{kind} -->)"
-        page = re.sub(block, lambda found, kind=kind: found[1] + table(kind, records) + found[2], page, flags=re.S)
+        page = pages.with_table(page, kind, table(kind, records))
     return page
 
 

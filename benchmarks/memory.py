@@ -22,6 +22,7 @@ from pathlib import Path
 
 import large_text
 import numpy as np
+import pages
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results" / "memory.json", HERE / "language_models.md"
@@ -81,8 +82,7 @@ def table(result):
 
 def written(page, result):
     """The text of the page with the table of the records."""
-    before, rest = page.split("<!-- memory -->\n")
-    return f"{before}<!-- memory -->\n{table(result)}\n<!-- /memory -->{rest.split('<!-- /memory -->')[1]}"
+    return pages.with_table(page, "memory", table(result))
 
 
 if __name__ == "__main__":
