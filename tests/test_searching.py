@@ -201,6 +201,16 @@ def test_what_ranks_whole_texts_is_refused_where_one_beam_is_followed(option):
     assert SearchOptions(beam_width=2, **option)
 
 
+def test_a_model_without_attention_translates_and_refuses_what_attention_is_needed_for():
+    model = small("encoder-decoder", context="none")
+    assert "attention" not in model.signatures() and len(model.n_best(SOURCES, 2)) == len(SOURCES)
+    for option in ({"replace_unknown": True}, {"beam_width": 2, "coverage_penalty": 0.1}):
+        with pytest.raises(ValueError, match="needs a model with context='attention'"):
+            model.translate(SOURCES, **option)
+    with pytest.raises(ValueError, match="context='attention'. Received: context='none'"):
+        model.attention(EXAMPLES["encoder-decoder"])
+
+
 def test_an_export_has_sixteen_beams_at_most():
     model = small("encoder-decoder")
     model.search = SearchOptions(beam_width=17)
