@@ -1,6 +1,7 @@
 """Exports: strings in, the model's own answers out, in a process that has never heard of seq_models."""
 
 import base64
+import functools
 import hashlib
 import json
 import subprocess
@@ -67,21 +68,31 @@ print(json.dumps({name: plain(value.tolist()) for name, value in answers.items()
 """
 
 
+@pytest.fixture(scope="module")
+def export_of(tmp_path_factory):
+    """Gives a model of a task and its export, made once and moved after it was made."""
+
+    @functools.cache
+    def exported(task):
+        model = small(task)
+        model.sample_texts = TEXTS[:3]
+        base = tmp_path_factory.mktemp("exports")
+        path = sm.export(model, base / "name")
+        moved = base / "elsewhere"
+        (base / "name").rename(moved)
+        return model, moved / path.name
+
+    return exported
+
+
 @pytest.fixture(scope="module", params=TASKS)
-def exported(request, tmp_path_factory):
-    """A model and its export, moved after it was made."""
-    model = small(request.param)
-    model.sample_texts = TEXTS[:3]
-    base = tmp_path_factory.mktemp("exports")
-    path = sm.export(model, base / "name")
-    moved = base / "elsewhere"
-    (base / "name").rename(moved)
-    return model, moved / path.name
+def exported(request, export_of):
+    return export_of(request.param)
 
 
 @pytest.fixture(scope="module")
-def language_model(tmp_path_factory):
-    return Servable(sm.export(small("language-model"), tmp_path_factory.mktemp("exports") / "name"))
+def language_model(export_of):
+    return Servable(export_of("language-model")[1])
 
 
 class Servable:
@@ -225,8 +236,8 @@ def test_an_option_out_of_range_is_refused_with_a_sentence(language_model, optio
         language_model("generate", prompt=["a"], **option)
 
 
-def test_the_next_words_are_the_most_probable_ones_first(language_model):
-    model = small("language-model")
+def test_the_next_words_are_the_most_probable_ones_first(export_of, language_model):
+    model, _ = export_of("language-model")
     answer = language_model("next_words", text=["a b"])
     probabilities = answer["probabilities"][0]
     assert (np.diff(probabilities) <= 0).all() and probabilities.sum() == pytest.approx(1, abs=1e-5)
