@@ -1,6 +1,7 @@
 """Small files that were once misread, with what is right: every command reads a file the same way."""
 
 import csv
+import functools
 import gzip
 import io
 import json
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from toy import EXAMPLES, small
 
-from seq_models import cli
+from seq_models import catalog, cli
 from seq_models.errors import InputError
 from seq_models.tasks import TASKS
 from seq_models.text.examples import read_examples
@@ -55,6 +56,14 @@ def runs(tmp_path_factory):
     for task in EXAMPLES:
         small(task).save_run(folder / task)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """A run that many commands ask is loaded, and its graph built, once."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(catalog, "load_run", functools.cache(catalog.load_run))
+        yield
 
 
 def run(*arguments):

@@ -87,9 +87,8 @@ def test_a_batch_of_no_rows_is_none_of_its_calls(kind, masked, gpu):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("task", ["labeler", "encoder-decoder"])
-def test_a_model_answers_the_edges_of_an_export(task, gpu):
-    sizes = {len(next(iter(probe.inputs.values()))) for probe in probes_of(small(task))}
+def test_a_model_answers_the_edges_of_an_export(gpu):
+    sizes = {len(next(iter(probe.inputs.values()))) for probe in probes_of(small("classifier"))}
     assert {0, 1, 2, 257} <= sizes
     assert True in gpu
 

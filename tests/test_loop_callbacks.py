@@ -109,8 +109,7 @@ def test_mixed_precision_trains_nearly_as_float32_with_float32_weights(policy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(("task", "policy"), [*zip(TASKS, 2 * ["mixed_bfloat16", "mixed_float16"], strict=True)])
 def test_every_task_trains_in_mixed_precision_and_its_saved_model_answers(task, policy, tmp_path):
     with precision(policy):
         model = small(task)

@@ -354,8 +354,7 @@ def test_a_task_shows_keras_users_the_layers_inputs_and_outputs_of_its_network(t
     np.testing.assert_allclose(loaded.serve(inputs), model(inputs), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize(("cell", "tied"), [("simple_rnn", True), ("lstm", False), ("gru", True)])
 def test_texts_are_generated_in_mixed_precision_too(cell, tied):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = sm.LanguageModel.from_examples(TEXTS, tokenizer="whitespace", units=8, cell=cell, tie_weights=tied)

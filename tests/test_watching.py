@@ -299,7 +299,7 @@ def test_a_batch_holds_the_examples_in_their_order(task):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["classifier", "encoder-decoder"])
+@pytest.mark.parametrize("task", ["classifier", "labeler"])
 def test_watchers_work_under_two_replicas_and_count_the_tokens_of_both(task, tmp_path):
     with make_strategy("mirrored").scope():
         model, callbacks = watched(tmp_path, task)

@@ -1,7 +1,7 @@
 """One form for texts that read the same, by Unicode and not by the machine: in the graph, before tokens are cut."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -40,5 +40,12 @@ def _folded(character: str) -> str:
     return folded if len(folded) == 1 else character
 
 
-_CHANGED = [(code, ord(_folded(chr(code)))) for code in range(sys.maxunicode + 1) if _folded(chr(code)) != chr(code)]
-_UNFOLDED, _FOLDED = np.array(_CHANGED, np.int32).T
+def _changed(step: int = 256) -> Iterator[tuple[int, int]]:
+    """(character, its folding), as numbers, of all that are folded; most blocks hold none, and are done at once."""
+    for start in range(0, sys.maxunicode + 1, step):
+        block = np.arange(start, start + step, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+        if block.casefold() != block:
+            yield from ((ord(one), ord(_folded(one))) for one in block if _folded(one) != one)
+
+
+_UNFOLDED, _FOLDED = np.array([*_changed()], np.int32).T
