@@ -23,11 +23,20 @@ RECIPES: dict[str, dict[str, Any]] = {
     "classifier": {"size": 30_000, "epochs": 4, "model": {"units": 48, "pooling": "last", "dropout": 0.0}},
     "encoder-decoder": {"size": 15_000, "epochs": 5, "model": {"units": 96, "cell": "gru"}},
 }
+TOKENIZERS = {"english": "whitespace", "chinese": "words"}  # the latter takes each Chinese character by itself
 QUESTIONS = {
-    "language-model": [f"the flights the airline was canceling {be} full" for be in ("were", "was")],
-    "labeler": ["the pilots book the flights", "she reads the book"],
-    "classifier": ["the library was not boring", "the doctor was kind , but the book was boring"],
-    "encoder-decoder": ["the green witch arrived", "the old books were boring"],
+    "english": {
+        "language-model": [f"the flights the airline was canceling {be} full" for be in ("were", "was")],
+        "labeler": ["the pilots book the flights", "she reads the book"],
+        "classifier": ["the library was not boring", "the doctor was kind , but the book was boring"],
+        "encoder-decoder": ["the green witch arrived", "the old books were boring"],
+    },
+    "chinese": {
+        "language-model": [f"航空公司取消的那{measure}航班很漫长" for measure in "趟本"],
+        "labeler": ["那 家 企业 计划 了 一 次 旅行", "那 份 计划 很 无聊"],
+        "classifier": ["那座图书馆不无聊", "那位医生很善良，但是那本书很无聊"],
+        "encoder-decoder": ["the green witch arrived", "the old books were boring"],
+    },
 }
 # The score of the table: its name, how it is written, and what it is held against.
 SCORES = {
@@ -38,27 +47,29 @@ SCORES = {
 }
 
 
-def demo(out: Path, share: float = 1.0) -> None:
+def demo(out: Path, share: float = 1.0, language: str = "english") -> None:
     """Runs all four tasks and prints what they reach.
 
     Args:
         out: Directory of the run directories and exports; those of an earlier demo stay, exports get a new version.
         share: Of the examples that a recipe trains on.
+        language: Of the built-in corpora, see `corpora.load`.
     """
     console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table("task", "score on test", "held against", "seconds", "export")
-    for name, task in TASKS.items():
+    for task_name, task in TASKS.items():
+        name = task_name if language == "english" else f"{task_name}-{language}"
         console.rule(name)
         started = time.perf_counter()
-        recipe = RECIPES[name]
-        corpus = corpora.load(name, train_size=int(share * recipe["size"]))
-        model = train(task, corpus, recipe)
+        recipe = RECIPES[task_name]
+        corpus = corpora.load(task_name, train_size=int(share * recipe["size"]), language=language)
+        model = train(task, corpus, recipe, language=language)
         scores = model.score(corpus.test)
         model.sample_texts = [model.question(example) for example in corpus.valid[:SAMPLE_TEXTS]]
         model.save_run(out / "runs" / name)
         path = export(model, out / "exports" / name)
-        _ask(console, model, path, QUESTIONS[name])
-        score, written, bound = SCORES[name]
+        _ask(console, model, path, QUESTIONS[language][task_name])
+        score, written, bound = SCORES[task_name]
         seconds = f"{time.perf_counter() - started:.0f}"
         reached = f"{score} {written.format(scores[score])}"
         table.add_row(name, reached, bound.format(corpus.lowest_perplexity), seconds, str(path))
@@ -66,7 +77,12 @@ def demo(out: Path, share: float = 1.0) -> None:
 
 
 def train(
-    task: Any, corpus: corpora.Corpus, recipe: dict[str, Any], callbacks: Sequence[Any] = (), seed: int = 1
+    task: Any,
+    corpus: corpora.Corpus,
+    recipe: dict[str, Any],
+    callbacks: Sequence[Any] = (),
+    seed: int = 1,
+    language: str = "english",
 ) -> Any:
     """A model of a task, trained as the demo does.
 
@@ -76,9 +92,11 @@ def train(
         recipe: One of `RECIPES`.
         callbacks: Of `fit`.
         seed: Of weights and dropout.
+        language: That of the corpus.
     """
     keras.utils.set_random_seed(seed)
-    model = task.from_examples(corpus.train, tokenizer="whitespace", **recipe["model"])
+    tokenizer = "whitespace" if task.task_name == "labeler" else TOKENIZERS[language]  # a labeler's are cut already
+    model = task.from_examples(corpus.train, tokenizer=tokenizer, **recipe["model"])
     train, valid = model.dataset(corpus.train, shuffle=True), model.dataset(corpus.valid)
     steps = recipe["epochs"] * len(train)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(4e-3, steps)), clip_norm=5.0)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chart_parser import inside, log_probability
+from chart_parser import inside, log_probability, log_probability_in_chinese
 
 from seq_models.text import corpora, grammar
 
@@ -60,7 +60,7 @@ def sequences(rule, items, words):
             yield from sequences(rule, items[1:], words[1:])
     else:
         symbol = rule.children[items[0]]
-        for end in inside(symbol, 0, words, {}):
+        for end in inside(symbol, 0, words, {}, "english"):
             for rest in sequences(rule, items[1:], words[end:]):
                 yield from ([child, *rest] for child in trees(symbol, words[:end]))
 
@@ -177,6 +177,74 @@ def test_known_sentences_have_their_tags_sentiment_and_translation(text, transla
     assert found.sentiment == sentiment
 
 
+@pytest.mark.parametrize(
+    "text, chinese, tags",
+    [
+        ("the green witch arrived", "那个 绿色 的 女巫 到达 了", "DET NOUN ADJ PART NOUN VERB AUX"),
+        (
+            "the flights the airline was canceling were full",
+            "那家 航空公司 当时 在 取消 的 那些 航班 当时 是 满 的",
+            "DET NOUN NOUN ADV AUX VERB PART DET NOUN ADV AUX ADJ PART",
+        ),
+        (
+            "the flights that the airline was canceling were full",
+            "那家 航空公司 当时 在 取消 的 那些 航班 当时 是 满 的",
+            "DET NOUN NOUN ADV AUX VERB PART DET NOUN ADV AUX ADJ PART",
+        ),
+        (
+            "our actresses behind the museum do not sing badly",
+            "那座 博物馆 后面 的 我们 的 那些 女演员 不 糟糕地 唱歌",
+            "DET NOUN NOUN ADP PART PRON PART DET NOUN ADV ADV VERB",
+        ),
+        (
+            "the king loved a map that was green",
+            "那位 国王 当时 喜爱 当时 是 绿色 的 一张 地图",
+            "DET NOUN NOUN ADV VERB ADV AUX ADJ PART NUM NOUN NOUN",
+        ),
+        (
+            "the boy saw this map , but the club is not cruel",
+            "那个 男孩 看见 了 这张 地图 ， 但是 那家 俱乐部 不 残忍",
+            "DET NOUN NOUN VERB AUX DET NOUN NOUN PUNCT CCONJ DET NOUN NOUN ADV ADJ",
+        ),
+        (
+            "some critics are not working here and a doctor returned again",
+            "几位 评论家 没 在 在 这里 工作 而且 一位 医生 再次 回来 了",
+            "NUM NOUN NOUN ADV AUX ADP PRON VERB CCONJ NUM NOUN NOUN ADV VERB AUX",
+        ),
+    ],
+)
+def test_known_sentences_have_their_chinese(text, chinese, tags):
+    [phrase] = trees("SENTENCE", tuple(text.replace("an ", "a ").split()))
+    sentence = grammar.spelled(phrase)
+    assert (sentence.chinese.text, " ".join(sentence.chinese.tags)) == (chinese.replace(" ", ""), tags)
+
+
+def test_a_chinese_sentence_has_one_tree_where_rules_that_are_the_same_in_chinese_are_one():
+    for sentence in SAMPLE[:400]:
+        chinese = sentence.chinese
+        expected = log_probability_in_chinese(chinese.tokens, chinese.tags)
+        assert chinese.log_probability == pytest.approx(expected, rel=1e-9), chinese.text
+
+
+def test_a_chinese_text_has_one_way_to_be_cut_into_words_and_one_probability():
+    forms = {}
+    for sentence in corpora.sample(10_000, seed=5):
+        chinese = sentence.chinese
+        form = (chinese.tokens, chinese.tags, sentence.sentiment, round(chinese.log_probability, 9))
+        assert forms.setdefault(chinese.text, form) == form
+        assert len(chinese.tokens) == len(chinese.tags) and "".join(chinese.tokens) == chinese.text
+        assert not set(chinese.text) & set("*~< ")
+
+
+def test_what_english_may_leave_out_is_the_only_thing_that_chinese_does_not_say():
+    texts = collections.defaultdict(set)
+    for sentence in corpora.sample(10_000, seed=6):
+        texts[sentence.chinese.text].add(sentence.text.replace(" that ", " "))
+        more = sentence.chinese.log_probability - sentence.log_probability
+        assert more / math.log(2) == pytest.approx(round(more / math.log(2)), abs=1e-6)
+    assert all(len(found) == 1 for found in texts.values())
+
+
 def test_was_and_were_agree_with_their_subject_whatever_is_between_them():
     """In every sample, a sentence with the other number of one of its verbs is outside the grammar."""
     other = {"was": "were", "were": "was", "is": "are", "are": "is"}
@@ -247,6 +315,34 @@ def test_the_splits_have_their_sizes_and_share_no_sentence(task):
     assert [len(corpus.train), len(corpus.valid), len(corpus.test)] == [300, 40, 40]
     train, valid, test = ({str(x if task == "language-model" else x[0]) for x in split} for split in corpus[:3])
     assert not (train & valid or train & test or valid & test)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_corpus_may_be_chinese(task):
+    corpus = corpora.load(task, train_size=2_000, held_out_size=40, language="chinese")
+    assert [len(corpus.train), len(corpus.valid), len(corpus.test)] == [2_000, 40, 40]
+    texts = {
+        "language-model": lambda example: example,
+        "labeler": lambda example: "".join(example[0]),
+        "classifier": lambda example: example[0],
+        "encoder-decoder": lambda example: example[1],
+    }[task]
+    train, valid, test = (set(map(texts, split)) for split in corpus[:3])
+    assert not (train & valid or train & test or valid & test)
+    assert "本" in "".join(train) and not any(character.isspace() for text in train for character in text)
+    if task == "encoder-decoder":
+        assert all(source.isascii() for source, _ in corpus.train)
+
+
+def test_the_lowest_perplexity_of_chinese_is_that_of_its_characters():
+    corpus, pairs = (corpora.load(task, 5, 50, language="chinese") for task in ("language-model", "labeler"))
+    nats = -sum(log_probability_in_chinese(*example) for example in pairs.test)
+    assert corpus.lowest_perplexity == pytest.approx(math.exp(nats / sum(len(text) + 1 for text in corpus.test)))
+
+
+def test_an_unknown_language_is_a_value_error_that_names_the_languages():
+    with pytest.raises(ValueError, match="'english', 'chinese'.*Received: language='spanish'"):
+        corpora.load("labeler", language="spanish")
 
 
 def test_the_splits_of_two_seeds_share_no_sentence_either():

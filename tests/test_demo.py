@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from seq_models.demo import demo
+from seq_models.demo import QUESTIONS, demo
 from seq_models.text import corpora
 
 
@@ -18,3 +18,14 @@ def test_the_demo_trains_exports_and_asks_all_four_tasks(tmp_path, capsys, monke
         assert (tmp_path / "runs" / task / "model.keras").is_file()
         assert task in printed
     assert "lowest possible" in printed
+
+
+def test_the_questions_of_a_language_are_of_its_corpora():
+    for language, questions in QUESTIONS.items():
+        corpus = corpora.load("language-model", 20_000, 1, language=language)
+        cut = str.split if language == "english" else list
+        known = {token for text in corpus.train for token in cut(text)}
+        for task, texts in questions.items():
+            words = " ".join(texts) if language == "english" else "".join("".join(texts).split())
+            if task != "encoder-decoder":
+                assert set(cut(words)) - {"she", "reads"} <= known, task

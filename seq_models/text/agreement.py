@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from seq_models.errors import positive
 from seq_models.text import corpora, grammar
-from seq_models.text.grammar import Word
-from seq_models.text.lexicon import BE, NOUNS, VERBS, cells
+from seq_models.text.lexicon import BE, NOUNS, VERBS, Word, cells
 
 PATIENCE = 100_000  # drawings without a new pair, after which there is none
 MOST = 3  # attractors: a modifier, MOD, has two modifiers inside at most
@@ -28,7 +27,7 @@ class Pair(NamedTuple):
 
 def noun_numbers() -> dict[str, str]:
     """The number of each form of each noun."""
-    forms = (pair.split() for _, english, _ in cells(NOUNS) for pair in english.split(", "))
+    forms = (pair.split() for _, english, *_ in cells(NOUNS) for pair in english.split(", "))
     return {form: number for pair in forms for form, number in zip(pair, ("sg", "pl"), strict=True)}
 
 
