@@ -15,7 +15,7 @@ import seq_models as sm
 from seq_models import cli
 from seq_models.exports.audit import problems_of
 from seq_models.exports.export import traced
-from seq_models.exports.gate import Process, check, check_rows, check_text, compare
+from seq_models.exports.gate import Process, check, check_rows, check_text, compare, tolerances
 from seq_models.exports.graphs import Artifact
 from seq_models.exports.operations import LOADING, OWN, known
 from seq_models.exports.probes import Probe, probes_of
@@ -202,7 +202,7 @@ def test_an_answer_that_is_not_the_models_is_refused_with_the_question(tmp_path)
     path = saved(tmp_path / "1")
     question = {"text": np.array([b"abc"], object)}
     for wrong, message in (
-        ({"length": np.array([4], np.int32)}, r"serving_default to .*abc.*length must be \[4\]. Received: \[3\]"),
+        ({"length": np.array([4], np.int32)}, r"serving_default to .*abc.*length must be 4 at \[0\]. Received: 3"),
         ({"length": np.array([[3]], np.int32)}, "must have shape"),
         ({"other": np.array([3], np.int32)}, "the answer must have"),
     ):
@@ -232,15 +232,36 @@ def test_numbers_may_differ_by_their_rounding_and_no_more():
             compare("x", {"x": np.array(wrong, np.float32)}, expected)
 
 
+def test_a_number_of_a_long_text_may_be_rounded_once_a_byte_and_that_of_a_short_one_beside_it_may_not():
+    inputs = {"text": np.array([b"long " * 20_000, b"short"], object), "seed": np.array([1, 2])}
+    relative = tolerances(inputs)
+    np.testing.assert_allclose(relative, [100_000 * 2.0**-24, 1e-4])
+    expected = {"c": np.array([[10_528.0, 1.0], [10_528.0, 1.0]], np.float32)}
+    further = np.float32([[1.15, 0], [0, 0]])
+    compare("x", {"c": expected["c"] + further}, expected, relative)
+    with pytest.raises(sm.InputError, match=r"^x: c must be 10528.0 at \[1, 0\]. Received: 10529.15"):
+        compare("x", {"c": expected["c"] + further[::-1]}, expected, relative)
+    alone = [{"c": expected["c"][row : row + 1]} for row in range(2)]
+    check_rows("x", [{"c": expected["c"] + further}, *alone], relative)
+    with pytest.raises(sm.InputError, match="c of row 1 must be the same"):
+        check_rows("x", [{"c": expected["c"] + further[::-1]}, *alone], relative)
+
+
+def test_the_tokens_of_a_row_count_together_and_what_is_no_text_is_read_in_one_step():
+    assert tolerances({"tokens": np.full((1, 1_000), b"token", object)})[0] == pytest.approx(5_000 * 2.0**-24)
+    assert tolerances({"states": np.zeros((2, 1, 3), np.float32)}).tolist() == [1e-4, 1e-4]
+    assert tolerances({"text": np.array([], object)}).shape == (0,)
+
+
 def test_each_row_is_held_against_itself_alone_but_for_its_padding():
     together = {"ids": np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0]])}
     alone = [{"ids": np.array(row)} for row in ([[1, 2, 3]], [[4]], [[5, 6]])]
     later = {"ids": np.array([[9]])}
-    check_rows("x", [together, *alone, later])
+    check_rows("x", [together, *alone, later], np.full(3, 1e-4))
     for row in range(3):
         others = [*alone[:row], {"ids": alone[row]["ids"] + 1}, *alone[row + 1 :]]
         with pytest.raises(sm.InputError, match=f"ids of row {row} must be the same"):
-            check_rows("x", [together, *others])
+            check_rows("x", [together, *others], np.full(3, 1e-4))
 
 
 @pytest.mark.parametrize("dtype, carried", [

@@ -26,6 +26,7 @@ from seq_models.exports.versions import LARGEST
 REPLAY = Path(__file__).with_name("replay.py")  # importing it would forbid Keras
 LIMIT = 600  # seconds of the process that answers
 ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the model
+ROUNDING = np.finfo(np.float32).eps / 2  # the largest relative error of one
 
 
 def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | None" = None) -> None:
@@ -65,12 +66,13 @@ def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | No
     for message, answer in zip(requests, answers, strict=True):
         check_text(message.model_spec.signature_name, answer)
         check_count(message, answer)
-    by_signature: dict[str, list[Arrays]] = {}
+    by_signature: dict[str, list[tuple[Probe, Arrays]]] = {}
     for probe, answer in zip(probes, answers[len(answers) - len(probes) :], strict=True):
-        compare(f"{probe.signature} to {_shown(probe.inputs)}", answer, probe.answer)
-        by_signature.setdefault(probe.signature, []).append(answer)
-    for signature, answers_of_it in by_signature.items():
-        check_rows(signature, answers_of_it)
+        compare(f"{probe.signature} to {_shown(probe.inputs)}", answer, probe.answer, tolerances(probe.inputs))
+        by_signature.setdefault(probe.signature, []).append((probe, answer))
+    for signature, asked in by_signature.items():
+        (first, _), *_ = asked
+        check_rows(signature, [answer for _, answer in asked], tolerances(first.inputs))
 
 
 class Process:
@@ -161,31 +163,56 @@ def check_text(signature: str, answer: Arrays) -> None:
                     raise ExportRefused(f"{signature}: {name} must be UTF-8. Received: {_shown(value)}") from None
 
 
-def compare(question: str, answer: Arrays, expected: Arrays) -> None:
-    """Raises ExportRefused if an answer is not what is expected; both are dictionaries of arrays."""
+def tolerances(inputs: Arrays) -> np.ndarray:
+    """How far the numbers of each row may be from those of the model, relative to their size (B,).
+
+    A state to which every token adds something is rounded once a token, each time by up to 2^-24 of it, and two ways
+    to compute it may round apart all the way; a text has no more tokens than bytes. What is shorter than some 1,700
+    bytes has `RELATIVE`.
+    """
+    texts = [array for array in inputs.values() if array.dtype == object]
+    rows = range(len(next(iter(inputs.values()))))
+    sizes = [sum(len(text) for array in texts for text in np.ravel(array[row])) for row in rows]
+    return np.maximum(RELATIVE, ROUNDING * np.array(sizes, float))
+
+
+def compare(question: str, answer: Arrays, expected: Arrays, relative: float | np.ndarray = RELATIVE) -> None:
+    """Raises ExportRefused if an answer is not what is expected; both are dictionaries of arrays.
+
+    Args:
+        question: What was asked.
+        answer: To it.
+        expected: That of the model.
+        relative: How far numbers may be apart, of each row or of all, see `tolerances`.
+    """
     if answer.keys() != expected.keys():
         raise ExportRefused(f"{question}: the answer must have {sorted(expected)}. Received: {sorted(answer)}")
     for name, array in expected.items():
         got = answer[name]
         if got.shape != array.shape:
             raise ExportRefused(f"{question}: {name} must have shape {array.shape}. Received: {got.shape}")
-        if not same(got, array):
-            raise ExportRefused(f"{question}: {name} must be {_shown(array)}. Received: {_shown(got)}")
+        if not (equal := alike(got, array, relative)).all():
+            place = tuple(np.argwhere(~equal)[0].tolist())
+            raise ExportRefused(
+                f"{question}: {name} must be {_shown(array[place])} at {list(place)}. Received: {_shown(got[place])}"
+            )
 
 
-def same(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two arrays are equal, numbers but for rounding."""
+def alike(one: np.ndarray, other: np.ndarray, relative: float | np.ndarray = RELATIVE) -> np.ndarray:
+    """Where two arrays are equal, numbers but for rounding; `relative` is of each row, or of all."""
     if one.dtype.kind == "f":
-        return np.allclose(one, other, atol=ABSOLUTE, rtol=RELATIVE, equal_nan=True)
-    return np.array_equal(one, other)
+        relative = np.reshape(relative, np.shape(relative) + (1,) * (other.ndim - np.ndim(relative)))
+        return np.isclose(one, other, atol=ABSOLUTE, rtol=relative, equal_nan=True)
+    return np.asarray(one == other)
 
 
-def check_rows(signature: str, answers: Sequence[Arrays]) -> None:
+def check_rows(signature: str, answers: Sequence[Arrays], relative: np.ndarray) -> None:
     """Raises ExportRefused if a row that was asked alone was answered otherwise than among others.
 
     Args:
         signature: Its name.
         answers: That to many rows, and then one to each of its rows; what comes after them does not matter.
+        relative: How far numbers of each row may be apart, see `tolerances`.
     """
     together, *others = answers
     count = len(next(iter(together.values())))
@@ -193,7 +220,7 @@ def check_rows(signature: str, answers: Sequence[Arrays]) -> None:
         for name, array in alone.items():
             # Among others a row may be padded further.
             among = together[name][(slice(row, row + 1), *(slice(size) for size in array.shape[1:]))]
-            if not same(array, among):
+            if array.shape != among.shape or not alike(array, among, relative[row]).all():
                 raise ExportRefused(
                     f"{signature}: {name} of row {row} must be the same alone and among others, "
                     f"{_shown(among)}. Received: {_shown(array)}"
