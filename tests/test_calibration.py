@@ -83,7 +83,18 @@ def test_the_temperature_is_the_best_of_all_and_weights_are_examples_that_come_a
 
 @pytest.mark.parametrize(("targets", "expected"), [([0, 1], None), ([1, 0], HOTTEST)])
 def test_where_all_is_right_no_temperature_is_the_best_and_where_all_is_wrong_it_is_the_highest(targets, expected):
-    assert fit_temperature(np.array([[2.0, 0.0], [0.0, 3.0]]), np.array(targets), np.ones(2)) == expected
+    assert fit_temperature(np.array([[2.0, 0.0], [0.0, 3.0]]), np.array(targets), np.full(2, 20)) == expected
+
+
+def test_of_answers_that_do_not_tell_it_from_1_the_temperature_is_1():
+    random, kept = np.random.default_rng(5), 0
+    for _ in range(300):
+        logits = random.normal(size=(30, K)) * 2
+        targets = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
+        kept += fit_temperature(logits, targets, np.ones(30)) == 1
+    assert 270 < kept < 297  # 95 % of models that are calibrated already
+    logits, targets, weights = drawn(3.0, 300)
+    assert fit_temperature(logits[:2], targets[:2], weights[:2]) == 1 < fit_temperature(logits, targets, weights)
 
 
 def test_the_threshold_has_the_largest_coverage_that_reaches_the_accuracy():
@@ -180,15 +191,15 @@ def mostly_right(model):
 def test_a_model_is_calibrated_on_examples_and_answers_by_it(model):
     examples = mostly_right(model)
     before = model.score(examples)
-    found = model.calibrate(examples)
+    found = model.calibrate(examples * 40)  # by so many that a temperature can be told from 1
     after = model.score(examples)
     assert {**after, "ece": 0} == {**before, "ece": 0}
     assert (before["ece"], after["ece"]) == pytest.approx((found.before.ece, found.after.ece), abs=1e-5)
-    logits, targets, weights = logits_of(model, examples)
+    logits, targets, weights = logits_of(model, examples * 40)
     assert found.temperature == pytest.approx(fit_temperature(logits, targets, weights))
     assert found.temperature != 1
     assert model.network.head.temperature.numpy() == pytest.approx(found.temperature)
-    assert found.answers == len(targets) == (len(examples) if model.task_name == "classifier" else 23)
+    assert found.answers == len(targets) == 40 * (len(examples) if model.task_name == "classifier" else 23)
     [answer] = model.predict_text(["a b"])
     assert not np.any(answer["abstain"]) and "abstain" not in model.line(answer) and "?" not in model.line(answer)
 
@@ -210,7 +221,7 @@ def test_a_threshold_makes_the_least_sure_answers_abstain(model):
 
 def test_labels_that_training_has_not_seen_are_wrong_and_no_part_of_the_fit():
     model = small("classifier")
-    examples = mostly_right(model)
+    examples = mostly_right(model) * 40
     T = model.calibrate(examples).temperature
     found = model.calibrate([*examples, ("a b", "unseen")])
     assert found.temperature == pytest.approx(T, rel=1e-4) and found.answers == len(examples) + 1
@@ -251,13 +262,13 @@ def run(tmp_path_factory):
     examples, directory = EXAMPLES["classifier"], tmp_path_factory.mktemp("calibrated")
     options = TrainingOptions(epochs=2, batch_size=4, watch_share=0, learning_rate=0.02)
     (directory / "valid.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in examples), "utf-8")
-    return trainer.train(TASKS["classifier"], examples, examples, directory / "run", options, PLAIN, {})
+    return trainer.train(TASKS["classifier"], examples, 40 * examples, directory / "run", options, PLAIN, {})
 
 
 def test_a_training_ends_with_a_calibrated_best_model(run):
     told, model = json.loads(run.calibration.read_text()), sm.load_run(run.path)
     assert float(model.network.head.temperature.numpy()) == pytest.approx(told["temperature"])
-    again = calibrate(model, EXAMPLES["classifier"])
+    again = calibrate(model, 40 * EXAMPLES["classifier"])
     assert again.temperature == pytest.approx(told["temperature"], rel=1e-5) and told["temperature"] != 1
     assert "threshold" not in told
     assert told["ece"] == pytest.approx(again.after.ece, abs=1e-6)

@@ -25,6 +25,7 @@ from seq_models.training.run_directory import RunDirectory
 
 BINS = 15  # as in Guo et al. 2017
 COLDEST, HOTTEST = 0.01, 100.0  # temperatures: with one beyond them the likelihood has no maximum
+SIGNIFICANT = 3.84  # of twice the gain in log-likelihood, χ² of one degree of freedom at 5 %
 
 
 class Reliability(NamedTuple):
@@ -82,14 +83,15 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray
     """The T of the least -Σ w log softmax(logits / T)[target] [1, section 4.2].
 
     The sum is convex in 1 / T, so that on a logarithmic scale, too, there is one minimum, which Brent's method finds.
+    By few answers any T is as good as another: unless a likelihood-ratio test at 5 % tells T from 1, it is 1.
 
     Args:
         logits: Floats (N, K).
         targets: Integers (N,).
         weights: Floats (N,).
     Returns:
-        T; `HOTTEST` where answers are no better than chance, and None where there is no minimum because the surer the
-        better, as where all are right.
+        T; 1 where the answers do not tell T from it; `HOTTEST` where they are no better than chance, and None where
+        there is no minimum because the surer the better, as where all are right.
     References:
         [1] Guo et al. 2017, arXiv:1706.04599.
     """
@@ -102,7 +104,7 @@ def fit_temperature(logits: np.ndarray, targets: np.ndarray, weights: np.ndarray
 
     ends = np.log([COLDEST, HOTTEST])
     found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
-    if loss(0.0) <= found.fun:
+    if 2 * (loss(0.0) - found.fun) < SIGNIFICANT:
         return 1.0
     coldest, hottest = map(loss, ends)
     if hottest <= found.fun:
