@@ -209,9 +209,9 @@ def test_a_model_learns_by_heart(head):
 
 @every_head
 def test_an_export_answers_as_the_model_does(head, tmp_path):
-    model = labeler(head=head)
+    model = labeler(head=head, capitals=True, word_shape=True, prefixes=1, suffixes=2, lowercase=True)
     served = Servable(sm.export(model, tmp_path))
-    texts = ["a b c", "", "e e u w a", "d " * 20]
+    texts = ["a B c", "", "e e U w a", "d " * 20]
     answers = served(text=texts)
     for row, answer in enumerate(model.predict_text(texts)):
         length = answer["lengths"]

@@ -32,7 +32,8 @@ class SequenceLabeler(Task):
     """Gives every token a label. Examples: (tokens, labels). Options: see `Task.from_examples`.
 
     Tags of entities are brought into one scheme (`scheme`), and get a CRF (`head`), so that no answer breaks its rules.
-    With `characters` (the default) words are also read character by character, by `character_units` each way.
+    With `characters` (the default) words are also read character by character, by `character_units` each way. They may
+    also be told by `capitals`, `word_shape`, `prefixes` and `suffixes`, each of which has an embedding.
 
     Example:
         >>> examples = [(["time", "flies"], ["NOUN", "VERB"])] * 4
@@ -54,6 +55,9 @@ class SequenceLabeler(Task):
         }
         if preprocessor.characters is not None:
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
+        if preprocessor.features is not None:
+            sizes["feature_vocabulary_size"] = len(preprocessor.features.vocabulary)
+            sizes["features"] = len(preprocessor.feature_names)
         if preprocessor.scheme is not None:
             sizes["legal"] = legal_transitions(preprocessor.labels.names, preprocessor.scheme)
         return sizes
@@ -259,9 +263,9 @@ class SequenceLabeler(Task):
         return expected, found + [MISSED] * (len(expected) - len(found))
 
     def vocabularies(self) -> dict[str, list[str]]:
-        characters = self.preprocessor.characters
-        spelled = {} if characters is None else {"characters": characters.vocabulary.tokens}
-        return {**super().vocabularies(), **spelled, "labels": self.preprocessor.labels.names}
+        parts = {"characters": self.preprocessor.characters, "features": self.preprocessor.features}
+        more = {name: codec.vocabulary.tokens for name, codec in parts.items() if codec is not None}
+        return {**super().vocabularies(), **more, "labels": self.preprocessor.labels.names}
 
     @staticmethod
     def line(answer: Mapping[str, Any]) -> str:
