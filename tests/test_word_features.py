@@ -14,7 +14,9 @@ from seq_models.text.preprocessors import SequenceLabelerPreprocessor
 from seq_models.text.vocabulary import END, PAD, UNKNOWN
 from seq_models.text.word_features import capitals, prefix, shape, suffix, word_features
 
-WORDS = "rain Rain RAIN I iPhone McDonald's Blue-42 42 1,000 Ünal ÉCOLE straße ǅungla 中文 中A ... 'Tis R2D2 x X d".split()
+WORDS = (
+    "rain Rain RAIN I iPhone McDonald's Blue-42 42 1,000 Ünal ÉCOLE straße ǅungla 中文 中A ... 'Tis R2D2 x X d".split()
+)
 EXAMPLES = [(["Rain", "falls", "."], ["A", "B", "C"]), (["the", "Ebro", "fell", "2"], ["B", "A", "B", "C"])]
 OPTIONS = {"units": 4, "tokenizer": "whitespace", "lowercase": True, "characters": False, "unknown_share": 0.0}
 

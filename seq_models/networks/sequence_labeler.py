@@ -109,7 +109,7 @@ class SequenceLabeler(Network):
             )
             inputs.append(keras.Input((None, None), dtype="int32", name="characters"))
             parts.append(spelled(inputs[-1]))
-        if feature_vocabulary_size is not None:
+        if feature_vocabulary_size is not None and features is not None:
             looks = FeatureEncoder(feature_vocabulary_size, features, options.feature_units, name="features_encoder")
             inputs.append(keras.Input((None, features), dtype="int32", name="features"))
             parts.append(looks(inputs[-1]))

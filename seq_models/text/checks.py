@@ -198,4 +198,5 @@ CHECKS = {
     "labeler": (*_TEXT_CHECKS, *_LABEL_CHECKS, _illegal_tags),
     "classifier": (*_TEXT_CHECKS, *_LABEL_CHECKS, _too_many_labels, _no_whitespace),
     "encoder-decoder": (*_TEXT_CHECKS, _copies, _length_ratios, _no_whitespace),
+    "multi-label": (*_TEXT_CHECKS, _contradictions, _twin_labels, _rare_labels, _no_whitespace),
 }

@@ -132,4 +132,5 @@ TEXT_OPTIONS: dict[str, type[VocabularyOptions]] = {
     "labeler": LabelerTextOptions,
     "classifier": ClassifierTextOptions,
     "encoder-decoder": TextOptions,
+    "multi-label": ClassifierTextOptions,
 }

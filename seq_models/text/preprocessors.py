@@ -13,10 +13,20 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
+from seq_models.errors import InputError
 from seq_models.messages import say
 from seq_models.text.batching import Row, stacked, unstacked
 from seq_models.text.codec import Codec, append, chunked, decoded, dense, shifted
-from seq_models.text.example_types import Example, ExampleType, LabeledText, LabeledTokens, Sentence, Text, TextPair
+from seq_models.text.example_types import (
+    Example,
+    ExampleType,
+    LabeledText,
+    LabeledTokens,
+    Sentence,
+    SeveralLabels,
+    Text,
+    TextPair,
+)
 from seq_models.text.examples import remembered
 from seq_models.text.given import Given
 from seq_models.text.labels import Labels, twins
@@ -253,7 +263,7 @@ class Measured:
 class SequenceClassifierPreprocessor(Preprocessor):
     """(text, label): ids, and the number of the label."""
 
-    example_type = LabeledText()
+    example_type: LabeledText = LabeledText()
     options_class = ClassifierTextOptions
     labels: Labels
 
@@ -261,8 +271,10 @@ class SequenceClassifierPreprocessor(Preprocessor):
         self.codec, self.labels = codec, Labels(labels)
 
     @classmethod
-    def from_examples(cls, examples: Iterable[tuple[str, str]], options: TextOptions) -> Self:
-        labels = sorted({example[1] for example in examples})
+    def from_examples(cls, examples: Iterable[tuple], options: TextOptions) -> Self:
+        labels = sorted({label for example in examples for label in cls.example_type.labels(example)})
+        if not labels:
+            raise InputError("Some example must have a label. Received: none of any")
         return cls(Codec.train((example[0] for example in examples), options), labels)
 
     def encode(self, text: tf.Tensor, label: tf.Tensor) -> Batch:
@@ -271,6 +283,26 @@ class SequenceClassifierPreprocessor(Preprocessor):
 
     def inputs(self, text: tf.Tensor) -> Any:
         return dense(self.codec.encode(text))
+
+
+class MultiLabelPreprocessor(SequenceClassifierPreprocessor):
+    """(text, labels): ids, and for each label whether the text has it, 0.0 or 1.0 (B, L + 1).
+
+    The last one says whether there is a label that training has not seen.
+    """
+
+    example_type = SeveralLabels()
+
+    def strings(self, example: Any) -> tuple[str, ...]:
+        return example[0], SEPARATOR.join(self.example_type.labels(example))
+
+    def encode(self, text: tf.Tensor, labels: tf.Tensor) -> Batch:
+        names, L = tf.strings.split(labels, SEPARATOR), len(self.labels)
+        # Of no labels the names are "", one number that none has, as what fills up a row.
+        numbers = tf.where(tf.equal(names.values, ""), -1, tf.minimum(self.labels.ids(names.values), L))
+        each = tf.one_hot(names.with_values(numbers).to_tensor(default_value=-1), L + 1)  # (B, M, L + 1)
+        targets = tf.reduce_max(each, axis=1)
+        return self.codec.encode(text), targets, tf.ones_like(targets[:, 0])
 
 
 class SequenceLabelerPreprocessor(Preprocessor):

@@ -3,8 +3,8 @@
 Each is a string for a word, computed in the graph; that of a rare word is that of many others, too [1, 2].
 
 References:
-    [1] Ratnaparkhi 1996, A Maximum Entropy Model for Part-of-Speech Tagging. [2] Collobert et al. 2011, Natural Language
-    Processing (Almost) from Scratch, section 6.
+    [1] Ratnaparkhi 1996, A Maximum Entropy Model for Part-of-Speech Tagging. [2] Collobert et al. 2011, Natural
+    Language Processing (Almost) from Scratch, section 6.
 """
 
 from collections.abc import Callable, Sequence

@@ -38,6 +38,47 @@ class TokenAccuracy(TokenMean):
         super().update_state(tf.cast(right, tf.float32), sample_weight)
 
 
+class ExactMatch(TokenMean):
+    """Share of the texts that have the labels which are predicted, and no others."""
+
+    _direction = "up"
+
+    def __init__(self, name: str = "exact_match", dtype: Any = None):
+        super().__init__(name, dtype)
+
+    def update_state(self, targets, predictions, sample_weight=None):
+        right = tf.reduce_all(tf.equal(targets, with_unseen(predictions, targets.dtype)), axis=-1)
+        super().update_state(tf.cast(right, tf.float32), sample_weight)
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class MicroF1(keras.metrics.Metric):
+    """F1 of the labels of all texts together: 2 correct / (there + predicted), by the weights of the texts."""
+
+    _direction = "up"
+
+    def __init__(self, name: str = "micro_f1", dtype: Any = None):
+        super().__init__(name=name, dtype=dtype)
+        self.sums = [self.add_variable((), "zeros", self.dtype, name=name) for name in ("correct", "all")]
+
+    def update_state(self, targets, predictions, sample_weight=None):
+        predictions = with_unseen(predictions, targets.dtype)
+        for variable, values in zip(self.sums, (targets * predictions, targets + predictions), strict=True):
+            counts = tf.reduce_sum(values, axis=-1)
+            weighted = counts if sample_weight is None else counts * sample_weight
+            variable.assign_add(tf.cast(tf.reduce_sum(weighted), variable.dtype))
+
+    def result(self) -> tf.Tensor:
+        correct, both_sides = (tf.convert_to_tensor(each) for each in self.sums)
+        return tf.math.divide_no_nan(2 * correct, both_sides)
+
+
+def with_unseen(predictions: tf.Tensor, dtype: Any) -> tf.Tensor:
+    """Predictions of L labels (B, L) as targets are, whose last one says if there is an unseen label: (B, L + 1)."""
+    return tf.cast(tf.pad(predictions, [[0, 0], [0, 1]]), dtype)
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
 class EntityF1(keras.metrics.Metric):
     """F1 of the entities that tags spell out: 2 correct / (there + predicted), counted over all batches [1].
 
