@@ -54,7 +54,7 @@ def run(options: Namespace) -> None:
             for question, answer in zip(chunk, _answers(model, texts, options), strict=True):
                 output.write(question, answer, model.line(answer) if options.n_best is None else _lines(answer))
     if longest is not None:
-        say_cut(lengths, longest)
+        say_cut(lengths, preprocessor.codec)
 
 
 def _answers(model, texts, options):

@@ -121,11 +121,40 @@ class SequenceLabeler(Task):
             ValueError: If an argument is not of this kind.
         """
         positive(n=n, batch_size=batch_size)
-        strings, found = are_strings(texts), []
-        for some in (texts[start : start + batch_size] for start in range(0, len(texts), batch_size)):
-            tokens = self.preprocessor.tokenize(tf.constant(some, tf.string)).to_tensor() if strings else padded(some)
-            found += ways_of_rows(self._n_best(tf.constant(tokens, tf.string), tf.constant(n)))
-        return found
+        best = self._tokenized(texts, lambda tokens: self._n_best(tokens, tf.constant(n)))
+        starts = range(0, len(texts), batch_size)
+        return [way for start in starts for way in ways_of_rows(best(texts[start : start + batch_size]))]
+
+    def predict_marginals(self, texts: Sequence[str | Sequence[str]], batch_size: int = 64) -> list[dict[str, Any]]:
+        """The probability of every label of every token.
+
+        Args:
+            texts, batch_size: As of `predict_text`.
+        Returns:
+            A dictionary for each text: tokens; labels, all that there are; probabilities, of each token a list with one
+            for each label.
+        Raises:
+            ValueError: If an argument is not of this kind.
+        """
+        positive(batch_size=batch_size)
+        answers = answered(texts, batch_size, self._tokenized(texts, self._marginals))
+        return [{**answer, "labels": self.preprocessor.labels.names} for answer in answers]
+
+    @functools.cached_property
+    def _marginals(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """`marginals` of tokens (B, T), "" after the last one of a text, without the labels; traced once."""
+
+        def answer(tokens):
+            found = self.marginals(self._normalized(tokens))
+            return {name: found[name] for name in ("tokens", "probabilities", "lengths")}
+
+        return tf.function(answer, input_signature=[TOKENS], autograph=False)
+
+    def _tokenized(self, texts, answer):
+        """From some of the texts to the answer to their tokens (B, T), whichever of both kinds they are."""
+        if not are_strings(texts):
+            return lambda some: answer(tf.constant(padded(some), tf.string))
+        return lambda some: answer(self.preprocessor.tokenize(tf.constant(some, tf.string)).to_tensor())
 
     @functools.cached_property
     def _answer_tokens(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:

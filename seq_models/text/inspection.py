@@ -84,7 +84,7 @@ def inspect_examples(
     options = options or TEXT_OPTIONS[task]()
     items = _items(examples, task, options)
     lengths = [max(map(len, item.tokens)) for item in items]
-    say_cut(Counter(length + 1 for length in lengths), options.max_length, "examples")
+    say_cut(Counter(length + 1 for length in lengths), options, "examples")
     warnings = [warning for check in CHECKS[task] for warning in check(items)]
     others = None if held_out is None else _items(held_out, task, options)
     return Report(
