@@ -81,6 +81,28 @@ def test_the_metric_of_a_validation_is_the_f1_of_seqeval_under_masks_and_in_part
     assert 0 < float(metric.result()) < 1
 
 
+def test_an_entity_counts_as_its_example_does_in_scores_comparison_and_validation():
+    texts = [(["a", "b", "c"], ["B-X", "I-X", "O"]), (["b", "d"], ["O", "B-X"]), (["c"], ["O"]), (["a"], ["B-X"])]
+    keras.utils.set_random_seed(4)
+    options = {"tokenizer": "whitespace", "units": 4, "characters": False, "head": "softmax"}
+    model = sm.SequenceLabeler.from_examples(texts, **options)
+    model.network.head.kernel.assign(30 * model.network.head.kernel.numpy())
+    weights = [3, 1, 0, 2]
+    weighted = [(*example, weight) for example, weight in zip(texts, weights, strict=True)]
+    repeated = [example for example, weight in zip(texts, weights, strict=True) for _ in range(weight)]
+    scores, plain = model.score(weighted), model.score(texts)
+    assert scores == pytest.approx(model.score(repeated), rel=1e-6)
+    assert scores["entity_f1"] != plain["entity_f1"] and 0 < scores["entity_f1"] < 1
+    assert sm.compare(model, model, weighted, resamples=100).one == pytest.approx(scores["entity_f1"])
+    model.compile()
+    logs = [model.evaluate(model.dataset(each), verbose=0, return_dict=True) for each in (weighted, repeated)]
+    assert logs[0]["entity_f1"] == pytest.approx(logs[1]["entity_f1"]) == pytest.approx(scores["entity_f1"])
+    nothing = [(*example, 0.25) for example in texts[2:3]]
+    assert model.score(nothing)["entity_recall"] == 0
+    halves = [(*example, 0.1) for example in texts]
+    assert model.score(halves) == pytest.approx(plain, rel=1e-6)
+
+
 def test_an_unseen_tag_is_an_entity_that_is_missed_by_the_metric_too():
     labels = Labels(["B-PER", "O"])
     metric = EntityF1(labels.names)

@@ -63,15 +63,15 @@ class Accuracy:
 
 
 class EntityF1(Accuracy):
-    """F1 of entities: 2 · both / (there + predicted)."""
+    """F1 of entities: 2 · both / (there + predicted), of weighted examples by weight."""
 
     name = "entity_f1"
 
     def numbers(self, some: Sequence[Judged]) -> np.ndarray:
-        return entities_by_row([each.expected for each in some], [each.predicted for each in some])
+        return entities_by_row([each.expected for each in some], [each.predicted for each in some]) * _weights(some)
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        return 2 * sums[..., 2] / np.maximum(sums[..., 0] + sums[..., 1], 1)
+        return 2 * sums[..., 2] / np.maximum(sums[..., 0] + sums[..., 1], np.finfo(float).tiny)
 
 
 class MicroF1(Accuracy):

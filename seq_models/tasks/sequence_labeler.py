@@ -257,7 +257,7 @@ class SequenceLabeler(Task):
 
     def score(self, examples: Iterable[tuple[list[str], list[str]]]) -> dict[str, float]:
         """Accuracy per token in [0, 1], precision, recall and F1 of entities [1] if the labels are their tags, and the
-        expected calibration error of tokens (`ece`).
+        expected calibration error of tokens (`ece`). All count by the weights of examples.
 
         A label that was not seen in training, and one of a token that is cut off, counts as missed.
 
@@ -267,7 +267,7 @@ class SequenceLabeler(Task):
         """
         check_examples(self.preprocessor, examples)
         right, tokens, sure = 0.0, 0.0, reliability()
-        counts: np.ndarray = np.zeros(3, int)  # of entities that are there, predicted, and both
+        counts: np.ndarray = np.zeros(3)  # of entities that are there, predicted, and both, by the weights of examples
         with_entities = has_entities(self.preprocessor.labels.names)
         for some in chunked(judge(self, examples)):
             sure = sure.plus(reliability_of(some))
@@ -276,12 +276,12 @@ class SequenceLabeler(Task):
                 tokens += each.weight * len(each.expected)
             if with_entities:
                 sides = [each.expected for each in some], [each.predicted for each in some]
-                counts += entities_by_row(*sides).sum(axis=0)
+                counts += np.array([each.weight for each in some]) @ entities_by_row(*sides)
         scores = {"accuracy": right / tokens if tokens else 0.0}
         if with_entities:
             there, predicted, correct = counts.tolist()
-            precision, recall = (correct / max(number, 1) for number in (predicted, there))
-            f1 = 2 * correct / max(there + predicted, 1)
+            precision, recall = (correct / number if number else 0.0 for number in (predicted, there))
+            f1 = 2 * correct / (there + predicted) if there + predicted else 0.0
             scores |= {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
         return {**scores, "ece": sure.ece}
 
@@ -295,6 +295,12 @@ class SequenceLabeler(Task):
         parts = {"characters": self.preprocessor.characters, "features": self.preprocessor.features}
         more = {name: codec.vocabulary.tokens for name, codec in parts.items() if codec is not None}
         return {**super().vocabularies(), **more, "labels": self.preprocessor.labels.names}
+
+    @classmethod
+    def ranked(cls, answer: Mapping[str, Any]) -> list[tuple[float, str]]:
+        """An answer of `n_best`: log probability and tagged text of each way."""
+        lines = (cls.line({"tokens": answer["tokens"], "tags": tags}) for tags in answer["tags"])
+        return list(zip(answer["log_probabilities"], lines, strict=True))
 
     @staticmethod
     def line(answer: Mapping[str, Any]) -> str:

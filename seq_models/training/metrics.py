@@ -82,7 +82,7 @@ def with_unseen(predictions: tf.Tensor, dtype: Any) -> tf.Tensor:
 class EntityF1(keras.metrics.Metric):
     """F1 of the entities that tags spell out: 2 correct / (there + predicted), counted over all batches [1].
 
-    Tokens without a weight are outside of any entity.
+    Tokens without a weight are outside of any entity. An entity counts as its row: the largest weight there.
 
     Args:
         labels: The L tags; targets and predictions are their numbers, those of unseen ones as `Labels.ids` says.
@@ -101,8 +101,11 @@ class EntityF1(keras.metrics.Metric):
     def update_state(self, targets, predictions, sample_weight=None):
         real = tf.ones_like(targets, tf.bool) if sample_weight is None else sample_weight > 0
         sides = (tf.where(real, self._codes(ids), 0) for ids in (targets, predictions))
-        for variable, count in zip(self.counts, tf.unstack(tf.reduce_sum(entity_counts(*sides), axis=0)), strict=True):
-            variable.assign_add(tf.cast(count, variable.dtype))
+        counts = tf.cast(entity_counts(*sides), self.dtype)  # (B, 3)
+        if sample_weight is not None:
+            counts *= tf.cast(tf.reduce_max(sample_weight, axis=1, keepdims=True), self.dtype)
+        for variable, count in zip(self.counts, tf.unstack(tf.reduce_sum(counts, axis=0)), strict=True):
+            variable.assign_add(count)
 
     def _codes(self, ids):
         ids, L = tf.cast(ids, tf.int32), len(self.codes)
