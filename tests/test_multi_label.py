@@ -283,7 +283,7 @@ def test_chosen_thresholds_are_better_and_stay_with_the_model(measure, tmp_path)
 
 
 def test_what_has_no_thresholds_or_temperature_says_so(model):
-    with pytest.raises(sm.InputError, match="of multi-label --threshold chooses thresholds. Received: multi-label"):
+    with pytest.raises(sm.InputError, match="a classifier or a labeler with head=softmax. Received: multi-label"):
         model.calibrate(EXAMPLES)
     with pytest.raises(sm.InputError, match="measure must be one of micro_f1, macro_f1. Received: f1"):
         model.choose_thresholds(EXAMPLES, "f1")

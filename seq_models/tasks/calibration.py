@@ -186,8 +186,7 @@ def calibrate(model: Any, examples: Iterable[Any], accuracy: float | None = None
     if not getattr(head, "calibrated", False):
         raise InputError(
             "Confidence is calibrated, and a model abstains, where the model is a classifier or a labeler with "
-            "head=softmax; of multi-label --threshold chooses thresholds. "
-            f"Received: {model.task_name}, {type(head).__name__}"
+            f"head=softmax. Received: {model.task_name}, {type(head).__name__}"
         )
     if accuracy is not None and not 0 < accuracy <= 1:
         raise InputError(f"accuracy must be a number above 0 and at most 1. Received: accuracy={accuracy}")
