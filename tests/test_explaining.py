@@ -12,7 +12,7 @@ from toy import small
 
 import seq_models as sm
 from seq_models import cli
-from seq_models.tasks.explaining import Explanation, Explanations
+from seq_models.tasks.explaining import Explanation, Explanations, occlusion
 
 TEXTS = ["a b c", "", "e unknown d b a", "c"]
 ENTITIES = [(["a", "b", "c"], ["B-X", "I-X", "O"]), (["b", "d"], ["O", "B-X"])]
@@ -54,6 +54,12 @@ def test_occlusion_is_what_the_probability_loses_without_a_token_known(name, lab
             expected = found.score - probability(model, " ".join(without), found.label)
             assert contribution == pytest.approx(expected, abs=1e-5)
     assert found.contributions[0] != 0
+
+
+def test_occlusion_says_nothing_of_padding_and_of_the_end(model):
+    ids = model.preprocessor.inputs(tf.constant(["a b c", "d"])).numpy()
+    found = occlusion(model, ids, np.zeros(2, int))
+    assert np.array_equal(found != 0, [[True, True, True, False], [True, False, False, False]])
 
 
 def test_gradient_times_input_is_the_derivative_of_the_logit_along_the_embedding_of_the_token(model):

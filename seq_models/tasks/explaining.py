@@ -108,7 +108,6 @@ def gradient_function(network: Any) -> Callable[[tf.Tensor, tf.Tensor], tf.Tenso
 
     def gradients(ids, numbers):
         with tf.GradientTape() as tape:
-            tape.watch(embedding.embeddings.value)  # a frozen one, too
             e, hidden = body(ids, training=False)
             logits = tf.gather(network.head(hidden), numbers, batch_dims=1)
         return tf.reduce_sum(e * tape.gradient(logits, e), axis=-1)
