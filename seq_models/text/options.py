@@ -82,8 +82,10 @@ class LabelerTextOptions(TextOptions):
 
     tokenizer: str = option("words", "what cuts texts into tokens", choices=[n for n in TOKENIZERS if n != "wordpiece"])
     characters: bool = option(True, "read words character by character, too")
-    capitals: bool = option(False, "tell words by where they have capitals, though lowercase may fold them")
-    word_shape: bool = option(False, "tell words by their shape, as Xx-dd of Blue-42")
+    capitals: bool = option(
+        False, "tell words by where they have capitals, none, first, all or mixed, though lowercase may fold them"
+    )
+    word_shape: bool = option(False, "tell words by their shape, as Xxx-dd of Blue-42")
     prefixes: int = option(0, "tell words by their first 1 to so many characters, each number by itself", at_least=0)
     suffixes: int = option(0, "tell words by their last 1 to so many characters, each number by itself", at_least=0)
     scheme: str = option(
