@@ -14,6 +14,7 @@ _PLACES = {
     "LanguageModel": "seq_models.tasks",
     "SequenceLabeler": "seq_models.tasks",
     "SequenceClassifier": "seq_models.tasks",
+    "MultiLabelClassifier": "seq_models.tasks",
     "EncoderDecoder": "seq_models.tasks",
     "NgramLanguageModel": "seq_models.baselines",
     "WindowLanguageModel": "seq_models.baselines",

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from seq_models.baselines import BASELINES
-from seq_models.tasks import TASKS
+from seq_models.tasks import TASKS, VARIANTS
 from seq_models.training.run_directory import RunDirectory
 
-MODELS = {**TASKS, **BASELINES}
+MODELS = {**TASKS, **VARIANTS, **BASELINES}
 
 
 def load_run(directory: str | Path) -> Any:

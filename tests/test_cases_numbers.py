@@ -81,6 +81,31 @@ def test_the_metric_of_a_validation_is_the_f1_of_seqeval_under_masks_and_in_part
     assert 0 < float(metric.result()) < 1
 
 
+def test_an_entity_counts_as_its_example_does_in_scores_comparison_and_validation():
+    random = np.random.default_rng(4)
+    texts = [random.choice(list("abcd"), length).tolist() for length in (5, 6, 1, 7, 4, 6, 5, 7)]
+    known = [(text, ["B-X", "O"] * (len(text) // 2) + ["I-X"] * (len(text) % 2)) for text in texts]
+    options = {"tokenizer": "whitespace", "units": 4, "characters": False, "head": "softmax"}
+    model = sm.SequenceLabeler.from_examples(known, **options)
+    model.set_weights([w if w.ndim == 0 else random.normal(size=w.shape, scale=2) for w in model.get_weights()])
+    model.network.head.bias.assign([0, 0])
+    answers = model.predict_text(texts)  # of which every other one is said to be right
+    texts = [(t, a["tags"] if k % 2 else ["B-X"] * len(t)) for k, (t, a) in enumerate(zip(texts, answers, strict=True))]
+    weights = [3, 1, 0, 2, 1, 1, 4, 1]
+    weighted = [(*example, weight) for example, weight in zip(texts, weights, strict=True)]
+    repeated = [example for example, weight in zip(texts, weights, strict=True) for _ in range(weight)]
+    scores, plain = model.score(weighted), model.score(texts)
+    assert scores == pytest.approx(model.score(repeated), rel=1e-6)
+    assert scores["entity_f1"] != plain["entity_f1"] and 0 < scores["entity_f1"] < 1
+    assert sm.compare(model, model, weighted, resamples=100).one == pytest.approx(scores["entity_f1"])
+    model.compile()
+    logs = [model.evaluate(model.dataset(each), verbose=0, return_dict=True) for each in (weighted, repeated)]
+    assert logs[0]["entity_f1"] == pytest.approx(logs[1]["entity_f1"]) == pytest.approx(scores["entity_f1"])
+    tenths = [(*example, 0.1) for example in texts]
+    assert model.score(tenths) == pytest.approx(plain, rel=1e-6)
+    assert sm.compare(model, model, tenths[:2], resamples=100).one == pytest.approx(model.score(texts[:2])["entity_f1"])
+
+
 def test_an_unseen_tag_is_an_entity_that_is_missed_by_the_metric_too():
     labels = Labels(["B-PER", "O"])
     metric = EntityF1(labels.names)

@@ -311,3 +311,13 @@ def test_a_report_without_warnings_says_so():
 def test_a_report_shows_the_most_frequent_of_many_labels():
     examples = [(f"text {index}", f"label {index % 30}") for index in range(300)]
     assert "  and 10 more" in format_report(inspect_examples(examples, "classifier"))
+
+
+def test_broken_tags_of_data_to_be_scored_on_are_named_too():
+    right = [(["De", "Unie", "van", str(index)], ["O", "B-ORG", "I-ORG", "O"]) for index in range(10)]
+    broken = [(["De", f"Bond{index}"], ["O", "B-ORG"]) for index in range(5)] + [(["a", "b"], ["O", "I-ORG"])]
+    report = inspect_examples(right, "labeler", held_out=broken)
+    [warning] = [each for each in report.warnings if "rules" in each]
+    assert warning.startswith("In the data to be scored on 1 tag breaks the rules of IOB2") and "(example 6)" in warning
+    assert not any("rules" in each for each in inspect_examples(broken[:5], "labeler", held_out=right).warnings)
+    assert inspect_examples(["a b"], "language-model", held_out=["c d"]).warnings == []

@@ -209,8 +209,8 @@ def test_a_model_learns_by_heart(head):
 
 @pytest.mark.parametrize("head", ["softmax", "legal", "crf"])
 def test_an_export_answers_as_the_model_does_with_the_n_best_too_which_begin_with_the_answer(head, tmp_path):
-    model = labeler(head=head)
-    texts = ["a b c", "", "e e u w a", "d", "d " * 20]
+    model = labeler(head=head, capitals=True, word_shape=True, prefixes=1, suffixes=2, lowercase=True)
+    texts = ["a B c", "", "e e U w a", "d", "d " * 20]
     served = Servable(sm.export(model, tmp_path))
     answers = served(text=texts)
     ways = served("n_best", text=texts)

@@ -377,7 +377,7 @@ def test_columns_must_be_two_names(write, columns):
         ("a.jsonl", '{"text": "a", "label": 1}\n{"source": "b", "target": "c"}\n', 2, "the key 'text'"),
         ("a.jsonl", '{"text": "a", "label": 1.5}\n', 1, "'label'. Received: 1.5"),
         ("a.jsonl", '{"text": "a", "label": null}\n', 1, "Received: None"),
-        ("a.jsonl", '{"text": "a", "label": ["x"]}\n', 1, "Received: ['x']"),
+        ("a.jsonl", '{"text": "a", "label": [["x"]]}\n', 1, "Received: ['x']"),
         ("a.jsonl", '{"text": 7, "label": 1}\n', 1, "a string in 'text'. Received: 7"),
         ("a.jsonl", '{"text": " ", "label": 1}\n', 1, "'text'"),
         ("a.jsonl", '{"text": "a", "label": ""}\n', 1, "'label'"),

@@ -262,7 +262,7 @@ def test_predict_prints_translations_and_the_best_of_each(run_directory, tmp_pat
         ("encoder-decoder", ["--n-best", "3", "--beam-width", "2"], "n must be at most beam_width"),
         ("encoder-decoder", ["--n-best", "0"], "n must be a positive integer. Received: n=0"),
         ("classifier", ["--beam-width", "2"], "run of an encoder-decoder for --beam-width. Received: classifier"),
-        ("classifier", ["--n-best", "2"], "run of an encoder-decoder for --n-best. Received: classifier"),
+        ("classifier", ["--n-best", "2"], "run of an encoder-decoder or a labeler for --n-best. Received: classifier"),
     ],
 )
 def test_a_mistake_is_one_sentence(run_directory, tmp_path, capsys, task, arguments, message):

@@ -333,6 +333,7 @@ def test_each_type_of_example_has_the_question_that_a_model_is_asked():
         "labeler": (["a", "b"], ["X", "Y"]),
         "classifier": ("a b", "X"),
         "encoder-decoder": ("a b", "c"),
+        "multi-label": ("a b", "X,Y"),
     }
     assert {EXAMPLE_TYPES[task].question(example) for task, example in examples.items()} == {"a b"}
     assert {task for task, example in examples.items() if EXAMPLE_TYPES[task].labels(example)} == {

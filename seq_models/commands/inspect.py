@@ -23,12 +23,12 @@ def add(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
+    from seq_models.catalog import MODELS
     from seq_models.commands.configuration import settings
     from seq_models.options import grouped
-    from seq_models.tasks import TASKS
     from seq_models.text.inspection import inspect_examples
 
-    groups = {"text": TASKS[options.task].option_groups()["text"]}
+    groups = {"text": MODELS[options.task].option_groups()["text"]}
     with options_from_outside():
         text = groups["text"](**grouped(settings(options.set, groups), groups)["text"])
     data, held_out = (paths and examples(paths, options.columns) for paths in (options.data, options.held_out))

@@ -10,7 +10,7 @@ from seq_models.errors import InputError, options_from_outside
 from seq_models.messages import say
 
 HELP = "train a model; the same command again goes on with its run"
-TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder")
+TASK_NAMES = ("language-model", "labeler", "classifier", "encoder-decoder", "multi-label")
 BASELINE_NAMES = ("ngram", "window")
 
 

@@ -10,6 +10,7 @@ from seq_models.layers.heads import (
     CRFHead,
     LegalHead,
     SampledSoftmaxHead,
+    SigmoidHead,
     SoftmaxHead,
     TiedSampledSoftmaxHead,
     TiedSoftmaxHead,
@@ -22,12 +23,13 @@ from seq_models.layers.recurrent_decoder import ContextDecoder, RecurrentDecoder
 from seq_models.layers.simple_rnn import SimpleRNN, SimpleRNNCell
 from seq_models.layers.torch_weights import from_torch, to_torch
 from seq_models.layers.units import UNITS
+from seq_models.layers.word_features import FeatureEncoder
 
 __all__ = [
     "AdaptiveSoftmaxHead", "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional",
-    "BilinearAttention", "CRFHead", "CharacterEncoder", "ContextDecoder", "DotAttention", "GRU", "GRUCell",
-    "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "LegalHead", "MaxPooling",
-    "MeanPooling", "Recurrent", "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SimpleRNN",
-    "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch",
+    "BilinearAttention", "CRFHead", "CharacterEncoder", "ContextDecoder", "DotAttention", "FeatureEncoder", "GRU",
+    "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "LegalHead",
+    "MaxPooling", "MeanPooling", "Recurrent", "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SigmoidHead",
+    "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch",
     "gradient_flow", "to_torch",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ import keras
 from seq_models.errors import positive
 from seq_models.layers import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq_models.layers.dropout import dropouts
+from seq_models.layers.heads import SigmoidHead
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
@@ -55,7 +56,7 @@ class SequenceClassifier(Network):
         drop, *drops, drop_pooled = dropouts(*[options.dropout] * (2 + options.layers))
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
-        head = self.head_class(labels, calibrated=True, name="logits")
+        head = self.make_head(labels)
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
@@ -63,3 +64,17 @@ class SequenceClassifier(Network):
         for layer, drop in zip(stack, drops, strict=True):
             h = drop(layer(h))  # (B, T, H or 2H)
         super().__init__(tokens, drop_pooled(pool(h)), head, sizes, options, name)  # (B, L)
+
+    def make_head(self, labels: int) -> keras.layers.Layer:
+        """The head over so many labels."""
+        return self.head_class(labels, calibrated=True, name="logits")
+
+
+@keras.saving.register_keras_serializable(package="seq_models.networks")
+class MultiLabelClassifier(SequenceClassifier):
+    """`SequenceClassifier` of texts with any number of labels; see `SigmoidHead`."""
+
+    head_class = SigmoidHead
+
+    def make_head(self, labels: int) -> keras.layers.Layer:
+        return self.head_class(labels, name="logits")

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from seq_models.tasks.judging import Judged
-from seq_models.text.example_types import Sentence, TextPair
+from seq_models.text.example_types import Sentence, SeveralLabels, TextPair
 
 
 class Labeled:
@@ -69,4 +69,19 @@ class Translations(Labeled):
         return {name: scores[name] for name in ("bleu", "exact_match")}
 
 
-MEASURES = {Sentence: Sentences, TextPair: Translations}  # by what an example is
+class LabelSets(Labeled):
+    """Of texts with any number of labels the share of those that get just their labels."""
+
+    def __init__(self, model: Any):
+        super().__init__(model)
+        self._exact = 0
+
+    def add(self, each: Judged) -> None:
+        super().add(each)
+        self._exact += each.expected == each.predicted
+
+    def measured(self) -> dict[str, float]:
+        return {"exact_match": self._exact / self.examples}
+
+
+MEASURES = {Sentence: Sentences, TextPair: Translations, SeveralLabels: LabelSets}  # by what an example is

@@ -12,7 +12,7 @@ from seq_models.tasks.judging import Judged, judge
 from seq_models.text.codec import chunked
 from seq_models.text.counting import check_examples
 from seq_models.text.entities import entities_by_row, has_entities
-from seq_models.text.example_types import LabeledTokens, Sentence, TextPair
+from seq_models.text.example_types import LabeledTokens, Sentence, SeveralLabels, TextPair
 
 PLACES = 2_000_000  # of examples drawn at once: 16 MB of their numbers
 FEWEST, MOST = 100, 1_000_000  # samples
@@ -63,15 +63,28 @@ class Accuracy:
 
 
 class EntityF1(Accuracy):
-    """F1 of entities: 2 · both / (there + predicted)."""
+    """F1 of entities: 2 · both / (there + predicted), of weighted examples by weight."""
 
     name = "entity_f1"
 
     def numbers(self, some: Sequence[Judged]) -> np.ndarray:
-        return entities_by_row([each.expected for each in some], [each.predicted for each in some])
+        return entities_by_row([each.expected for each in some], [each.predicted for each in some]) * _weights(some)
 
     def score(self, sums: np.ndarray) -> np.ndarray:
-        return 2 * sums[..., 2] / np.maximum(sums[..., 0] + sums[..., 1], 1)
+        return 2 * sums[..., 2] / np.maximum(sums[..., 0] + sums[..., 1], np.finfo(float).tiny)
+
+
+class MicroF1(Accuracy):
+    """F1 of the labels of texts that have any number, 2 · both / (there + predicted), by the weights of texts."""
+
+    name = "micro_f1"
+
+    def numbers(self, some: Sequence[Judged]) -> np.ndarray:
+        counts = [
+            [2 * sum(map(str.__eq__, each.expected, each.predicted)), sum(map(bool, (*each.expected, *each.predicted)))]
+            for each in some
+        ]
+        return np.array(counts, float) * _weights(some)
 
 
 class Perplexity(Accuracy):
@@ -150,6 +163,8 @@ def _measure(one, other):
                 f"Received: another {' and '.join(differing)}"
             )
         return Perplexity()
+    if kinds[0] is SeveralLabels:
+        return MicroF1()
     both = all(has_entities(model.preprocessor.labels.names) for model in (one, other))
     return EntityF1() if kinds[0] is LabeledTokens and both else Accuracy()
 

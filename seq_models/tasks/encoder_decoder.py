@@ -332,6 +332,11 @@ class EncoderDecoder(TextWriter):
         return {f"{side}_vocabulary": codec.vocabulary.tokens for side, codec in sides.items()}
 
     @staticmethod
+    def ranked(answer: Mapping[str, Any]) -> list[tuple[float, str]]:
+        """An answer of `n_best`: score and text of each translation."""
+        return list(zip(answer["scores"], answer["translations"], strict=True))
+
+    @staticmethod
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
         return answer["translation"]

@@ -19,7 +19,8 @@ class Judged(NamedTuple):
         loss: The mean loss of its tokens.
         length: How many tokens of its text were read.
         expected, predicted: Lists of labels of the same length, one each for a text or for each of its tokens; empty
-            where the task has no labels. What was cut off is predicted as "".
+            where the task has no labels. What was cut off is predicted as "". Of a text with any number of labels they
+            are those that are predicted, beside themselves or "", then those that are missed, beside "".
         confidence: The probability of each label that is predicted and was not cut off.
     """
 

@@ -22,7 +22,7 @@ from seq_models.text.entities import entities_by_type, has_entities
 WORST = 100  # examples in errors.tsv
 MOST_LABELS = 20  # in the confusion matrix as text
 LENGTHS = (5, 10, 20, 40, 80)  # the last of each range but the longest one
-NO_LABEL = "(cut off)"
+NO_LABEL = "(none)"  # of what is cut off, or of a label that is only there or only predicted
 
 
 class Report(NamedTuple):
@@ -110,7 +110,7 @@ def _reliabilities(model, examples, sure):
 
 def _columns(pairs):
     """Pairs of labels -> expected, predicted, how often: what scikit-learn takes."""
-    expected, predicted = zip(*((a, b or NO_LABEL) for a, b in pairs), strict=True)
+    expected, predicted = zip(*((a or NO_LABEL, b or NO_LABEL) for a, b in pairs), strict=True)
     return expected, predicted, list(pairs.values())
 
 
@@ -123,7 +123,7 @@ def _matrix(pairs):
 
 def _by_label(pairs):
     expected, predicted, counts = _columns(pairs)
-    names = sorted(set(expected))
+    names = sorted({*expected} - {NO_LABEL})
     scores = precision_recall_fscore_support(
         expected, predicted, labels=names, sample_weight=counts, zero_division=0, average=None
     )

@@ -1,6 +1,7 @@
 """Texts to labels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,13 +10,16 @@ import tensorflow as tf
 from sklearn.metrics import accuracy_score, f1_score
 
 from seq_models import networks
-from seq_models.errors import InputError
+from seq_models.errors import InputError, positive
 from seq_models.tasks.calibration import reliability, reliability_of
+from seq_models.tasks.explaining import METHODS, Explanations, explain, gradient_function
 from seq_models.tasks.judging import judge
-from seq_models.tasks.task import Task
+from seq_models.tasks.task import Task, check_texts
 from seq_models.text.codec import chunked
 from seq_models.text.counting import check_examples
 from seq_models.text.preprocessors import SequenceClassifierPreprocessor
+
+SHOWN = 20  # labels in a sentence
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -52,6 +56,48 @@ class SequenceClassifier(Task):
         score = tf.reduce_max(probabilities, axis=-1)
         abstain = self.network.head.abstains(score)
         return {"label": label, "score": score, "abstain": abstain, "probabilities": probabilities, "classes": classes}
+
+    def explain(
+        self, texts: Sequence[str], method: str = "occlusion", label: str | None = None, batch_size: int = 64
+    ) -> Explanations:
+        """What each token of each text contributes to a class.
+
+        Args:
+            texts: A list of strings.
+            method: "occlusion", the probability of the class less that with `<unk>` in the place of the token; a text
+                of T tokens is read T + 1 times. "gradient_times_input", the product of the token's embedding with the
+                gradient of the logit of the class; a text is read once, forwards and backwards.
+            label: The class; the most probable one of each text if left out.
+            batch_size: Texts that are read at once.
+        Returns:
+            A list of `Explanation`s, which a notebook shows as coloured text.
+        Raises:
+            ValueError: If an argument is not of this kind.
+        """
+        positive(batch_size=batch_size)
+        check_texts("texts", texts)
+        for name, value, known in (
+            ("method", method, list(METHODS)),
+            ("label", label, [None, *self.preprocessor.labels.names]),
+        ):
+            if value not in known:
+                expected = ", ".join(map(str, known[: SHOWN + 1]))
+                raise ValueError(f"{name} must be one of {expected}. Received: {name}={value!r}")
+        return explain(self, texts, method, label, batch_size)
+
+    @functools.cached_property
+    def probabilities_of(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Token ids (B, T) -> the probabilities of the labels (B, L), traced once."""
+
+        def answer(ids):
+            return self.network.head.probabilities(self.hidden(ids))
+
+        return tf.function(answer, input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
+
+    @functools.cached_property
+    def gradients_times_inputs(self) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """See `gradient_function`."""
+        return gradient_function(self.network)
 
     def samples(self, examples: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         """What the model says of examples, beside what is expected."""

@@ -32,7 +32,8 @@ class SequenceLabeler(Task):
     """Gives every token a label. Examples: (tokens, labels). Options: see `Task.from_examples`.
 
     Tags of entities are brought into one scheme (`scheme`), and get a CRF (`head`), so that no answer breaks its rules.
-    With `characters` (the default) words are also read character by character, by `character_units` each way.
+    With `characters` (the default) words are also read character by character, by `character_units` each way. They may
+    also be told by `capitals`, `word_shape`, `prefixes` and `suffixes`, each of which has an embedding.
 
     Example:
         >>> examples = [(["time", "flies"], ["NOUN", "VERB"])] * 4
@@ -54,6 +55,9 @@ class SequenceLabeler(Task):
         }
         if preprocessor.characters is not None:
             sizes["character_vocabulary_size"] = len(preprocessor.characters.vocabulary)
+        if preprocessor.features is not None:
+            sizes["feature_vocabulary_size"] = len(preprocessor.features.vocabulary)
+            sizes["features"] = len(preprocessor.feature_names)
         if preprocessor.scheme is not None:
             sizes["legal"] = legal_transitions(preprocessor.labels.names, preprocessor.scheme)
         return sizes
@@ -117,11 +121,40 @@ class SequenceLabeler(Task):
             ValueError: If an argument is not of this kind.
         """
         positive(n=n, batch_size=batch_size)
-        strings, found = are_strings(texts), []
-        for some in (texts[start : start + batch_size] for start in range(0, len(texts), batch_size)):
-            tokens = self.preprocessor.tokenize(tf.constant(some, tf.string)).to_tensor() if strings else padded(some)
-            found += ways_of_rows(self._n_best(tf.constant(tokens, tf.string), tf.constant(n)))
-        return found
+        best = self._tokenized(texts, lambda tokens: self._n_best(tokens, tf.constant(n)))
+        starts = range(0, len(texts), batch_size)
+        return [way for start in starts for way in ways_of_rows(best(texts[start : start + batch_size]))]
+
+    def predict_marginals(self, texts: Sequence[str | Sequence[str]], batch_size: int = 64) -> list[dict[str, Any]]:
+        """The probability of every label of every token.
+
+        Args:
+            texts, batch_size: As of `predict_text`.
+        Returns:
+            A dictionary for each text: tokens; labels, all that there are; probabilities, of each token a list with one
+            for each label.
+        Raises:
+            ValueError: If an argument is not of this kind.
+        """
+        positive(batch_size=batch_size)
+        answers = answered(texts, batch_size, self._tokenized(texts, self._marginals))
+        return [{**answer, "labels": self.preprocessor.labels.names} for answer in answers]
+
+    @functools.cached_property
+    def _marginals(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        """`marginals` of tokens (B, T), "" after the last one of a text, without the labels; traced once."""
+
+        def answer(tokens):
+            found = self.marginals(self._normalized(tokens))
+            return {name: found[name] for name in ("tokens", "probabilities", "lengths")}
+
+        return tf.function(answer, input_signature=[TOKENS], autograph=False)
+
+    def _tokenized(self, texts, answer):
+        """From some of the texts to the answer to their tokens (B, T), whichever of both kinds they are."""
+        if not are_strings(texts):
+            return lambda some: answer(tf.constant(padded(some), tf.string))
+        return lambda some: answer(self.preprocessor.tokenize(tf.constant(some, tf.string)).to_tensor())
 
     @functools.cached_property
     def _answer_tokens(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
@@ -224,7 +257,7 @@ class SequenceLabeler(Task):
 
     def score(self, examples: Iterable[tuple[list[str], list[str]]]) -> dict[str, float]:
         """Accuracy per token in [0, 1], precision, recall and F1 of entities [1] if the labels are their tags, and the
-        expected calibration error of tokens (`ece`).
+        expected calibration error of tokens (`ece`). All count by the weights of examples.
 
         A label that was not seen in training, and one of a token that is cut off, counts as missed.
 
@@ -234,7 +267,7 @@ class SequenceLabeler(Task):
         """
         check_examples(self.preprocessor, examples)
         right, tokens, sure = 0.0, 0.0, reliability()
-        counts: np.ndarray = np.zeros(3, int)  # of entities that are there, predicted, and both
+        counts: np.ndarray = np.zeros(3)  # of entities that are there, predicted, and both, by the weights of examples
         with_entities = has_entities(self.preprocessor.labels.names)
         for some in chunked(judge(self, examples)):
             sure = sure.plus(reliability_of(some))
@@ -243,12 +276,12 @@ class SequenceLabeler(Task):
                 tokens += each.weight * len(each.expected)
             if with_entities:
                 sides = [each.expected for each in some], [each.predicted for each in some]
-                counts += entities_by_row(*sides).sum(axis=0)
+                counts += np.array([each.weight for each in some]) @ entities_by_row(*sides)
         scores = {"accuracy": right / tokens if tokens else 0.0}
         if with_entities:
             there, predicted, correct = counts.tolist()
-            precision, recall = (correct / max(number, 1) for number in (predicted, there))
-            f1 = 2 * correct / max(there + predicted, 1)
+            precision, recall = (correct / number if number else 0.0 for number in (predicted, there))
+            f1 = 2 * correct / (there + predicted) if there + predicted else 0.0
             scores |= {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
         return {**scores, "ece": sure.ece}
 
@@ -259,9 +292,15 @@ class SequenceLabeler(Task):
         return expected, found + [MISSED] * (len(expected) - len(found))
 
     def vocabularies(self) -> dict[str, list[str]]:
-        characters = self.preprocessor.characters
-        spelled = {} if characters is None else {"characters": characters.vocabulary.tokens}
-        return {**super().vocabularies(), **spelled, "labels": self.preprocessor.labels.names}
+        parts = {"characters": self.preprocessor.characters, "features": self.preprocessor.features}
+        more = {name: codec.vocabulary.tokens for name, codec in parts.items() if codec is not None}
+        return {**super().vocabularies(), **more, "labels": self.preprocessor.labels.names}
+
+    @classmethod
+    def ranked(cls, answer: Mapping[str, Any]) -> list[tuple[float, str]]:
+        """An answer of `n_best`: log probability and tagged text of each way."""
+        lines = (cls.line({"tokens": answer["tokens"], "tags": tags}) for tags in answer["tags"])
+        return list(zip(answer["log_probabilities"], lines, strict=True))
 
     @staticmethod
     def line(answer: Mapping[str, Any]) -> str:

@@ -222,11 +222,14 @@ class Task(TokenTraining):
             tokens = tf.math.count_nonzero(tf.nest.flatten(inputs)[0], axis=1) - 1  # without the end
             confidence = tf.zeros([tf.shape(tokens)[0], 0])
             if self.preprocessor.labels is not None:
-                probabilities = self.network.head.probabilities(hidden)
-                confidence = tf.gather(probabilities, predicted, batch_dims=predicted.shape.rank)
+                confidence = self.confidence(self.network.head.probabilities(hidden), predicted)
             return mean_of_rows(losses, self.loss_weights(targets, weights)), predicted, tokens, confidence
 
         return tf.function(compare, input_signature=self.preprocessor.spec, autograph=False)
+
+    def confidence(self, probabilities: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+        """The probabilities of what is predicted, those of each row first ones of its row; see `Judged`."""
+        return tf.gather(probabilities, predicted, batch_dims=predicted.shape.rank)
 
     def respond(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         """Texts (B,) -> the answers."""

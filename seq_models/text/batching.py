@@ -176,8 +176,11 @@ Batching = RowBatching | TokenBatching
 
 
 def lengths_of(row: Row) -> tuple[int, ...]:
-    """The lengths of the sequences of a row, of the last one first: of a pair by target, then by source."""
-    return tuple(len(array) for array in reversed(row) if array.ndim)
+    """The lengths of the sequences of a row, of the last one first: of a pair by target, then by source.
+
+    They are of integers. Floats are weights, as long as their targets, or one for each label, as many in every row.
+    """
+    return tuple(len(array) for array in reversed(row) if array.ndim and array.dtype.kind == "i")
 
 
 def unstacked(tensor: tf.Tensor | tf.RaggedTensor) -> list[np.ndarray]:

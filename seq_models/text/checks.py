@@ -193,9 +193,12 @@ def _no_whitespace(items: list[Item]) -> Iterator[str]:
 _TEXT_CHECKS: tuple[Check, ...] = (_duplicates, _long_examples, _control_characters, _replacement_characters)
 _LABEL_CHECKS: tuple[Check, ...] = (_contradictions, _twin_labels, _rare_labels, _dominant_label)
 
+HELD_OUT_CHECKS: dict[str, tuple[Check, ...]] = {"labeler": (_illegal_tags,)}  # of data to be scored on, too
+
 CHECKS = {
     "language-model": (*_TEXT_CHECKS, _no_whitespace),
     "labeler": (*_TEXT_CHECKS, *_LABEL_CHECKS, _illegal_tags),
     "classifier": (*_TEXT_CHECKS, *_LABEL_CHECKS, _too_many_labels, _no_whitespace),
     "encoder-decoder": (*_TEXT_CHECKS, _copies, _length_ratios, _no_whitespace),
+    "multi-label": (*_TEXT_CHECKS, _contradictions, _twin_labels, _rare_labels, _no_whitespace),
 }

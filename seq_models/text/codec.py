@@ -1,5 +1,6 @@
 """Texts to ids and back: a tokenizer with its vocabulary."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from seq_models.errors import InputError
 from seq_models.text.normalization import NORMALIZATIONS, fold_case, valid
-from seq_models.text.options import WHOLE, VocabularyOptions
+from seq_models.text.options import TRUNCATIONS, WHOLE, VocabularyOptions
 from seq_models.text.progress import watched
 from seq_models.text.tokenizers import TOKENIZERS, train_wordpieces
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, UNKNOWN, Vocabulary
@@ -28,9 +29,11 @@ class Codec:
         tokenizer: "whitespace", "words", "chars" or "wordpiece".
         vocabulary: Its tokens have ids.
         lowercase: Fold the texts to lower case first.
-        max_length: The largest number of ids of a text, the end token included; what comes after is cut off.
+        max_length: The largest number of ids of a text, the end token included; the rest is cut off.
         normalization: "nfc", "nfkc" or "none".
         unknown_share: Of the tokens seen once, the share that `with_unknown` replaces.
+        truncate: Which tokens of a longer text are left: "head", the first ones, "tail", the last ones, or "both", the
+            first and the last half.
     """
 
     def __init__(
@@ -41,11 +44,12 @@ class Codec:
         max_length: int = WHOLE,
         normalization: str = "nfc",
         unknown_share: float = 0.0,
+        truncate: str = "head",
     ):
         self.name, self.vocabulary = tokenizer, vocabulary
         self.lowercase, self.max_length = lowercase, max_length
         self.normalization, self.unknown_share = normalization, unknown_share
-        self.tokenizer = TOKENIZERS[tokenizer](vocabulary.tokens)
+        self.truncate, self.tokenizer = truncate, TOKENIZERS[tokenizer](vocabulary.tokens)
 
     @classmethod
     def of(cls, options: VocabularyOptions, vocabulary: Vocabulary | None = None) -> Self:
@@ -57,6 +61,7 @@ class Codec:
             options.max_length,
             options.normalization,
             options.unknown_share,
+            options.truncate,
         )
 
     @classmethod
@@ -96,12 +101,19 @@ class Codec:
         return fold_case(texts) if self.lowercase else texts
 
     def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Texts (B,) -> tokens, ragged (B, None), cut to `max_length` - 1."""
+        """Texts (B,) -> tokens, ragged (B, None), see `cut`."""
         return self.cut(self.tokenizer.tokenize(self.clean(texts)))
 
     def cut(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
-        """Tokens, ragged (B, None) -> the first `max_length` - 1 of each row: room for the end token is left."""
-        return tokens[:, : self.max_length - 1]
+        """Tokens, ragged (B, None) -> `max_length` - 1 of each row, see `truncate`: room for the end token is left."""
+        n = self.max_length - 1
+        first = math.ceil(TRUNCATIONS[self.truncate] * n)
+        if first == n:
+            return tokens[:, :n]
+        lengths = tokens.row_lengths()
+        place = tf.ragged.range(lengths).values
+        left = (place < first) | (place >= tf.repeat(lengths, lengths) - (n - first))
+        return tf.ragged.boolean_mask(tokens, tokens.with_values(left))
 
     def lengths(self, texts: tf.Tensor) -> tf.Tensor:
         """Texts (B,) -> their tokens (B,), the end token and those that are cut off included."""
@@ -174,6 +186,7 @@ class Codec:
             "max_length": self.max_length,
             "normalization": self.normalization,
             "unknown_share": self.unknown_share,
+            "truncate": self.truncate,
         }
 
     @classmethod

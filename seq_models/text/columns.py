@@ -17,7 +17,7 @@ KNOWN = {*LabeledText.fields, *TextPair.fields, *LabeledTokens.fields}
 _HEADER_ALONE = {*LabeledText.fields, *TextPair.fields}
 _ALSO = {  # what the columns of published corpora are called, in any case of letters
     "text": ("sentence", "review", "comment", "content", "document", "message", "tweet", "utterance"),
-    "label": ("sentiment", "class", "category", "intent", "polarity", "rating", "stars", "topic"),
+    "label": ("sentiment", "class", "category", "intent", "polarity", "rating", "stars", "topic", "labels"),
     "source": ("src",),
     "target": ("tgt",),
     "tokens": ("words",),

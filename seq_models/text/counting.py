@@ -9,16 +9,17 @@ from collections.abc import Iterable, Mapping
 from seq_models.errors import InputError
 from seq_models.messages import say, say_once
 from seq_models.text.batching import Parts
-from seq_models.text.codec import chunked
+from seq_models.text.codec import Codec, chunked
 from seq_models.text.doubts import doubts
 from seq_models.text.example_types import Example
 from seq_models.text.examples import Examples, located, remembered
 from seq_models.text.given import Given
-from seq_models.text.options import WHOLE
+from seq_models.text.options import WHOLE, VocabularyOptions
 from seq_models.text.preprocessors import Preprocessor
 from seq_models.text.progress import watched
 
 SHOWN = 10  # unseen labels in a sentence
+LEFT = {"head": "", "tail": "the last ones, ", "both": "the first and the last ones, "}  # of a text that is cut
 LARGEST = 1_000_000  # different examples that are looked for: 64 MB
 
 
@@ -86,22 +87,22 @@ def say_cut_examples(preprocessor: Preprocessor, examples: Iterable[Example], na
     if preprocessor.codec.max_length == WHOLE:
         return
     lengths = sum(map(Counter, count_lengths(preprocessor, examples)), Counter())
-    say_cut(lengths, preprocessor.codec.max_length, name)
+    say_cut(lengths, preprocessor.codec, name)
 
 
-def say_cut(lengths: Mapping[int, int], max_length: int, texts: str = "texts") -> None:
+def say_cut(lengths: Mapping[int, int], reading: Codec | VocabularyOptions, texts: str = "texts") -> None:
     """Says how many texts are longer than what is read of one; nothing if none is.
 
     Args:
         lengths: How many texts have so many tokens, the end token included.
-        max_length: The largest number of tokens that is read.
+        reading: Says by `max_length` how many tokens are read, and by `truncate` which.
         texts: What they are called.
     """
-    number = sum(count for length, count in lengths.items() if length > max_length)
+    number = sum(count for length, count in lengths.items() if length > reading.max_length)
     if number:
         say(
-            f"{number:,} of {sum(lengths.values()):,} {texts} are cut to max_length={max_length} tokens, the end token "
-            f"included; the longest has {max(lengths):,}"
+            f"{number:,} of {sum(lengths.values()):,} {texts} are cut to max_length={reading.max_length} tokens, "
+            f"{LEFT[reading.truncate]}the end token included; the longest has {max(lengths):,}"
         )
 
 

@@ -10,6 +10,8 @@ from seq_models.errors import shortened
 Example = Any  # of a task a str, (str, str) or (list, list); after these values may come a weight, a number
 Text = str | tuple[str, ...]  # a text that came as tokens stays tokens
 
+LABEL_SEPARATOR = ","  # between the labels of a text that has several, in one string
+
 TORN = re.compile("[\r\n\x1f]")  # ends a line of a vocabulary file, or a token in a tensor of strings
 
 
@@ -123,6 +125,35 @@ class LabeledText(ExampleType):
         return example[1:2]
 
 
+class SeveralLabels(LabeledText):
+    """A text with any number of labels: a list of them, or a string with commas between them."""
+
+    description = "a text and its labels, a string and a list of strings or a string with commas between them"
+
+    def conformed(self, example: Any) -> Any:
+        if not _is_row(example) or len(example) < 2 or not _is_row(example[1]):
+            return super().conformed(example)
+        return (_text(example[0]), list(map(_text, example[1])), *example[2:])
+
+    def holds(self, example: Any) -> bool:
+        if not isinstance(example, tuple) or len(example) != 2 or not isinstance(example[1], str | list | tuple):
+            return False
+        return all(isinstance(name, str) for name in (example[0], *example[1]))
+
+    def problem(self, example: Any) -> str | None:
+        problem = super().problem(example)
+        if problem or "" not in self.labels(example):
+            return problem
+        return f"expected a label between any two commas, and no empty one in a list. Received: {example[1]!r}"
+
+    def labels(self, example: tuple[str, str | list[str]]) -> tuple[str, ...]:
+        """Each label once, sorted: their order means nothing."""
+        given = example[1]
+        if isinstance(given, str):
+            given = given.split(LABEL_SEPARATOR) if given.strip() else []
+        return tuple(sorted({label.strip() for label in given}))
+
+
 class LabeledTokens(ExampleType):
     """The tokens of a text with a label each."""
 
@@ -171,6 +202,7 @@ EXAMPLE_TYPES: dict[str, ExampleType] = {
     "labeler": LabeledTokens(),
     "classifier": LabeledText(),
     "encoder-decoder": TextPair(),
+    "multi-label": SeveralLabels(),
 }
 
 

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from seq_models.errors import InputError
 from seq_models.text.batching import AsGiven, RowBatching, stacked
-from seq_models.text.checks import CHECKS, Item, label_counts, string_of
+from seq_models.text.checks import CHECKS, HELD_OUT_CHECKS, Item, label_counts, string_of
 from seq_models.text.codec import Codec, chunked
 from seq_models.text.counting import say_cut
 from seq_models.text.datasets import BATCH_SIZE
@@ -84,7 +84,7 @@ def inspect_examples(
     options = options or TEXT_OPTIONS[task]()
     items = _items(examples, task, options)
     lengths = [max(map(len, item.tokens)) for item in items]
-    say_cut(Counter(length + 1 for length in lengths), options.max_length, "examples")
+    say_cut(Counter(length + 1 for length in lengths), options, "examples")
     warnings = [warning for check in CHECKS[task] for warning in check(items)]
     others = None if held_out is None else _items(held_out, task, options)
     return Report(
@@ -93,7 +93,7 @@ def inspect_examples(
         padding=_padding(items),
         labels=label_counts(items) if EXAMPLE_TYPES[task].has_labels else None,
         held_out=None if others is None else compared(items, others),
-        warnings=warnings if others is None else [*warnings, *unlike(items, others)],
+        warnings=warnings if others is None else [*warnings, *unlike(items, others), *_of_held_out(others, task)],
     )
 
 
@@ -120,6 +120,12 @@ def format_report(report: Report) -> str:
     if not report.warnings:
         return "\n".join([*lines, "", "no warnings"])
     return "\n".join([*lines, "", "warnings", *(f"- {warning}" for warning in report.warnings)])
+
+
+def _of_held_out(others: list[Item], task: str) -> Iterator[str]:
+    """What is wrong with data to be scored on by themselves."""
+    for check in HELD_OUT_CHECKS.get(task, ()):
+        yield from (f"In the data to be scored on {warning}" for warning in check(others))
 
 
 def _line(name: str, number: float) -> str:

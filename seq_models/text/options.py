@@ -12,6 +12,7 @@ from seq_models.text.vocabulary import SPECIAL_TOKENS
 
 WHOLE = 2**31 - 1  # tokens of a text: nothing is cut
 MAX_LENGTH = "tokens of a text at most, the end token included; the rest is cut off"
+TRUNCATIONS = {"head": 1.0, "tail": 0.0, "both": 0.5}  # the share of the tokens read of a long text that begin it
 UNKNOWN_SHARE = "share of the tokens seen once that a training reads as <unk>, so that it is learned"
 CORPORA = ("auto", "sentences", "stream")
 
@@ -22,6 +23,7 @@ class VocabularyOptions(Options):
 
     Attributes:
         max_length, unknown_share: See `TextOptions`; here texts are read whole, and no token is hidden.
+        truncate: See `ClassifierTextOptions`; here what is cut off is the end.
         corpus: See `LanguageModelTextOptions`; here each text is read by itself.
     """
 
@@ -35,6 +37,7 @@ class VocabularyOptions(Options):
     normalization: str = option("nfc", "Unicode's form that texts are brought into first", choices=NORMALIZATIONS)
     lowercase: bool = option(False, "fold texts to lower case, by Unicode's simple case folding")
     max_length: ClassVar[int] = WHOLE
+    truncate: ClassVar[str] = "head"
     unknown_share: ClassVar[float] = 0.0
     corpus: ClassVar[str] = "sentences"
 
@@ -65,6 +68,12 @@ class ClassifierTextOptions(TextOptions):
     """Options of a classifier's preprocessor: it reads documents."""
 
     max_length: int = option(2048, MAX_LENGTH, at_least=2)  # type: ignore[misc]
+    truncate: str = option(  # type: ignore[misc]
+        "head",
+        "which tokens of a text of more than max_length are read: head, the first ones; tail, the last ones; both, as "
+        "many of the first as of the last ones",
+        choices=TRUNCATIONS,
+    )
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,12 @@ class LabelerTextOptions(TextOptions):
 
     tokenizer: str = option("words", "what cuts texts into tokens", choices=[n for n in TOKENIZERS if n != "wordpiece"])
     characters: bool = option(True, "read words character by character, too")
+    capitals: bool = option(
+        False, "tell words by where they have capitals, none, first, all or mixed, though lowercase may fold them"
+    )
+    word_shape: bool = option(False, "tell words by their shape, as Xxx-dd of Blue-42")
+    prefixes: int = option(0, "tell words by their first 1 to so many characters, each number by itself", at_least=0)
+    suffixes: int = option(0, "tell words by their last 1 to so many characters, each number by itself", at_least=0)
     scheme: str = option(
         AUTO,
         "of the tags of entities that the model writes, whatever the data have; auto is theirs, with BIO for IOB1; "
@@ -128,4 +143,5 @@ TEXT_OPTIONS: dict[str, type[VocabularyOptions]] = {
     "labeler": LabelerTextOptions,
     "classifier": ClassifierTextOptions,
     "encoder-decoder": TextOptions,
+    "multi-label": ClassifierTextOptions,
 }

@@ -13,10 +13,20 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
+from seq_models.errors import InputError
 from seq_models.messages import say
 from seq_models.text.batching import Row, stacked, unstacked
 from seq_models.text.codec import Codec, append, chunked, decoded, dense, shifted
-from seq_models.text.example_types import Example, ExampleType, LabeledText, LabeledTokens, Sentence, Text, TextPair
+from seq_models.text.example_types import (
+    Example,
+    ExampleType,
+    LabeledText,
+    LabeledTokens,
+    Sentence,
+    SeveralLabels,
+    Text,
+    TextPair,
+)
 from seq_models.text.examples import remembered
 from seq_models.text.given import Given
 from seq_models.text.labels import Labels, twins
@@ -30,6 +40,7 @@ from seq_models.text.options import (
 from seq_models.text.progress import watched
 from seq_models.text.schemes import Step, converted, respelled, scheme_inside, steps_of
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, Vocabulary
+from seq_models.text.word_features import names_of, word_features
 
 SEPARATOR = "\x1f"  # the ASCII unit separator, between the tokens of one example in a tensor of strings
 SHOWN = 5  # tokens that a sentence names
@@ -125,7 +136,7 @@ class Preprocessor:
         codecs = {name: Codec.from_config(part) for name, part in config.items() if isinstance(part, dict)}
         return cls(**{**config, **codecs})
 
-    def _arguments(self) -> dict[str, Codec | Labels | bool | str | None]:
+    def _arguments(self) -> dict[str, Codec | Labels | bool | str | list[str] | None]:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def strings(self, example: Any) -> tuple[Text, ...]:
@@ -252,7 +263,7 @@ class Measured:
 class SequenceClassifierPreprocessor(Preprocessor):
     """(text, label): ids, and the number of the label."""
 
-    example_type = LabeledText()
+    example_type: LabeledText = LabeledText()
     options_class = ClassifierTextOptions
     labels: Labels
 
@@ -260,8 +271,10 @@ class SequenceClassifierPreprocessor(Preprocessor):
         self.codec, self.labels = codec, Labels(labels)
 
     @classmethod
-    def from_examples(cls, examples: Iterable[tuple[str, str]], options: TextOptions) -> Self:
-        labels = sorted({example[1] for example in examples})
+    def from_examples(cls, examples: Iterable[tuple], options: TextOptions) -> Self:
+        labels = sorted({label for example in examples for label in cls.example_type.labels(example)})
+        if not labels:
+            raise InputError("Some example must have a label. Received: none of any")
         return cls(Codec.train((example[0] for example in examples), options), labels)
 
     def encode(self, text: tf.Tensor, label: tf.Tensor) -> Batch:
@@ -272,8 +285,28 @@ class SequenceClassifierPreprocessor(Preprocessor):
         return dense(self.codec.encode(text))
 
 
+class MultiLabelPreprocessor(SequenceClassifierPreprocessor):
+    """(text, labels): ids, and for each label whether the text has it, 0.0 or 1.0 (B, L + 1).
+
+    The last one says whether there is a label that training has not seen.
+    """
+
+    example_type = SeveralLabels()
+
+    def strings(self, example: Any) -> tuple[str, ...]:
+        return example[0], SEPARATOR.join(self.example_type.labels(example))
+
+    def encode(self, text: tf.Tensor, labels: tf.Tensor) -> Batch:
+        names, L = tf.strings.split(labels, SEPARATOR), len(self.labels)
+        # Of no labels the names are "", one number that none has, as what fills up a row.
+        numbers = tf.where(tf.equal(names.values, ""), -1, tf.minimum(self.labels.ids(names.values), L))
+        each = tf.one_hot(names.with_values(numbers).to_tensor(default_value=-1), L + 1)  # (B, M, L + 1)
+        targets = tf.reduce_max(each, axis=1)
+        return self.codec.encode(text), targets, tf.ones_like(targets[:, 0])
+
+
 class SequenceLabelerPreprocessor(Preprocessor):
-    """(tokens, labels): ids of the tokens, of their characters if so asked, and numbers of the labels.
+    """(tokens, labels): ids of the tokens, of their characters and features if so asked, and numbers of the labels.
 
     The end token is read but not labeled. The examples are cut into tokens already; the tokenizer cuts the raw text
     that the model is asked about.
@@ -284,36 +317,53 @@ class SequenceLabelerPreprocessor(Preprocessor):
         characters: Codec of the characters of a token; None if they are not read.
         scheme: In which the labels are tags of entities, and to which those of examples are converted; None if labels
             stay as they are.
+        features: Of the values of features of words; None if there are none.
+        feature_names: See `word_features`.
     """
 
     example_type = LabeledTokens()
     options_class = LabelerTextOptions
     labels: Labels
 
-    def __init__(self, codec: Codec, labels: Iterable[str], characters: Codec | None = None, scheme: str | None = None):
+    def __init__(
+        self,
+        codec: Codec,
+        labels: Iterable[str],
+        characters: Codec | None = None,
+        scheme: str | None = None,
+        features: Codec | None = None,
+        feature_names: Sequence[str] = (),
+    ):
         self.codec, self.labels, self.characters, self.scheme = codec, Labels(labels), characters, scheme
+        self.features, self.feature_names = features, list(feature_names)
 
     @classmethod
     def from_examples(cls, examples: Iterable[tuple[list[str], list[str]]], options: LabelerTextOptions) -> Self:
         counts: Counter[str] = Counter()
         letters: Counter[str] = Counter()
+        looks: Counter[str] = Counter()
         labels: set[str] = set()
         steps: list[Step] = []
         entities: set[str] = set()  # the labels, in BIOES if they are tags of entities
         words = Codec.of(options)
         spelling = replace(options, tokenizer="chars", lowercase=False, max_length=WORD_LENGTH)
         letters_of = Codec.of(spelling).tokenize
+        names = names_of(options)
         for chunk in watched(chunked(examples), "counting tokens"):
             tokens = tf.constant([token for example in chunk for token in example[0]], tf.string)
             counts.update(decoded(words.clean(tokens)))
+            if names:
+                looks.update(decoded(tf.reshape(_features(names, words, tokens), [-1])))
             letters.update(decoded(letters_of(tokens).flat_values))
             labels.update(label for example in chunk for label in example[1])
             steps = steps_of(((example[1], "") for example in chunk), steps)
             entities.update(label for example in chunk for label in converted(example[1], "BIOES"))
         codec = Codec.of(options, Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count))
         characters = Codec.of(spelling, Vocabulary.from_counts(letters)) if options.characters else None
+        features = Codec.of(options, Vocabulary.from_counts(looks)) if names else None
         scheme = scheme_inside(options.scheme, steps)
-        return cls(codec, sorted(labels if scheme is None else respelled(entities, scheme)), characters, scheme)
+        every = sorted(labels if scheme is None else respelled(entities, scheme))
+        return cls(codec, every, characters, scheme, features, names)
 
     def say_remarks(self) -> None:
         tokens = self.codec.vocabulary.tokens[len(SPECIAL_TOKENS) :]
@@ -355,21 +405,25 @@ class SequenceLabelerPreprocessor(Preprocessor):
         return self.encode_tokens(tf.strings.split(tokens, SEPARATOR)), append(targets, 0), weights
 
     def encode_tokens(self, tokens: tf.RaggedTensor) -> Any:
-        """Tokens, ragged (B, None) -> ids, and with characters a pair of them and character ids, ragged."""
-        ids = self.codec.encode_tokens(tokens)
-        if self.characters is None:
-            return ids
+        """Tokens, ragged (B, None) -> ids, with characters or features a tuple of them and those of these, ragged."""
+        inputs = [self.codec.encode_tokens(tokens)]
         words = append(self.codec.cut(tokens), "")
-        spelled = self.characters.encode(words.flat_values).to_tensor(shape=[None, WORD_LENGTH])
-        return ids, words.with_flat_values(spelled)
+        if self.characters is not None:
+            spelled = self.characters.encode(words.flat_values).to_tensor(shape=[None, WORD_LENGTH])
+            inputs.append(words.with_flat_values(spelled))
+        if self.features is not None:
+            values = _features(self.feature_names, self.codec, words.flat_values)  # (N, F)
+            ids = tf.where(tf.equal(words.flat_values, "")[:, None], END, self.features.vocabulary.ids(values))
+            inputs.append(words.with_flat_values(ids))
+        return tuple(inputs) if len(inputs) > 1 else inputs[0]
 
     def finish(self, inputs: Any, targets: Any, weights: Any) -> Batch:
         """Cuts off the columns that no word of the batch reaches."""
         if self.characters is None:
             return inputs, targets, weights
-        ids, spelled = inputs
+        ids, spelled, *rest = inputs
         longest = max(np.count_nonzero(spelled, axis=-1).max(), 1)
-        return (ids, spelled[:, :, :longest]), targets, weights
+        return (ids, spelled[:, :, :longest], *rest), targets, weights
 
     def tokenize(self, text: tf.Tensor) -> tf.RaggedTensor:
         """Texts (B,) -> all of their tokens as they are written, ragged (B, None): nothing folded, nothing cut."""
@@ -381,6 +435,12 @@ class SequenceLabelerPreprocessor(Preprocessor):
     def inputs_of_tokens(self, tokens: tf.RaggedTensor) -> Any:
         """Tokens, ragged (B, None) -> inputs of the model."""
         return tf.nest.map_structure(dense, self.encode_tokens(tokens))
+
+
+def _features(names, codec, tokens):
+    """The features of tokens (N,) that a codec reads, strings (N, F)."""
+    written = codec.normalize(tokens)
+    return word_features(names, written, codec.clean(tokens))
 
 
 class EncoderDecoderPreprocessor(Preprocessor):

@@ -71,12 +71,12 @@ class Format:
             yield self.example(record, columns), record.line
 
     def example(self, record: Record, columns: Columns) -> Example:
-        """The two columns of a record: two strings, or tokens with their tags; and its weight, if it has one."""
+        """Two columns of a record: two strings, a string and a list, or tokens and tags; its weight, if it has one."""
         first, second = (self.value(record, column) for column in columns)
         weights = [weight(record)] if WEIGHT in record.values and WEIGHT not in columns else []
         if not isinstance(first, list):
-            second = string(record.line, columns[1], second)
-            return filled(record.line, columns[0], first), filled(record.line, columns[1], second), *weights
+            first = filled(record.line, columns[0], first)
+            return first, second if isinstance(second, list) else filled(record.line, columns[1], second), *weights
         if not isinstance(second, list) or len(first) != len(second):
             raise unexpected(record.line.place, f"a list of {len(first)} in {columns[1]!r}", second)
         return first, second, *weights

@@ -38,10 +38,51 @@ class TokenAccuracy(TokenMean):
         super().update_state(tf.cast(right, tf.float32), sample_weight)
 
 
+class ExactMatch(TokenMean):
+    """Share of the texts that have the labels which are predicted, and no others."""
+
+    _direction = "up"
+
+    def __init__(self, name: str = "exact_match", dtype: Any = None):
+        super().__init__(name, dtype)
+
+    def update_state(self, targets, predictions, sample_weight=None):
+        right = tf.reduce_all(tf.equal(targets, with_unseen(predictions, targets.dtype)), axis=-1)
+        super().update_state(tf.cast(right, tf.float32), sample_weight)
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class MicroF1(keras.metrics.Metric):
+    """F1 of the labels of all texts together: 2 correct / (there + predicted), by the weights of the texts."""
+
+    _direction = "up"
+
+    def __init__(self, name: str = "micro_f1", dtype: Any = None):
+        super().__init__(name=name, dtype=dtype)
+        self.sums = [self.add_variable((), "zeros", self.dtype, name=name) for name in ("correct", "all")]
+
+    def update_state(self, targets, predictions, sample_weight=None):
+        predictions = with_unseen(predictions, targets.dtype)
+        for variable, values in zip(self.sums, (targets * predictions, targets + predictions), strict=True):
+            counts = tf.reduce_sum(values, axis=-1)
+            weighted = counts if sample_weight is None else counts * sample_weight
+            variable.assign_add(tf.cast(tf.reduce_sum(weighted), variable.dtype))
+
+    def result(self) -> tf.Tensor:
+        correct, both_sides = (tf.convert_to_tensor(each) for each in self.sums)
+        return tf.math.divide_no_nan(2 * correct, both_sides)
+
+
+def with_unseen(predictions: tf.Tensor, dtype: Any) -> tf.Tensor:
+    """Predictions of L labels (B, L) as targets are, whose last one says if there is an unseen label: (B, L + 1)."""
+    return tf.cast(tf.pad(predictions, [[0, 0], [0, 1]]), dtype)
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
 class EntityF1(keras.metrics.Metric):
     """F1 of the entities that tags spell out: 2 correct / (there + predicted), counted over all batches [1].
 
-    Tokens without a weight are outside of any entity.
+    Tokens without a weight are outside of any entity. An entity counts as its row: the largest weight there.
 
     Args:
         labels: The L tags; targets and predictions are their numbers, those of unseen ones as `Labels.ids` says.
@@ -60,8 +101,11 @@ class EntityF1(keras.metrics.Metric):
     def update_state(self, targets, predictions, sample_weight=None):
         real = tf.ones_like(targets, tf.bool) if sample_weight is None else sample_weight > 0
         sides = (tf.where(real, self._codes(ids), 0) for ids in (targets, predictions))
-        for variable, count in zip(self.counts, tf.unstack(tf.reduce_sum(entity_counts(*sides), axis=0)), strict=True):
-            variable.assign_add(tf.cast(count, variable.dtype))
+        counts = tf.cast(entity_counts(*sides), self.dtype)  # (B, 3)
+        if sample_weight is not None:
+            counts *= tf.cast(tf.reduce_max(sample_weight, axis=1, keepdims=True), self.dtype)
+        for variable, count in zip(self.counts, tf.unstack(tf.reduce_sum(counts, axis=0)), strict=True):
+            variable.assign_add(count)
 
     def _codes(self, ids):
         ids, L = tf.cast(ids, tf.int32), len(self.codes)

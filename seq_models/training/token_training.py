@@ -235,11 +235,13 @@ class TokenTraining(DistributedFit):
         for metric in self.token_metrics:
             metric.update_state(targets, predictions, sample_weight=weights)
         if self._metrics_of_logits:
-            logits = self.network.head(hidden)
-            # Flat, for a metric of Keras takes the mean over time first, so that a token of a short batch counts more.
-            flat = tf.reshape(targets, [-1]), tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(weights, [-1])
-            self.compute_metrics(inputs, *flat)
+            self.compute_metrics(inputs, *self.flat(targets, self.network.head(hidden), weights))
         return tf.reduce_sum((losses + penalties) * loss_weights)
+
+    def flat(self, targets: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What metrics of Keras are given: flat, for they take the mean over time first, so that a token of a short
+        batch counts more."""
+        return tf.reshape(targets, [-1]), tf.reshape(logits, [-1, logits.shape[-1]]), tf.reshape(weights, [-1])
 
     def read(self, inputs: Any, training: bool) -> tf.Tensor:
         """The last hidden states for a batch of `fit` or `evaluate`."""

@@ -11,13 +11,15 @@ Everything that asks how wrong or how sure a model is (training, validation, sco
 
 A head sees hidden states and not logits, so that it may go through them in pieces. Shapes: hidden (..., H), targets and
 what is said of each (...). A head over whole sentences (`LegalHead`, `CRFHead`) takes a pair in place of hidden states:
-these, and the mask of the tokens that have a target.
+these, and the mask of the tokens that have a target. Targets and predictions of `SigmoidHead` are those of all labels
+(..., K).
 """
 
 from seq_models.layers.heads.adaptive import AdaptiveSoftmaxHead
 from seq_models.layers.heads.chain import CRFHead, LegalHead
 from seq_models.layers.heads.cross_entropy import cross_entropy
 from seq_models.layers.heads.sampled import SampledSoftmaxHead, TiedSampledSoftmaxHead
+from seq_models.layers.heads.sigmoid import SigmoidHead
 from seq_models.layers.heads.softmax import SoftmaxHead, TiedSoftmaxHead
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "CRFHead",
     "LegalHead",
     "SampledSoftmaxHead",
+    "SigmoidHead",
     "SoftmaxHead",
     "TiedSampledSoftmaxHead",
     "TiedSoftmaxHead",

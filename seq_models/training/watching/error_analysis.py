@@ -21,7 +21,8 @@ class ErrorAnalysis(Watcher):
     """Goes through validation examples: the worst of them, and which labels are taken for which.
 
     The text `worst` has the examples with the highest loss, a mean over their tokens, and what the model answers. The
-    picture `confusion`, if the task has labels, has a row for each label expected and a column for each one predicted.
+    picture `confusion`, if the task has labels that exclude each other, has a row for each label expected and a column
+    for each one predicted.
 
     Args:
         log: See `Watcher`.
@@ -38,7 +39,8 @@ class ErrorAnalysis(Watcher):
         self.examine = tf.function(
             lambda *batch: errors_of(self.model, *batch), input_signature=any_size, autograph=False
         )
-        self.labels, self.worst = model.vocabularies().get("labels"), worst
+        exclusive = self.batches[0][1].dtype.is_integer  # else targets say of each label whether it is there
+        self.labels, self.worst = model.vocabularies().get("labels") if exclusive else None, worst
 
     def prepare(self) -> None:
         self.examine(*self.batches[0])
