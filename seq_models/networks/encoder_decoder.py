@@ -15,6 +15,9 @@ from seq_models.layers import (
     ContextDecoder,
     DotAttention,
     LastPooling,
+    LinearReadout,
+    LuongReadout,
+    MaxoutReadout,
     MaxPooling,
     MeanPooling,
     RecurrentDecoder,
@@ -27,6 +30,7 @@ from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
 ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, "dot": DotAttention}
+READOUTS = {"linear": LinearReadout, "maxout": MaxoutReadout, "luong": LuongReadout}
 CONTEXTS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}  # of one context for all steps
 
 
@@ -45,6 +49,12 @@ class EncoderDecoderOptions(NetworkOptions):
         choices=("attention", *CONTEXTS, "none"),
     )
     attention: str = option("additive", "how the decoder scores a source step", choices=ATTENTIONS)
+    readout: str = option(
+        "linear",
+        "what the softmax sees of a step's state and context: linear W [s; c] + b, maxout of pairs of these and the "
+        "word before [Bahdanau 2015], or luong tanh(W [c; s]) [Luong 2015]",
+        choices=READOUTS,
+    )
     bidirectional: bool = option(True, "read the source both ways")
     reverse_source: bool = option(False, "read the source from its end [Sutskever 2014]")
     bridge: str = option(
@@ -68,6 +78,8 @@ class EncoderDecoderOptions(NetworkOptions):
         if self.attention != "additive" and self.context != "attention":
             received = f"attention={self.attention!r}, context={self.context!r}"
             raise ValueError(f"attention needs context='attention'. Received: {received}")
+        if self.readout != "linear" and self.context == "none":
+            raise ValueError(f"readout={self.readout} needs a context. Received: context='none'")
         if self.share_layers and (self.context, self.bridge) != ("none", "copy"):
             received = f"context={self.context!r}, bridge={self.bridge!r}"
             raise ValueError(f"share_layers needs context='none' and bridge='copy'. Received: {received}")
@@ -79,11 +91,12 @@ class EncoderDecoder(Network):
 
         e_1 … e_m = stack(E x_1 … E x_m), read both ways
         s_0 = tanh(W [e^f_m; e^b_1] + b) for each layer and state, or with bridge="copy" the encoder's last ones
-        [s_t; c_t] = decoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V (W_o [s_t; c_t] + b_o)
+        [s_t; c_t] = decoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V readout([s_t; c_t], E' y_{t-1})
 
     c_t is attention over e (see `AttentionDecoder`), one c for all steps (see `ContextDecoder`), or is left out (see
-    `RecurrentDecoder`). With `share_layers` the decoder's layers are the encoder's: one network reads the source, `<s>`
-    and the target as one sequence [1, figure 8.17]. With tied weights V is E'.
+    `RecurrentDecoder`); the readouts are in `seq_models.layers.readouts`. With `share_layers` the decoder's layers
+    are the encoder's: one network reads the source, `<s>` and the target as one sequence [1, figure 8.17]. With tied
+    weights V is E'.
 
     Inputs: source ids (B, S) and target ids (B, T) that start with `<s>`, 0 is padding.
     Outputs: logits (B, T, V); those at t are of the token after t.
@@ -96,8 +109,8 @@ class EncoderDecoder(Network):
     Raises:
         ValueError: If an argument is not of the kind above.
     References:
-        [1] Jurafsky and Martin, chapter 8. [2] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473; the readout is that of
-        Luong et al. 2015, eq. 5, without its tanh, which saturates for good when the vocabulary is large.
+        [1] Jurafsky and Martin, chapter 8. [2] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473. The linear readout is
+        that of Luong et al. 2015, eq. 5, without its tanh, which saturates for good when the vocabulary is large.
     """
 
     options_class = EncoderDecoderOptions
@@ -118,7 +131,7 @@ class EncoderDecoder(Network):
         project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
         decoder = _decoder(options, encoder)
         bridges = [_bridge(options, k) for k in range(len(decoder.state_sizes()))]
-        readout = keras.layers.Dense(embedding_units, name="readout")
+        readout = READOUTS[options.readout](embedding_units, name="readout")
         head = self._make_head(target_vocabulary_size, target_embedding, options)
 
         # Forward
@@ -143,7 +156,7 @@ class EncoderDecoder(Network):
         memory, mask, states = encode(e, ops.not_equal(source, 0))
         outputs = decoder(y, memory, states, mask)
         outputs = outputs[0] if decoder.attends else outputs  # (B, T, H + M, or H)
-        super().__init__((source, target), drop_readout(readout(outputs)), head, sizes, options, name)  # (B, T, V)
+        super().__init__((source, target), drop_readout(readout(outputs, y)), head, sizes, options, name)  # (B, T, V)
         self.encode, self.decoder, self.readout = encode, decoder, readout
         self.source_embedding, self.target_embedding = source_embedding, target_embedding
 
@@ -169,29 +182,27 @@ class EncoderDecoder(Network):
 
     def step(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """One target token (B,) and the states before it -> logits of the next token (B, V), states."""
-        output, recurrent, attention = self.decoder.step(
-            self.target_embedding(tokens), states["recurrent"], states["source"]
-        )
-        return self.head(self.readout(output)), self._after(states, recurrent, attention)
+        y = self.target_embedding(tokens)
+        output, recurrent, attention = self.decoder.step(y, states["recurrent"], states["source"])
+        return self.head(self.readout(output, y)), self._after(states, recurrent, attention)
 
     def read(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """Many target tokens (B, T) and the states before them -> hidden (B, T, E), states.
 
         The head makes logits of as many hidden states as are wanted.
         """
-        outputs, recurrent, attention = self._decode(tokens, states)
-        return self.readout(outputs), self._after(states, recurrent, attention[:, -1] if self.attends else None)
+        y = self.target_embedding(tokens)
+        outputs, recurrent, attention = self.decoder.run(y, states["recurrent"], states["source"])
+        return self.readout(outputs, y), self._after(states, recurrent, attention[:, -1] if self.attends else None)
 
     def attend(self, source: Tensor, target: Tensor) -> Tensor:
         """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target; `attends` only."""
-        return self._decode(target, self.start(source))[2]
+        states = self.start(source)
+        return self.decoder.run(self.target_embedding(target), states["recurrent"], states["source"])[2]
 
     def _after(self, states, recurrent, attention):
         after = {**states, "recurrent": recurrent}
         return {**after, "attention": attention} if self.attends else after
-
-    def _decode(self, tokens, states):
-        return self.decoder.run(self.target_embedding(tokens), states["recurrent"], states["source"])
 
 
 def _decoder(options, encoder):
