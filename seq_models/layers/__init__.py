@@ -14,9 +14,10 @@ from seq_models.layers.heads import (
     TiedSampledSoftmaxHead,
     TiedSoftmaxHead,
 )
+from seq_models.layers.input_feeding import InputFeedingDecoder
 from seq_models.layers.lstm import LSTM, LSTMCell
 from seq_models.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
-from seq_models.layers.readouts import LinearReadout, LuongReadout, MaxoutReadout
+from seq_models.layers.readouts import GivenReadout, LinearReadout, LuongReadout, MaxoutReadout
 from seq_models.layers.recurrent import Bidirectional, GatedRecurrent, Recurrent
 from seq_models.layers.recurrent_cell import GatedCell, RecurrentCell
 from seq_models.layers.recurrent_decoder import ContextDecoder, RecurrentDecoder
@@ -27,8 +28,8 @@ from seq_models.layers.units import UNITS
 __all__ = [
     "AdaptiveSoftmaxHead", "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional",
     "BilinearAttention", "CRFHead", "CharacterEncoder", "ContextDecoder", "DotAttention", "GRU", "GRUCell",
-    "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "LegalHead", "LinearReadout",
-    "LuongReadout", "MaxPooling", "MaxoutReadout", "MeanPooling", "Recurrent", "RecurrentCell", "RecurrentDecoder",
-    "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead",
-    "UNITS", "from_torch", "gradient_flow", "to_torch",
+    "GatedCell", "GatedRecurrent", "GivenReadout", "GradientFlow", "InputFeedingDecoder", "LSTM", "LSTMCell",
+    "LastPooling", "LegalHead", "LinearReadout", "LuongReadout", "MaxPooling", "MaxoutReadout", "MeanPooling",
+    "Recurrent", "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SimpleRNN", "SimpleRNNCell",
+    "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch", "gradient_flow", "to_torch",
 ]  # fmt: skip

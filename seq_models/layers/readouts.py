@@ -88,3 +88,14 @@ class MaxoutReadout(Readout):
     def call(self, outputs, y):
         pieces = self.dense(ops.concatenate([outputs, y], axis=-1))  # (..., 2E)
         return ops.max(ops.reshape(pieces, (*ops.shape(pieces)[:-1], self.units, 2)), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class GivenReadout(keras.layers.Layer):
+    """t = what a decoder gives that reads out its steps itself. Call arguments: see `Readout`."""
+
+    def call(self, outputs, y):
+        return outputs
+
+    def compute_output_shape(self, outputs_shape, y_shape):
+        return outputs_shape

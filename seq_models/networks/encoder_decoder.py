@@ -14,6 +14,8 @@ from seq_models.layers import (
     BilinearAttention,
     ContextDecoder,
     DotAttention,
+    GivenReadout,
+    InputFeedingDecoder,
     LastPooling,
     LinearReadout,
     LuongReadout,
@@ -55,6 +57,9 @@ class EncoderDecoderOptions(NetworkOptions):
         "word before [Bahdanau 2015], or luong tanh(W [c; s]) [Luong 2015]",
         choices=READOUTS,
     )
+    input_feeding: bool = option(
+        False, "each step of the decoder is given what the one before read out, too; with readout=luong [Luong 2015]"
+    )
     bidirectional: bool = option(True, "read the source both ways")
     reverse_source: bool = option(False, "read the source from its end [Sutskever 2014]")
     bridge: str = option(
@@ -80,6 +85,9 @@ class EncoderDecoderOptions(NetworkOptions):
             raise ValueError(f"attention needs context='attention'. Received: {received}")
         if self.readout != "linear" and self.context == "none":
             raise ValueError(f"readout={self.readout} needs a context. Received: context='none'")
+        if self.input_feeding and (self.context, self.readout) != ("attention", "luong"):
+            received = f"context={self.context!r}, readout={self.readout!r}"
+            raise ValueError(f"input_feeding needs context='attention' and readout='luong'. Received: {received}")
         if self.share_layers and (self.context, self.bridge) != ("none", "copy"):
             received = f"context={self.context!r}, bridge={self.bridge!r}"
             raise ValueError(f"share_layers needs context='none' and bridge='copy'. Received: {received}")
@@ -93,15 +101,15 @@ class EncoderDecoder(Network):
         s_0 = tanh(W [e^f_m; e^b_1] + b) for each layer and state, or with bridge="copy" the encoder's last ones
         [s_t; c_t] = decoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V readout([s_t; c_t], E' y_{t-1})
 
-    c_t is attention over e (see `AttentionDecoder`), one c for all steps (see `ContextDecoder`), or is left out (see
-    `RecurrentDecoder`); the readouts are in `seq_models.layers.readouts`. With `share_layers` the decoder's layers
-    are the encoder's: one network reads the source, `<s>` and the target as one sequence [1, figure 8.17]. With tied
-    weights V is E'.
+    c_t is attention over e (see `AttentionDecoder` and, with `input_feeding`, `InputFeedingDecoder`), one c for all
+    steps (see `ContextDecoder`), or is left out (see `RecurrentDecoder`); the readouts are in
+    `seq_models.layers.readouts`. With `share_layers` the decoder's layers are the encoder's: one network reads the
+    source, `<s>` and the target as one sequence [1, figure 8.17]. With tied weights V is E'.
 
     Inputs: source ids (B, S) and target ids (B, T) that start with `<s>`, 0 is padding.
     Outputs: logits (B, T, V); those at t are of the token after t.
-    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H); `source`, what no step changes;
-    and with attention `attention`, where the last step looked, floats (B, S).
+    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H) and what is fed (B, E);
+    `source`, what no step changes; and with attention `attention`, where the last step looked, floats (B, S).
 
     Args:
         source_vocabulary_size, target_vocabulary_size: Sizes of the vocabularies.
@@ -131,7 +139,7 @@ class EncoderDecoder(Network):
         project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
         decoder = _decoder(options, encoder)
         bridges = [_bridge(options, k) for k in range(len(decoder.state_sizes()))]
-        readout = READOUTS[options.readout](embedding_units, name="readout")
+        readout = _readout(options)
         head = self._make_head(target_vocabulary_size, target_embedding, options)
 
         # Forward
@@ -155,7 +163,7 @@ class EncoderDecoder(Network):
         y, e = drop_embedded([target_embedding(target), source_embedding(source)])  # (B, T, E), (B, S, E)
         memory, mask, states = encode(e, ops.not_equal(source, 0))
         outputs = decoder(y, memory, states, mask)
-        outputs = outputs[0] if decoder.attends else outputs  # (B, T, H + M, or H)
+        outputs = outputs[0] if decoder.attends else outputs  # (B, T, H + M), or H, or E that are read out
         super().__init__((source, target), drop_readout(readout(outputs, y)), head, sizes, options, name)  # (B, T, V)
         self.encode, self.decoder, self.readout = encode, decoder, readout
         self.source_embedding, self.target_embedding = source_embedding, target_embedding
@@ -177,7 +185,7 @@ class EncoderDecoder(Network):
     def start(self, source: Tensor) -> dict[str, Any]:
         """The states before the first target token, of source ids (B, S)."""
         memory, mask, recurrent = self.encode(self.source_embedding(source), ops.not_equal(source, 0))
-        states = {"recurrent": recurrent, "source": self.decoder.prepare(memory, mask)}
+        states = {"recurrent": self.decoder.begin(recurrent), "source": self.decoder.prepare(memory, mask)}
         return {**states, "attention": ops.zeros(ops.shape(source), memory.dtype)} if self.attends else states
 
     def step(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
@@ -210,12 +218,21 @@ def _decoder(options, encoder):
     if options.context == "attention":
         score = ATTENTIONS[options.attention](*([options.units] if options.attention == "additive" else []))
         cells = [UNITS[options.cell].cell_class(options.units) for _ in range(options.layers)]
+        if options.input_feeding:
+            return InputFeedingDecoder(cells, score, options.embedding_size, name="decoder")
         return AttentionDecoder(cells, score, name="decoder")
     stack = encoder if options.share_layers else recurrent_stack(options.cell, options.units, options.layers)
     if options.context == "none":
         return RecurrentDecoder(stack, name="decoder")
     pooling = LastPooling(options.bidirectional) if options.context == "last" else CONTEXTS[options.context]()
     return ContextDecoder(stack, pooling, name="decoder")
+
+
+def _readout(options):
+    """From what the decoder gives to what the head sees."""
+    if options.input_feeding:
+        return GivenReadout(name="readout")
+    return READOUTS[options.readout](options.embedding_size, name="readout")
 
 
 def _bridge(options, number):
