@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from toy import EXAMPLES, PLAIN
+from toy import EXAMPLES, PLAIN, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
@@ -82,6 +82,41 @@ def test_the_monitor_of_the_options_decides(tmp_path):
     metrics = run(tmp_path, monitor="val_loss", epochs=6, patience=9, learning_rate=0.3, batch_size=2).read_metrics()
     losses = [record["val_loss"] for record in metrics["epochs"]]
     assert metrics["best"]["val_loss"] == min(losses)
+
+
+def test_the_bleu_of_greedy_answers_decides_and_is_that_of_the_model_that_is_kept(tmp_path):
+    options = {"patience": 9, "learning_rate": 0.1, "batch_size": 4, "monitor": "val_bleu"}
+    found = run(tmp_path, "encoder-decoder", epochs=2, monitor_examples=3, **options)
+    metrics = found.read_metrics()
+    scores = [record["val_bleu"] for record in metrics["epochs"]]
+    assert len(scores) == 2 and metrics["best"]["val_bleu"] == max(scores) > 0
+    model = sm.load_run(found.path)
+    asked = EXAMPLES["encoder-decoder"][:3]
+    longest = 2 * max(len(target.split()) + 1 for _, target in asked)
+    assert metrics["best"]["val_bleu"] == pytest.approx(model.scores_of(asked, max_length=longest)["bleu"])
+
+
+def test_the_score_of_answers_is_of_greedy_ones_whatever_the_search_of_the_model():
+    model = small("encoder-decoder", beam_width=3, min_length=4)
+    model.network.head.bias.assign([0, 0, 0, 9, 2, 2, 2, 2, 2])  # a greedy answer is empty
+    examples = EXAMPLES["encoder-decoder"][1:3]  # of two tokens at most, so that an answer has six
+    greedy = model.scores_of(examples, max_length=6, beam_width=1, min_length=0)
+    for name, score in model.answer_scores().items():
+        assert score(examples) == pytest.approx(greedy[name.removeprefix("val_")])
+    assert greedy["chrf"] != model.scores_of(examples, max_length=6)["chrf"]
+
+
+@pytest.mark.parametrize(
+    ("task", "monitor", "known"),
+    [("classifier", None, "none of this task"), ("encoder-decoder", "val_loss", "val_bleu, val_chrf, val_exact_match")],
+)
+def test_examples_to_answer_need_a_monitor_of_answers(tmp_path, task, monitor, known):
+    expected = (
+        f"monitor_examples needs a monitor that takes answers, {known}. Received: monitor='{monitor or 'val_accuracy'}'"
+    )
+    with pytest.raises(sm.InputError, match=expected):
+        run(tmp_path, task, monitor=monitor, monitor_examples=2)
+    assert not list(tmp_path.iterdir())
 
 
 PEOPLE, PLACES = ["王芳", "李娜", "张伟", "Anna", "Peter", "陈静"], ["北京", "上海", "New York", "Lyon", "Paris"]

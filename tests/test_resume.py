@@ -93,6 +93,14 @@ def test_in_the_middle_of_an_epoch_a_training_goes_on_as_if_nothing_had_been(tmp
 
 
 @pytest.mark.slow
+def test_a_training_that_goes_by_its_answers_goes_on_as_if_nothing_had_been(tmp_path):
+    options = {"epochs": 2, "monitor": "val_bleu", "monitor_examples": 4}
+    whole, killed = run_and_kill(tmp_path, BATCHES + 2, "encoder-decoder", **options)
+    assert all("val_bleu" in record for record in whole.read_metrics()["epochs"])
+    assert_bit_equal(contents(run(killed.path, "encoder-decoder", **options)), contents(whole))
+
+
+@pytest.mark.slow
 def test_a_training_broken_after_every_single_batch_comes_to_the_same_end(tmp_path, monkeypatch):
     class Interrupted(Exception):
         pass

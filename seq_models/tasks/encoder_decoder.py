@@ -26,6 +26,7 @@ from seq_models.text.vocabulary import PAD, SPECIAL_TOKENS, UNKNOWN
 
 SAMPLE = 50  # tokens of a sample's answer
 WAYS = 5  # to translate a text, in an export
+SCORES = ("bleu", "chrf", "exact_match")
 PAIR = [strings("source"), strings("target")]
 
 
@@ -320,12 +321,25 @@ class EncoderDecoder(TextWriter):
         check_examples(self.preprocessor, examples)
         return self.scores_of(list(Given(examples, self.preprocessor.example_type)))
 
-    def scores_of(self, examples: Sequence[tuple[str, str]]) -> dict[str, float | str]:
-        """`score` of a list of examples that are known to be right."""
+    def scores_of(self, examples: Sequence[tuple[str, str]], **wanted: Any) -> dict[str, float | str]:
+        """`score` of a list of examples that are known to be right; options of `translate` as there."""
         sources, targets = zip(*(example[:2] for example in examples), strict=True)
-        answers = [answer["translation"] for answer in self.predict_text(list(sources))]
+        answers = [answer["translation"] for answer in self.translate(list(sources), **wanted)]
         exact = np.mean(self.preprocessor.target.respaced(answers) == self.preprocessor.target.respaced(targets))
         return {**translation_scores(answers, targets), "exact_match": float(exact)}
+
+    def answer_scores(self) -> dict[str, Callable[[Sequence[tuple[str, str]]], float]]:
+        """Those of `scores_of`, of greedy answers that are no longer than twice the longest target."""
+
+        def score(name, examples):
+            longest = 2 * int(tf.reduce_max(self.preprocessor.target.lengths([target for _, target, *_ in examples])))
+            max_length = min(longest, self.preprocessor.target.max_length)
+            return float(self.scores_of(examples, max_length=max_length, **SearchOptions().written())[name])
+
+        return {f"val_{name}": functools.partial(score, name) for name in SCORES}
+
+    def directions(self) -> dict[str, str]:
+        return {**super().directions(), **dict.fromkeys(SCORES, "up")}
 
     def vocabularies(self) -> dict[str, list[str]]:
         sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}

@@ -84,6 +84,12 @@ class TrainingOptions(Options):
     monitor: str | None = option(
         None, "validation score that says which epoch is the best, as val_loss; the task's own if left out"
     )
+    monitor_examples: int | None = option(
+        None,
+        "with a monitor that takes answers, as val_bleu: how many examples of the validation, the first ones, are "
+        "answered after every epoch; all if left out",
+        at_least=1,
+    )
     patience: int = option(
         3,
         "epochs without a better score and without a smaller loss before training stops",
