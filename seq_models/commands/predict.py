@@ -37,7 +37,7 @@ def run(options: Namespace) -> None:
     lengths: Counter[int] = Counter()
     with opened(options.output) if options.output else Print(options.json) as output:
         model: Any = load_run(options.directory)
-        set_search(model, options)
+        set_search(model, options.directory, options)
         if options.n_best is not None and not hasattr(model, "translate"):
             raise InputError(
                 f"{options.directory} must be the run of an encoder-decoder for --n-best. Received: {model.task_name}"
