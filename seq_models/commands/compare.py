@@ -24,14 +24,14 @@ def run(options: Namespace) -> None:
     from seq_models.text.counting import say_cut_examples
     from seq_models.text.examples import ending_of
 
-    models = list(map(load_run, options.directories))
-    for model, directory in zip(models, options.directories, strict=True):
+    one, other = map(load_run, options.directories)
+    for model, directory in zip((one, other), options.directories, strict=True):
         set_search(model, directory, options)
     ending = ending_of(Path(options.data[0]))
     known = (columns_of_run(directory, ending, options.columns) for directory in options.directories)
     data = examples(options.data, next(filter(None, known), None))
-    found = compare(*models, data, options.resamples)
-    for model in models:
+    found = compare(one, other, data, options.resamples)
+    for model in (one, other):
         say_cut_examples(model.preprocessor, data, "examples")
     if options.json:
         print(json.dumps(found._asdict()))
