@@ -22,7 +22,9 @@ from seq_models.text.counting import check_examples
 from seq_models.text.given import Given
 from seq_models.text.options import PairEmbeddingOptions
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
-from seq_models.text.vocabulary import PAD, SPECIAL_TOKENS, UNKNOWN
+from seq_models.text.vocabulary import END, PAD, SPECIAL_TOKENS, START, UNKNOWN
+from seq_models.training.options import TranslationTrainingOptions
+from seq_models.training.scheduled_sampling import ScheduledSampling
 
 SAMPLE = 50  # tokens of a sample's answer
 WAYS = 5  # to translate a text, in an export
@@ -45,6 +47,8 @@ class EncoderDecoder(TextWriter):
     preprocessor: EncoderDecoderPreprocessor
     network_class = networks.EncoderDecoder
     embedding_options_class = PairEmbeddingOptions
+    training_options_class = TranslationTrainingOptions
+    scheduled_sampling: ScheduledSampling | None = None
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
@@ -65,6 +69,51 @@ class EncoderDecoder(TextWriter):
     @classmethod
     def option_groups(cls) -> dict[str, Any]:
         return {**super().option_groups(), "search": SearchOptions}
+
+    # Training
+
+    def compile(
+        self, *args: Any, scheduled_sampling: Mapping[str, Any] | ScheduledSampling | None = None, **kwargs: Any
+    ) -> None:
+        """As `TokenTraining.compile`.
+
+        Args:
+            scheduled_sampling: The arguments of a `ScheduledSampling`, or None: the decoder is always told the target.
+        """
+        super().compile(*args, **kwargs)
+        given = scheduled_sampling
+        self.scheduled_sampling = ScheduledSampling(**given) if isinstance(given, Mapping) else given
+
+    def get_compile_config(self):
+        config, sampling = super().get_compile_config(), self.scheduled_sampling
+        return {**config, "scheduled_sampling": sampling._asdict()} if config and sampling else config
+
+    def read(self, inputs: Any, training: bool) -> tf.Tensor:
+        if training and self.scheduled_sampling is not None:
+            inputs = self.partly_drawn(*inputs)
+        return super().read(inputs, training)
+
+    def partly_drawn(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ids (B, S) and (B, T) as a step of scheduled sampling has them: of the target some that the model draws.
+
+        What it draws it is told at the next step, so that this is a loop over `step` before that of the training,
+        without dropout; no gradient goes through a draw, as in the paper. `<s>` and padding stay, and neither they nor
+        the end are drawn.
+        """
+        sampling: Any = self.scheduled_sampling
+        step, network = self.optimizer.iterations, self.network
+        uniform = sampling.uniform(tf.stack([2, *tf.unstack(tf.shape(target))]), step)  # (2, B, T)
+        told = (uniform[0] < sampling.truth(step)) | (target == PAD)
+        draw = decoding.sampler(uniform[1])
+
+        def choose(logits, t):
+            drawn = tf.cast(draw(logits, t), target.dtype)
+            return tf.where(told[:, t + 1], target[:, t + 1], drawn)
+
+        first, states = network.step(target[:, 0], network.start(source))
+        length = tf.shape(target)[1] - 1
+        after, *_ = decoding.generate(network.step, choose, first, states, END, length, (PAD, START, END))
+        return source, tf.concat([target[:, :1], tf.cast(after, target.dtype)], axis=1)
 
     # Translating
 
