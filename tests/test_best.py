@@ -104,6 +104,10 @@ def test_the_score_of_answers_is_of_greedy_ones_whatever_the_search_of_the_model
     for name, score in model.answer_scores().items():
         assert score(examples) == pytest.approx(greedy[name.removeprefix("val_")])
     assert greedy["chrf"] != model.scores_of(examples, max_length=6)["chrf"]
+    model.network.head.bias.assign([0, 0, 0, -9, 2, 2, 2, 2, 2])  # it never ends
+    endless = model.scores_of(examples, max_length=6, beam_width=1, min_length=0)
+    assert model.answer_scores()["val_chrf"](examples) == pytest.approx(endless["chrf"])
+    assert endless["chrf"] != model.scores_of(examples, max_length=3, beam_width=1, min_length=0)["chrf"]
 
 
 @pytest.mark.parametrize(
