@@ -109,7 +109,7 @@ class DecoderLoop:
             after = Trace(states, fed, *look, gates)
             return after, after
 
-        # The scan stacks what it carries: the rest is carried only for that, and its start is never read.
+        # The scan stacks what it carries: all but states and fed is carried only for that, its start never read.
         B, first = ops.shape(arguments.memory)[:2], arguments.states
         nothing = [[ops.zeros_like(states[0])] * count for states, count in zip(first, kept, strict=True)]
         memory = arguments.memory
@@ -223,7 +223,7 @@ class BackwardLoop:
             carry = self.back(carry.states, carry.fed, *now)
             return carry, carry
 
-        # The scan stacks what it carries: the rest is carried only for that, and its start is never read.
+        # The scan stacks what it carries: all but states and fed is carried only for that, its start never read.
         zeros = ops.zeros_like
         states = keras.tree.map_structure(zeros, arguments.states)
         x = [ops.matmul(h, weights[0]) for (h, *_), weights in zip(states, arguments.recurrent, strict=True)]
