@@ -15,6 +15,7 @@ def model():
     found = small("encoder-decoder", cell="gru", bidirectional=False)
     random = np.random.default_rng(3)
     found.network.set_weights([random.normal(size=w.shape) for w in found.network.get_weights()])
+    found.network.head.bias.assign([9, 0, 9, 9, 1, 1, 1, 1, 1])  # what is never drawn is probable
     return found
 
 
@@ -60,8 +61,8 @@ def test_the_share_that_is_told_is_that_of_the_step_and_the_draws_are_of_the_ste
     drawn, again = (model.partly_drawn(source, target)[1].numpy() for _ in range(2))
     np.testing.assert_array_equal(drawn, again)
     assert (drawn == target.numpy())[told].all() and told.mean() == pytest.approx(0.3, abs=0.03)
-    model.optimizer.iterations.assign(8)
-    assert (model.partly_drawn(source, target)[1].numpy() != drawn).any()
+    numbers = [uniform([999], 7), uniform([999], 8), ScheduledSampling("linear", 10, seed=5).uniform([999], 7)]
+    assert np.abs(np.corrcoef(numbers) - np.eye(3)).max() < 0.1
 
 
 def test_what_is_drawn_has_the_models_probability_after_all_that_was_drawn_before(model, batch):
@@ -75,7 +76,7 @@ def test_what_is_drawn_has_the_models_probability_after_all_that_was_drawn_befor
         logits[[PAD, START, END]] = -np.inf
         expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         shares = np.bincount(drawn[rows, 2], minlength=len(expected)) / rows.sum()
-        np.testing.assert_allclose(shares, expected, atol=4 * np.sqrt(0.25 / rows.sum()))
+        assert (np.abs(shares - expected) <= 4 * np.sqrt(expected * (1 - expected) / rows.sum()) + 1e-3).all()
 
 
 def test_a_step_trains_on_what_was_drawn_and_validation_on_the_target(model):
