@@ -9,6 +9,7 @@ from toy import EXAMPLES, PLAIN, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
+from seq_models.tasks.translation_scores import translation_scores
 from seq_models.training.best import EarlyStopping, Monitor, ReduceOnPlateau
 from seq_models.training.options import TrainingOptions
 from seq_models.training.trainer import train
@@ -93,21 +94,26 @@ def test_the_bleu_of_greedy_answers_decides_and_is_that_of_the_model_that_is_kep
     model = sm.load_run(found.path)
     asked = EXAMPLES["encoder-decoder"][:3]
     longest = 2 * max(len(target.split()) + 1 for _, target in asked)
-    assert metrics["best"]["val_bleu"] == pytest.approx(model.scores_of(asked, max_length=longest)["bleu"])
+    assert metrics["best"]["val_bleu"] == pytest.approx(greedy(model, asked, longest)["bleu"])
 
 
 def test_the_score_of_answers_is_of_greedy_ones_whatever_the_search_of_the_model():
     model = small("encoder-decoder", beam_width=3, min_length=4)
     model.network.head.bias.assign([0, 0, 0, 9, 2, 2, 2, 2, 2])  # a greedy answer is empty
     examples = EXAMPLES["encoder-decoder"][1:3]  # of two tokens at most, so that an answer has six
-    greedy = model.scores_of(examples, max_length=6, beam_width=1, min_length=0)
-    for name, score in model.answer_scores().items():
-        assert score(examples) == pytest.approx(greedy[name.removeprefix("val_")])
-    assert greedy["chrf"] != model.scores_of(examples, max_length=6)["chrf"]
-    model.network.head.bias.assign([0, 0, 0, -9, 2, 2, 2, 2, 2])  # it never ends
-    endless = model.scores_of(examples, max_length=6, beam_width=1, min_length=0)
-    assert model.answer_scores()["val_chrf"](examples) == pytest.approx(endless["chrf"])
-    assert endless["chrf"] != model.scores_of(examples, max_length=3, beam_width=1, min_length=0)["chrf"]
+    for name in ("bleu", "chrf"):
+        assert model.answer_scores()[f"val_{name}"](examples) == greedy(model, examples, 6)[name] == 0
+    assert model.answer_scores()["val_exact_match"](examples) == 0 < model.score(examples)["chrf"]
+    model.network.head.bias.assign([0, 0, 0, -9, 9, 2, 2, 2, 2])  # it never ends
+    found = model.answer_scores()["val_chrf"](examples)
+    assert found == pytest.approx(greedy(model, examples, 6)["chrf"]) != greedy(model, examples, 3)["chrf"]
+
+
+def greedy(model, examples, max_length):
+    """Those of greedy answers."""
+    sources, targets = zip(*examples, strict=True)
+    answers = model.translate(list(sources), max_length=max_length, beam_width=1, min_length=0)
+    return translation_scores([answer["translation"] for answer in answers], targets)
 
 
 @pytest.mark.parametrize(

@@ -370,20 +370,28 @@ class EncoderDecoder(TextWriter):
         check_examples(self.preprocessor, examples)
         return self.scores_of(list(Given(examples, self.preprocessor.example_type)))
 
-    def scores_of(self, examples: Sequence[tuple[str, str]], **wanted: Any) -> dict[str, float | str]:
-        """`score` of a list of examples that are known to be right; options of `translate` as there."""
+    def scores_of(self, examples: Sequence[tuple[str, str]]) -> dict[str, float | str]:
+        """`score` of a list of examples that are known to be right."""
         sources, targets = zip(*(example[:2] for example in examples), strict=True)
-        answers = [answer["translation"] for answer in self.translate(list(sources), **wanted)]
+        return self._scores(self.predict_text(list(sources)), targets)
+
+    def greedy_scores(self, examples: Sequence[tuple[str, str]]) -> dict[str, float | str]:
+        """`scores_of` greedy answers, which are cut at twice the length of the longest target."""
+        sources, targets = zip(*(example[:2] for example in examples), strict=True)
+        longest = 2 * int(tf.reduce_max(self.preprocessor.target.lengths(list(targets))))
+        max_length = min(longest, self.preprocessor.target.max_length)
+        return self._scores(self.translate(list(sources), max_length=max_length, **SearchOptions().written()), targets)
+
+    def _scores(self, answers, targets):
+        answers = [answer["translation"] for answer in answers]
         exact = np.mean(self.preprocessor.target.respaced(answers) == self.preprocessor.target.respaced(targets))
         return {**translation_scores(answers, targets), "exact_match": float(exact)}
 
     def answer_scores(self) -> dict[str, Callable[[Sequence[tuple[str, str]]], float]]:
-        """Those of `scores_of`, of greedy answers that are no longer than twice the longest target."""
+        """Each of `greedy_scores`."""
 
         def score(name, examples):
-            longest = 2 * int(tf.reduce_max(self.preprocessor.target.lengths([target for _, target, *_ in examples])))
-            max_length = min(longest, self.preprocessor.target.max_length)
-            return float(self.scores_of(examples, max_length=max_length, **SearchOptions().written())[name])
+            return float(self.greedy_scores(examples)[name])
 
         return {f"val_{name}": functools.partial(score, name) for name in SCORES}
 
