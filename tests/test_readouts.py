@@ -104,6 +104,7 @@ def test_a_readout_survives_its_file(options, tmp_path):
     before = with_random_weights(EncoderDecoder(V, V, units=H, cell="gru", **options))
     before.save(tmp_path / "model.keras")
     after = keras.saving.load_model(tmp_path / "model.keras")
+    assert after.get_config() == before.get_config() == {**before.get_config(), **options}
     np.testing.assert_array_equal(array(after((SOURCE, TARGET))), array(before((SOURCE, TARGET))))
 
 
