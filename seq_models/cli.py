@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from seq_models import __version__
 from seq_models.commands import (
+    attention,
     calibrate,
     compare,
     demo,
@@ -34,6 +35,7 @@ COMMANDS = {
     "predict": predict,
     "generate": generate,
     "score": score,
+    "attention": attention,
     "inspect": inspect,
     "vectors": vectors,
     "export": export,

@@ -35,28 +35,34 @@ def attend(score, q, e, weights, real=None):
     return sum(alpha[j] * e[j] for j in range(len(e))), alpha
 
 
-def decode(cells, score, y, e, states, attention_weights, mask=None):
+def decode(cells, score, y, e, states, attention_weights, mask=None, feeding=None):
     """Teacher forcing, row by row.
 
     Args:
         cells: For each layer, (step of `reference`, its weights).
         y: Embedded tokens before (B, T, D). e: source steps (B, S, M). mask: (B, S), True on real source steps.
         states: For each layer a list of (B, H), h first.
+        feeding: W_r (H + M, E) of input feeding (Luong, section 3.3), or None: x_t = [y; a; c] with the a before.
     Returns:
-        (outputs [h_t; c_t] (B, T, H + M), weights (B, T, S)).
+        (outputs [h_t; c_t] (B, T, H + M), or with input feeding a_t = tanh([h_t; c_t] W_r) (B, T, E);
+        weights (B, T, S)).
     """
     outputs, alphas = [], []
     for row in range(len(y)):
         now = [[state[row] for state in layer] for layer in states]
+        fed = np.zeros(0 if feeding is None else feeding.shape[1])
         for t in range(y.shape[1]):
             h_before = now[-1][0]
             real = None if mask is None else mask[row]
             context, alpha = attend(score, h_before, e[row], attention_weights, real)
-            x = np.concatenate([y[row, t], context])
+            x = np.concatenate([y[row, t], fed, context])
             for k, (step, weights) in enumerate(cells):
                 now[k] = step(x, now[k], weights)
                 x = now[k][0]
-            outputs.append(np.concatenate([x, context]))
+            output = np.concatenate([x, context])
+            if feeding is not None:
+                output = fed = np.tanh(output @ feeding)
+            outputs.append(output)
             alphas.append(alpha)
     shape = y.shape[:2]
     return np.reshape(outputs, (*shape, -1)), np.reshape(alphas, (*shape, -1))

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from toy import EXAMPLES, PLAIN
+from toy import EXAMPLES, PLAIN, small
 
 import seq_models as sm
 from seq_models.tasks import TASKS
+from seq_models.tasks.translation_scores import translation_scores
 from seq_models.training.best import EarlyStopping, Monitor, ReduceOnPlateau
 from seq_models.training.options import TrainingOptions
 from seq_models.training.trainer import train
@@ -82,6 +83,50 @@ def test_the_monitor_of_the_options_decides(tmp_path):
     metrics = run(tmp_path, monitor="val_loss", epochs=6, patience=9, learning_rate=0.3, batch_size=2).read_metrics()
     losses = [record["val_loss"] for record in metrics["epochs"]]
     assert metrics["best"]["val_loss"] == min(losses)
+
+
+def test_the_bleu_of_greedy_answers_decides_and_is_that_of_the_model_that_is_kept(tmp_path):
+    options = {"patience": 9, "learning_rate": 0.1, "batch_size": 4, "monitor": "val_bleu"}
+    found = run(tmp_path, "encoder-decoder", epochs=2, monitor_examples=3, **options)
+    metrics = found.read_metrics()
+    scores = [record["val_bleu"] for record in metrics["epochs"]]
+    assert len(scores) == 2 and metrics["best"]["val_bleu"] == max(scores) > 0
+    model = sm.load_run(found.path)
+    asked = EXAMPLES["encoder-decoder"][:3]
+    longest = 2 * max(len(target.split()) + 1 for _, target in asked)
+    assert metrics["best"]["val_bleu"] == pytest.approx(greedy(model, asked, longest)["bleu"])
+
+
+def test_the_score_of_answers_is_of_greedy_ones_whatever_the_search_of_the_model():
+    model = small("encoder-decoder", beam_width=3, min_length=4)
+    model.network.head.bias.assign([0, 0, 0, 9, 2, 2, 2, 2, 2])  # a greedy answer is empty
+    examples = EXAMPLES["encoder-decoder"][1:3]  # of two tokens at most, so that an answer has six
+    for name in ("bleu", "chrf"):
+        assert model.answer_scores()[f"val_{name}"](examples) == greedy(model, examples, 6)[name] == 0
+    assert model.answer_scores()["val_exact_match"](examples) == 0 < model.score(examples)["chrf"]
+    model.network.head.bias.assign([0, 0, 0, -9, 9, 2, 2, 2, 2])  # it never ends
+    found = model.answer_scores()["val_chrf"](examples)
+    assert found == pytest.approx(greedy(model, examples, 6)["chrf"]) != greedy(model, examples, 3)["chrf"]
+
+
+def greedy(model, examples, max_length):
+    """Those of greedy answers."""
+    sources, targets = zip(*examples, strict=True)
+    answers = model.translate(list(sources), max_length=max_length, beam_width=1, min_length=0)
+    return translation_scores([answer["translation"] for answer in answers], targets)
+
+
+@pytest.mark.parametrize(
+    ("task", "monitor", "known"),
+    [("classifier", None, "none of this task"), ("encoder-decoder", "val_loss", "val_bleu, val_chrf, val_exact_match")],
+)
+def test_examples_to_answer_need_a_monitor_of_answers(tmp_path, task, monitor, known):
+    expected = (
+        f"monitor_examples needs a monitor that takes answers, {known}. Received: monitor='{monitor or 'val_accuracy'}'"
+    )
+    with pytest.raises(sm.InputError, match=expected):
+        run(tmp_path, task, monitor=monitor, monitor_examples=2)
+    assert not list(tmp_path.iterdir())
 
 
 PEOPLE, PLACES = ["王芳", "李娜", "张伟", "Anna", "Peter", "陈静"], ["北京", "上海", "New York", "Lyon", "Paris"]

@@ -2,18 +2,22 @@
 
 import itertools
 import json
+import math
 import types
 
 import numpy as np
 import pytest
-from toy import EXAMPLES, small
+import tensorflow as tf
+from sacrebleu.metrics import BLEU
+from toy import EXAMPLES, PLAIN, small
 
 from seq_models import cli
+from seq_models.catalog import load_run
 from seq_models.errors import InputError
 from seq_models.tasks import comparison
 from seq_models.tasks.comparison import compare
 from seq_models.tasks.judging import Judged
-from seq_models.text.example_types import LabeledText
+from seq_models.text.example_types import LabeledText, TextPair
 
 TAGS = [(["Ann", "Lee", "ran"], ["B-PER", "I-PER", "O"]), (["Bo"], ["B-PER"]), (["in", "Rome"], ["O", "B-LOC"])]
 
@@ -116,13 +120,73 @@ def test_what_each_model_has_not_seen_and_that_examples_are_few_is_said(capsys):
     assert "few" not in capsys.readouterr().err
 
 
+WORDS = ["the green witch arrived at home", "a b c d e f", "it is late", "no", "we saw Mary and her dog there"]
+
+
+def translator(answers, targets):
+    """A model whose translations are known."""
+    preprocessor = types.SimpleNamespace(example_type=TextPair())
+    answer_to = dict(zip(map(str, range(len(targets))), answers, strict=True))
+    predict_text = lambda texts: [{"translation": answer_to[text]} for text in texts]  # noqa: E731
+    return types.SimpleNamespace(preprocessor=preprocessor, task_name="encoder-decoder", predict_text=predict_text)
+
+
+def test_translations_are_compared_by_corpus_bleu_of_samples_of_sentences(known):
+    answers = [list(WORDS), list(WORDS)]
+    answers[0][0], answers[1][1], answers[1][4] = "the green witch came home", "a b", "we saw Mary and a dog there"
+    models = [translator(each, WORDS) for each in answers]
+    examples = [(str(k), target) for k, target in enumerate(WORDS)]
+    found = compare(*models, examples, resamples=4_000)
+
+    def bleu(translated, places):
+        chosen, targets = ([texts[k] for k in places] for texts in (translated, WORDS))
+        return BLEU(tokenize="13a", effective_order=True).corpus_score(chosen, [targets]).score
+
+    assert (found.measure, found.examples) == ("bleu", 5) and not found.lower_is_better
+    everything = range(len(WORDS))
+    assert [found.one, found.other] == pytest.approx([bleu(each, everything) for each in answers])
+    samples = list(itertools.combinations_with_replacement(everything, 5))
+    ways = [math.factorial(5) / math.prod(math.factorial(each.count(k)) for k in everything) for each in samples]
+    differences = np.array([bleu(answers[0], each) - bleu(answers[1], each) for each in samples])
+    against = sum(way for way, difference in zip(ways, differences, strict=True) if difference <= 0) / 5**5
+    assert 0 < found.p == pytest.approx(2 * against, abs=0.04)
+    order = np.argsort(differences)
+    cumulative = np.cumsum(np.array(ways)[order]) / 5**5
+    for end, share in ((found.low, 0.025), (found.high, 0.975)):
+        low, high = (differences[order][np.searchsorted(cumulative, share + more)] for more in (-0.01, 0.01))
+        assert low - 1e-9 <= end <= high + 1e-9
+
+
+@pytest.fixture
+def eager():
+    """To trace a search takes longer than its few steps."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_bleu_of_a_comparison_is_that_of_an_evaluation_and_of_the_search_that_is_asked_for(tmp_path, capsys):
+    examples = EXAMPLES["encoder-decoder"]
+    for name, options in (("a", {}), ("b", {"beam_width": 2})):
+        model = small("encoder-decoder", **{**PLAIN, "max_length": 6, **options})
+        model.network.head.bias.assign([0, 0, 0, 1, 1, 1, 1, 1, 1])
+        model.save_run(tmp_path / name)
+    (tmp_path / "data.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in examples), "utf-8")
+    command = ["compare", *(str(tmp_path / name) for name in "ab"), "--data", str(tmp_path / "data.tsv"), "--json"]
+    assert cli.main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    scores = [load_run(tmp_path / name).score(examples)["bleu"] for name in "ab"]
+    assert found["measure"] == "bleu" and [found["one"], found["other"]] == pytest.approx(scores)
+    assert cli.main([*command, "--beam-width", "2", "--min-length", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["one"], found["difference"]) == (found["other"], 0)
+
+
 def test_what_cannot_be_compared_is_said():
     examples = EXAMPLES["classifier"]
     with pytest.raises(InputError, match="The models must be of one task. Received: classifier and labeler"):
         compare(small("classifier"), small("labeler"), examples)
-    pair = small("encoder-decoder")
-    with pytest.raises(InputError, match="must be language models, labelers or classifiers. Received: encoder-decoder"):
-        compare(pair, pair, EXAMPLES["encoder-decoder"])
     texts, language_model = EXAMPLES["language-model"], type(small("language-model"))
     for options, differing in (
         ({"tokenizer": "whitespace", "min_count": 4}, "vocabulary"),

@@ -16,11 +16,12 @@ from seq_models.layers import (
     BilinearAttention,
     DotAttention,
     GRUCell,
+    InputFeedingDecoder,
     LSTMCell,
     SimpleRNNCell,
 )
 
-B, T, S, D, M, H, A = 4, 3, 5, 2, 6, 7, 8  # dot attention has M = H
+B, T, S, D, M, H, A, E = 4, 3, 5, 2, 6, 7, 8, 3  # dot attention has M = H
 MASK = np.array([[1, 1, 1, 0, 0], [1, 0, 1, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)
 CELLS = {
     "simple-rnn": (SimpleRNNCell, reference.simple_rnn_step),
@@ -55,10 +56,11 @@ def memory_units(attention):
     return H if attention == "dot" else M
 
 
-def make(cell="lstm", attention="additive", depth=1, dtype="float64", **options):
+def make(cell="lstm", attention="additive", depth=1, dtype="float64", feeding=False, **options):
     """A built decoder with random weights."""
+    decoder_class = functools.partial(InputFeedingDecoder, units=E) if feeding else AttentionDecoder
     cells = [CELLS[cell][0](units, dtype=dtype, **options) for units in units_of(depth)]
-    decoder = AttentionDecoder(cells, ATTENTIONS[attention][0](dtype=dtype), dtype=dtype)
+    decoder = decoder_class(cells, ATTENTIONS[attention][0](dtype=dtype), dtype=dtype)
     decoder.build((B, T, D), (B, S, memory_units(attention)))
     decoder.set_weights([np.random.normal(size=w.shape, scale=0.6) for w in decoder.get_weights()])
     return decoder
@@ -78,7 +80,7 @@ def run(decoder, inputs, memory, *states, mask=None, **options):
 def loop(decoder, inputs, memory, *states, mask=None):
     """Teacher forcing by `step`."""
     source = decoder.prepare(keras.ops.convert_to_tensor(memory), mask)
-    states, outputs, weights = list(states), [], []
+    states, outputs, weights = decoder.begin(states), [], []
     for t in range(inputs.shape[1]):
         output, states, alpha = decoder.step(inputs[:, t], states, source)
         outputs.append(array(output))
@@ -91,7 +93,8 @@ def in_numpy(cell, attention, decoder, inputs, memory, *states, mask=None):
     by_cell = [[states.pop(0) for _ in np.atleast_1d(layer.state_size)] for layer in decoder.cells]
     cells = [(CELLS[cell][1], packed_weights(layer)) for layer in decoder.cells]
     score, weights = ATTENTIONS[attention][1], decoder.attention.get_weights()
-    return reference_attention.decode(cells, score, inputs, memory, by_cell, weights, mask)
+    feeding = array(decoder.readout.dense.kernel) if isinstance(decoder, InputFeedingDecoder) else None
+    return reference_attention.decode(cells, score, inputs, memory, by_cell, weights, mask, feeding)
 
 
 # The equations
@@ -106,6 +109,20 @@ def test_teacher_forcing_is_a_loop_over_step_and_the_equations(cell, attention, 
     inputs = example(decoder, attention)
     forced = run(decoder, *inputs, mask=mask)
     assert [tuple(output.shape) for output in forced] == [(B, T, H + memory_units(attention)), (B, T, S)]
+    stepped = loop(decoder, *inputs, mask=mask)
+    expected = in_numpy(cell, attention, decoder, *inputs, mask=mask)
+    for output, by_step, by_hand in zip(forced, stepped, expected, strict=True):
+        assert_close(output, by_step)
+        assert_close(output, by_hand)
+
+
+@pytest.mark.parametrize("attention, depth, mask", [("additive", 1, None), ("bilinear", 2, MASK)])
+@every_cell
+def test_input_feeding_is_a_loop_over_step_and_the_equations(cell, attention, depth, mask):
+    decoder = make(cell, attention, depth, feeding=True)
+    inputs = example(decoder, attention)
+    forced = run(decoder, *inputs, mask=mask)
+    assert [tuple(output.shape) for output in forced] == [(B, T, E), (B, T, S)]
     stepped = loop(decoder, *inputs, mask=mask)
     expected = in_numpy(cell, attention, decoder, *inputs, mask=mask)
     for output, by_step, by_hand in zip(forced, stepped, expected, strict=True):
@@ -138,7 +155,7 @@ def same_when_derived_step_by_step(decoder, inputs, mask=None, **tolerance):
     """Holds the gradient that is written out against that of the backend, of all that the loop gives."""
 
     def all_given(inputs, memory, *states):
-        run = decoder.run(inputs, list(states), decoder.prepare(memory, mask), training)
+        run = decoder.run(inputs, decoder.begin(states), decoder.prepare(memory, mask), training)
         return keras.tree.flatten(run)
 
     training = True
@@ -151,17 +168,19 @@ def same_when_derived_step_by_step(decoder, inputs, mask=None, **tolerance):
 
 
 @pytest.mark.parametrize(
-    "cell, attention, depth, mask",
+    "cell, attention, depth, mask, feeding",
     [
-        ("simple-rnn", "additive", 2, MASK),
-        ("lstm", "additive", 1, None),
-        ("lstm", "bilinear", 2, MASK),
-        ("gru", "dot", 1, MASK),
-        ("gru", "bilinear", 2, None),
+        ("simple-rnn", "additive", 2, MASK, False),
+        ("lstm", "additive", 1, None, False),
+        ("lstm", "bilinear", 2, MASK, False),
+        ("gru", "dot", 1, MASK, False),
+        ("gru", "bilinear", 2, None, False),
+        ("lstm", "additive", 2, MASK, True),
+        ("gru", "dot", 1, None, True),
     ],
 )
-def test_the_gradient_of_training_is_that_of_the_loop(cell, attention, depth, mask):
-    decoder = make(cell, attention, depth)
+def test_the_gradient_of_training_is_that_of_the_loop(cell, attention, depth, mask, feeding):
+    decoder = make(cell, attention, depth, feeding=feeding)
     same_when_derived_step_by_step(decoder, example(decoder, attention), mask, rtol=1e-10, atol=1e-12)
 
 
@@ -357,13 +376,14 @@ def test_a_graph_with_unknown_sizes_gives_what_eager_gives(cell, attention, dept
 
 @pytest.mark.parametrize("cell, attention", list(zip(CELLS, ATTENTIONS, strict=True)))
 def test_a_decoder_in_a_functional_model_survives_its_file(cell, attention, tmp_path):
-    decoder = make(cell, attention, depth=2, dtype="float32", dropout=0.1)
+    feeding = attention == "bilinear"
+    decoder = make(cell, attention, depth=2, dtype="float32", dropout=0.1, feeding=feeding)
     inputs = [keras.Input((None, D)), keras.Input((None, memory_units(attention)))]
     inputs += [keras.Input((size,)) for size in decoder.state_sizes()]
     mask = keras.Input((None,), dtype="bool")
     outputs = run(decoder, *inputs, mask=mask)
     assert [tuple(output.shape) for output in outputs] == [
-        (None, None, H + memory_units(attention)),
+        (None, None, E if feeding else H + memory_units(attention)),
         (None, None, None),
     ]
     model = keras.Model([*inputs, mask], outputs)

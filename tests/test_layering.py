@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "exports": {*SMALL, "private_api", "layers", "text", "tasks"},
     "server": {"errors", "private_api", "exports"},
     "demo": {"errors", "text", "training", "tasks", "exports"},
-    "commands": {*SMALL, "text", "training", "catalog", "tasks", "exports", "server", "demo"},
+    "commands": {*SMALL, "fonts", "plots", "text", "training", "catalog", "tasks", "exports", "server", "demo"},
     "cli": {"errors", "messages", "commands"},
     "__init__": set(),
 }

@@ -155,6 +155,7 @@ OTHER = {
 }
 OTHER |= {"input_dropout": 0.1, "output_dropout": 0.4, "embedding_dropout": 0.2, "variational": True}
 OTHER |= {"context": "none", "bridge": "copy", "reverse_source": True, "share_layers": True, "label_smoothing": 0.1}
+OTHER |= {"readout": "luong", "input_feeding": True}
 OTHER |= {"weight_dropout": 0.3, "activation_penalty": 2.0, "temporal_penalty": 1.0, "projection_penalty": 0.5}
 
 
@@ -163,7 +164,8 @@ def test_every_option_is_in_the_config_and_comes_back(network_class):
     sizes = [name for name in inspect.signature(network_class).parameters if name not in ("name", "options")]
     options = {name: OTHER[name] for name in (*sizes, *network_class.options_class.names())}
     options |= {"bidirectional": True} if "merge" in options else {}  # which a merge needs
-    options |= {"attention": "additive"} if "context" in options else {}  # any other one needs context="attention"
+    # Any others need a context; test_readouts.py has them.
+    options |= {"attention": "additive", "readout": "linear", "input_feeding": False} if "context" in options else {}
     before = network_class(**options, name="net")
     assert before.get_config() == {"name": "net", **options}
     after = network_class.from_config(before.get_config())

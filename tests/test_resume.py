@@ -18,7 +18,6 @@ import seq_models as sm
 from seq_models import cli
 from seq_models.tasks import TASKS
 from seq_models.training import resume, trainer
-from seq_models.training.options import TrainingOptions
 from seq_models.training.resume import Resume, Termination
 from seq_models.training.run_directory import RunDirectory
 
@@ -28,7 +27,7 @@ EPOCHS, BATCHES = 3, 3  # of 3 examples each, two in the last one
 def run(directory, task="classifier", network=PLAIN, **options):
     """Trains, with a checkpoint after every batch."""
     options = {"epochs": EPOCHS, "batch_size": 3, "learning_rate": 0.05, "patience": 2, "watch_share": 0, **options}
-    options = TrainingOptions(**{"checkpoint_seconds": 0, **options})
+    options = TASKS[task].training_options_class(**{"checkpoint_seconds": 0, **options})
     model_options = {"tokenizer": "whitespace", "units": 4, "embedding_units": 3, **network, "dropout": 0.3}
     data = EXAMPLES[task]
     return trainer.train(TASKS[task], data, data, directory, options, model_options, {})
@@ -90,6 +89,15 @@ def test_in_the_middle_of_an_epoch_a_training_goes_on_as_if_nothing_had_been(tmp
     whole, killed = run_and_kill(tmp_path, BATCHES + 2, task, {}, epochs=2)
     assert len(killed.read_metrics()["epochs"]) == 1
     assert_bit_equal(contents(run(killed.path, task, {}, epochs=2)), contents(whole))
+
+
+@pytest.mark.slow
+def test_a_training_that_goes_by_its_answers_and_draws_what_it_reads_goes_on_as_if_nothing_had_been(tmp_path):
+    options = {"epochs": 2, "monitor": "val_bleu", "monitor_examples": 4}
+    options |= {"scheduled_sampling": "inverse_sigmoid", "sampling_steps": 2}
+    whole, killed = run_and_kill(tmp_path, BATCHES + 2, "encoder-decoder", **options)
+    assert all("val_bleu" in record for record in whole.read_metrics()["epochs"])
+    assert_bit_equal(contents(run(killed.path, "encoder-decoder", **options)), contents(whole))
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from test_cli import refused, run
 from toy import EXAMPLES, TEXTS, shared, small
 
 import seq_models as sm
+from seq_models.plots import plot_attention
 from seq_models.tasks.searching import SearchOptions
 
 SOURCES = ["a b c d", "e", "b a", "c c c"]
@@ -218,9 +219,22 @@ def test_an_export_has_sixteen_beams_at_most():
         model.signatures()
 
 
+@pytest.mark.parametrize("options", [{"readout": "maxout"}, {"readout": "luong", "input_feeding": True}], ids=str)
+def test_beams_carry_what_a_readout_needs(options):
+    model = small("encoder-decoder", cell="gru", bidirectional=False, **options)
+    model.network.set_weights([w + np.random.normal(size=w.shape) for w in model.network.get_weights()])
+    [answer] = model.n_best(SOURCES[:1], 3, max_length=5)
+    for translation, log_p, length in zip(
+        *(answer[n] for n in ("translations", "log_probabilities", "lengths")), strict=True
+    ):
+        if length < 5:  # it has its end
+            assert log_p == pytest.approx(log_probability(model, SOURCES[0], translation), rel=1e-4)
+
+
 @pytest.mark.slow
 def test_an_export_with_a_beam_passes_the_gate_and_answers_as_the_model_does(tmp_path):
-    model = small("encoder-decoder", beam_width=3, coverage_penalty=0.2, replace_unknown=True)
+    options = {"beam_width": 3, "coverage_penalty": 0.2, "replace_unknown": True}
+    model = small("encoder-decoder", readout="luong", input_feeding=True, **options)
     model.sample_texts = TEXTS[:2]
     served = tf.saved_model.load(str(sm.export(model, tmp_path / "name"))).signatures
     answers = [text.decode() for text in served["serving_default"](tf.constant(SOURCES))["translation"].numpy()]
@@ -284,6 +298,45 @@ def test_evaluate_scores_the_answers_of_the_search_that_is_asked_for(run_directo
     longer = sm.load_run(run_directory / "encoder-decoder")
     longer.search = SearchOptions(min_length=5)
     assert found == longer.score(EXAMPLES["encoder-decoder"]) != model.score(EXAMPLES["encoder-decoder"])
+
+
+def test_attention_draws_where_a_run_looks(run_directory, tmp_path, capsys, model, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("seq_models.plots.plot_attention", lambda *given: drawn.append(given) or plot_attention(*given))
+    (tmp_path / "pairs.tsv").write_text("a b\tb a\nc\tc\n", "utf-8")
+    ask = ["attention", run_directory / "encoder-decoder", "--data", tmp_path / "pairs.tsv"]
+    assert run(*ask, "--out", tmp_path / "one.png", "--example", 2) == 0
+    assert run(*ask, "--out", tmp_path / "answer.svg", "--answer", "--min-length", 4) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "one.png"), str(tmp_path / "answer.svg")]
+    assert (tmp_path / "one.png").read_bytes()[1:4] == b"PNG" and b"<svg" in (tmp_path / "answer.svg").read_bytes()
+    [answer] = model.translate(["a b"], min_length=4)
+    for given, pair in zip(drawn, [("c", "c"), ("a b", answer["translation"])], strict=True):
+        [(weights, source, target)] = model.attention([pair])
+        np.testing.assert_allclose(given[0], weights, atol=1e-6)
+        assert given[1:3] == (source, target) and target[-1] == "</s>"
+
+
+def test_mistakes_of_attention_are_one_sentence_and_nothing_is_overwritten(run_directory, tmp_path, capsys):
+    (tmp_path / "pairs.tsv").write_text("a b\tb a\nc\tc\n", "utf-8")
+    small("encoder-decoder", context="none").save_run(tmp_path / "none")
+    there = tmp_path / "there.png"
+    there.write_text("kept")
+    for directory, out, arguments, message in [
+        (
+            "encoder-decoder",
+            "new.png",
+            ["--example", "3"],
+            "example must be at most 2, as many as there are. Received: 3",
+        ),
+        ("encoder-decoder", "new.png", ["--example", "0"], "example must be a positive integer. Received: example=0"),
+        ("encoder-decoder", "new.txt", [], "must go to a new file, .png or .svg or .pdf. Received: "),
+        ("encoder-decoder", "there.png", [], "there.png, which is there"),
+        ("classifier", "new.png", [], "must be the run of an encoder-decoder. Received: classifier"),
+        (tmp_path / "none", "new.png", [], "attention needs a model with context='attention'"),
+    ]:
+        ask = ["attention", run_directory / directory, "--data", tmp_path / "pairs.tsv", "--out", tmp_path / out]
+        assert message in refused(capsys, *ask, *arguments)
+    assert there.read_text() == "kept" and not (tmp_path / "new.png").exists()
 
 
 # Language models

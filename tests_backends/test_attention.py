@@ -18,6 +18,7 @@ from seq_models.layers import (
     CharacterEncoder,
     DotAttention,
     GRUCell,
+    InputFeedingDecoder,
     LastPooling,
     LSTMCell,
     MaxPooling,
@@ -61,9 +62,9 @@ def forced(decoder, mask, y, memory, *states):
 
 def stepped(decoder, mask, y, memory, *states):
     """The same, a Python loop over `step`."""
-    source, outputs = decoder.prepare(memory, mask), []
+    source, states, outputs = decoder.prepare(memory, mask), decoder.begin(states), []
     for t in range(T):
-        output, states, weights = decoder.step(y[:, t], list(states), source)
+        output, states, weights = decoder.step(y[:, t], states, source)
         outputs.append((output, weights))
     return [ops.stack(each, axis=1) for each in zip(*outputs, strict=True)]
 
@@ -82,6 +83,16 @@ def test_a_decoder_and_its_gradients_are_a_loop_over_its_steps_and_the_equations
     score, weights = ATTENTIONS[attention][1], decoder.attention.get_weights()
     expected = reference_attention.decode(cells, score, y, memory, by_cell, weights, mask)
     assert_close([measured["output 0"], measured["output 1"]], expected)
+
+
+def test_input_feeding_and_its_gradients_are_a_loop_over_its_steps():
+    decoder = InputFeedingDecoder([GRUCell(5), LSTMCell(M)], AdditiveAttention(A), units=3)
+    decoder.build((B, T, D), (B, S, M))
+    sizes = decoder.state_sizes()
+    inputs = [normal(B, T, D), normal(B, S, M), *(normal(B, size) for size in sizes)]
+    randomize(decoder)
+    runs = (functools.partial(run, decoder, None) for run in (forced, stepped))
+    assert_same(*(evaluate(run, inputs, decoder.trainable_variables) for run in runs))
 
 
 def test_a_decoder_draws_one_dropout_mask_for_all_steps_and_none_outside_training():

@@ -22,6 +22,8 @@ NETWORKS = {
     "encoder-decoder, additive": lambda: EncoderDecoder(V, V, cell="lstm", **SMALL),
     "encoder-decoder, dot": lambda: EncoderDecoder(V, V, cell="gru", attention="dot", units=UNITS),
     "encoder-decoder, bilinear": lambda: EncoderDecoder(V, V, cell="simple_rnn", attention="bilinear", units=UNITS),
+    "encoder-decoder, maxout": lambda: EncoderDecoder(V, V, cell="gru", readout="maxout", **SMALL),
+    "encoder-decoder, fed": lambda: EncoderDecoder(V, V, cell="lstm", readout="luong", input_feeding=True, **SMALL),
 }
 every_network = pytest.mark.parametrize("name", NETWORKS)
 

@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from seq_models.commands.data import add_data, columns_of_run, examples
+from seq_models.commands.searching import add_search, set_search
 
 HELP = "which of two runs is better on data, and how sure that is"
 
@@ -14,6 +15,7 @@ def add(parser: ArgumentParser) -> None:
     add_data(parser, "--data")
     parser.add_argument("--resamples", type=int, default=1000, help="samples of the examples (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_search(parser)
 
 
 def run(options: Namespace) -> None:
@@ -23,6 +25,8 @@ def run(options: Namespace) -> None:
     from seq_models.text.examples import ending_of
 
     one, other = map(load_run, options.directories)
+    for model, directory in zip((one, other), options.directories, strict=True):
+        set_search(model, directory, options)
     ending = ending_of(Path(options.data[0]))
     known = (columns_of_run(directory, ending, options.columns) for directory in options.directories)
     data = examples(options.data, next(filter(None, known), None))

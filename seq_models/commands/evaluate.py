@@ -31,7 +31,7 @@ def run(options: Namespace) -> None:
     from seq_models.text.examples import ending_of
 
     model: Any = load_run(options.directory)
-    set_search(model, options)
+    set_search(model, options.directory, options)
     columns = columns_of_run(options.directory, ending_of(Path(options.data[0])), options.columns)
     data = examples(options.data, columns)
     scores = model.score(data)

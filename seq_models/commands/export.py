@@ -24,7 +24,7 @@ def run(options: Namespace) -> None:
 
     check_name(options.name)
     model = load_run(options.directory)
-    set_search(model, options)
+    set_search(model, options.directory, options)
     with working("exporting and checking"):
         path = export(model, Path(options.to) / options.name, options.version)
     write_server_config(options.to, options.name)

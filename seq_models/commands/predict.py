@@ -32,7 +32,7 @@ def run(options: Namespace) -> None:
     lengths: Counter[int] = Counter()
     with opened(options.output) if options.output else Print(options.json) as output:
         model: Any = load_run(options.directory)
-        set_search(model, options)
+        set_search(model, options.directory, options)
         way = way_of(model, options)
         preprocessor = model.preprocessor
         takes_tokens = preprocessor.example_type.fields[0] in LabeledTokens.fields

@@ -26,16 +26,14 @@ def add_search(parser: ArgumentParser) -> None:
         group.add_argument(f"--{name.replace('_', '-')}", help=meaning, **how)
 
 
-def set_search(model: Any, options: Namespace) -> None:
-    """Lets a model of `options.directory` search as the flags say."""
+def set_search(model: Any, directory: str, options: Namespace) -> None:
+    """Lets the model of a run search as the flags say."""
     values = {name: getattr(options, name) for name, *_ in OPTIONS if getattr(options, name) is not None}
     if not values:
         return
     if not hasattr(model, "search"):
         flag = f"--{next(iter(values)).replace('_', '-')}"
-        raise InputError(
-            f"{options.directory} must be the run of an encoder-decoder for {flag}. Received: {model.task_name}"
-        )
+        raise InputError(f"{directory} must be the run of an encoder-decoder for {flag}. Received: {model.task_name}")
     with options_from_outside():
         model.search = dataclasses.replace(model.search, **values)
         model.wanted(1)

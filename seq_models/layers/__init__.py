@@ -15,8 +15,10 @@ from seq_models.layers.heads import (
     TiedSampledSoftmaxHead,
     TiedSoftmaxHead,
 )
+from seq_models.layers.input_feeding import InputFeedingDecoder
 from seq_models.layers.lstm import LSTM, LSTMCell
 from seq_models.layers.pooling import AttentionPooling, LastPooling, MaxPooling, MeanPooling
+from seq_models.layers.readouts import GivenReadout, LinearReadout, LuongReadout, MaxoutReadout
 from seq_models.layers.recurrent import Bidirectional, GatedRecurrent, Recurrent
 from seq_models.layers.recurrent_cell import GatedCell, RecurrentCell
 from seq_models.layers.recurrent_decoder import ContextDecoder, RecurrentDecoder
@@ -28,8 +30,9 @@ from seq_models.layers.word_features import FeatureEncoder
 __all__ = [
     "AdaptiveSoftmaxHead", "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional",
     "BilinearAttention", "CRFHead", "CharacterEncoder", "ContextDecoder", "DotAttention", "FeatureEncoder", "GRU",
-    "GRUCell", "GatedCell", "GatedRecurrent", "GradientFlow", "LSTM", "LSTMCell", "LastPooling", "LegalHead",
-    "MaxPooling", "MeanPooling", "Recurrent", "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SigmoidHead",
-    "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch",
-    "gradient_flow", "to_torch",
+    "GRUCell", "GatedCell", "GatedRecurrent", "GivenReadout", "GradientFlow", "InputFeedingDecoder", "LSTM",
+    "LSTMCell", "LastPooling", "LegalHead", "LinearReadout", "LuongReadout", "MaxPooling", "MaxoutReadout",
+    "MeanPooling", "Recurrent", "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SigmoidHead",
+    "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS",
+    "from_torch", "gradient_flow", "to_torch",
 ]  # fmt: skip

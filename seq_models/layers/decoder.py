@@ -30,7 +30,8 @@ class AttentionDecoder(keras.layers.Layer):
     Call arguments:
         inputs: y, the embedded tokens before, floats (B, T, D).
         memory: e, floats (B, S, M).
-        states: The states of all cells before the first step, one flat list.
+        states: The states of all cells before the first step, one flat list; `step` and `run` take what `begin` makes
+            of them.
         memory_mask: Booleans (B, S), True on real source steps, or None.
         training: Whether dropout is on.
     Returns:
@@ -66,6 +67,10 @@ class AttentionDecoder(keras.layers.Layer):
         prepared = {"memory": memory, "keys": self.attention.keys(memory)}
         return prepared if memory_mask is None else {**prepared, "mask": memory_mask}
 
+    def begin(self, states: Tensors) -> Tensors:
+        """The states before the first step, of those that the encoder hands over."""
+        return list(states)
+
     def step(
         self, y: Tensor, states: Tensors, source: dict[str, Tensor], training: bool = False
     ) -> tuple[Tensor, Tensors, Tensor]:
@@ -79,7 +84,7 @@ class AttentionDecoder(keras.layers.Layer):
         return ops.concatenate([h, context], axis=-1), after, weights
 
     def call(self, inputs, memory, states, memory_mask=None, training=False):
-        outputs, _, weights = self.run(inputs, states, self.prepare(memory, memory_mask), training)
+        outputs, _, weights = self.run(inputs, self.begin(states), self.prepare(memory, memory_mask), training)
         return outputs, weights
 
     def run(
@@ -96,22 +101,29 @@ class AttentionDecoder(keras.layers.Layer):
         by_cell = self._by_cell(states)
         keep = [cell.keep(before[0]) if training else None for cell, before in zip(self.cells, by_cell, strict=True)]
         (W, *b), *above = [self._cast(cell.input_weights()) for cell in self.cells]
-        D = inputs.shape[-1]
+        D, C = inputs.shape[-1], W.shape[0] - source["memory"].shape[-1]  # rows for y, then for what is fed, then for c
         arguments = Arguments(
             projected=affine(ops.transpose(inputs, (1, 0, 2)), [W[:D], *b]),  # (T, B, G)
             states=by_cell,
             memory=source["memory"],
             keys=source["keys"],
-            context_kernel=W[D:],
+            context_kernel=W[C:],
             inputs=above,
             recurrent=[self._cast(cell.recurrent_weights()) for cell in self.cells],
             attention=self._cast(self.attention.score_weights()),
+            feeding=self._feeding(states, W[D:C]),
         )
         loop = DecoderLoop(self.cells, self.attention, source.get("mask"), keep)
         trace = loop.forward_with_gradient(arguments) if training else loop.forward(arguments)
-        outputs = ops.concatenate([trace.states[-1][0], trace.context], axis=-1)  # (T, B, H + M)
-        last = [state[-1] for state in keras.tree.flatten(trace.states)]
-        return ops.transpose(outputs, (1, 0, 2)), last, ops.transpose(trace.weights, (1, 0, 2))
+        last = [state[-1] for state in keras.tree.flatten((trace.states, trace.fed))]
+        return ops.transpose(self._outputs(trace), (1, 0, 2)), last, ops.transpose(trace.weights, (1, 0, 2))
+
+    def _feeding(self, states, kernel):
+        """What a step hands on beside the states, see `Arguments`."""
+        return []
+
+    def _outputs(self, trace):
+        return ops.concatenate([trace.states[-1][0], trace.context], axis=-1)  # (T, B, H + M)
 
     def _cast(self, weights):
         return [ops.cast(weight, self.compute_dtype) for weight in weights]
@@ -137,9 +149,13 @@ class AttentionDecoder(keras.layers.Layer):
         rest = iter(states)
         return [[next(rest) for _ in _as_list(cell.state_size)] for cell in self.cells]
 
+    def output_size(self, memory_units: int) -> int:
+        """The size of an output."""
+        return self.cells[-1].units + memory_units
+
     def compute_output_spec(self, inputs, memory, states, memory_mask=None, training=False):
         B, T, S = inputs.shape[0], inputs.shape[1], memory.shape[1]
-        outputs = keras.KerasTensor((B, T, self.cells[-1].units + memory.shape[2]), self.compute_dtype)
+        outputs = keras.KerasTensor((B, T, self.output_size(memory.shape[2])), self.compute_dtype)
         return outputs, keras.KerasTensor((B, T, S), self.compute_dtype)
 
     def get_config(self):

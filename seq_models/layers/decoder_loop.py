@@ -7,6 +7,12 @@ backward is the derivative of the cells from the last to the first, then that of
     dc_t = upstream + dx_t W_c'             dα_tj = upstream + dc_t · e_j
     ds_t = α_t * (dα_t - Σ_j α_tj dα_tj)    the derivative of the softmax, 0 on padding
     dh_{t-1} = … + that of the score
+
+With input feeding the next step's input has a_t = tanh([h_t; c_t] W_r) too, and the step backward begins with it:
+
+    da_t = upstream + dx_{t+1} W_a'         [dh_t; dc_t] += (da_t * (1 - a_t²)) W_r'
+
+Lists of what is fed hold nothing or one thing.
 """
 
 from collections.abc import Sequence
@@ -33,6 +39,8 @@ class Arguments(NamedTuple):
         inputs: Of each cell but the first W and perhaps b, see `RecurrentCell.input_weights`.
         recurrent: Of each cell U and perhaps others, see `RecurrentCell.recurrent_weights`.
         attention: See `Attention.score_weights`.
+        feeding: Of what is fed a before the first step (B, E), W_a, the rows of the first cell's kernel for it (E, G),
+            and W_r (H + M, E).
     """
 
     projected: Tensor
@@ -43,6 +51,7 @@ class Arguments(NamedTuple):
     inputs: list[Tensors]
     recurrent: list[Tensors]
     attention: Tensors
+    feeding: list[Tensors]
 
 
 class Trace(NamedTuple):
@@ -50,12 +59,14 @@ class Trace(NamedTuple):
 
     Attributes:
         states: Of each cell the states after a step.
+        fed: a, floats (T, B, E), if it is fed.
         context: c, floats (T, B, M).
         weights: α, floats (T, B, S).
         gates: Of each cell what its derivative needs beside its states.
     """
 
     states: list[Tensors]
+    fed: Tensors
     context: Tensor
     weights: Tensor
     gates: list[Tensors]
@@ -81,25 +92,29 @@ class DecoderLoop:
         cells = list(zip(self.cells, arguments.recurrent, self.keep, strict=True))
         kept = [each.gates if with_gates else 0 for each in self.derivatives]
 
-        def step(carry, t):
-            before = carry.states
-            query = before[-1][0]
+        def step(before, t):
+            query = before.states[-1][0]
             look = self.attention.look(query, arguments.memory, arguments.keys, self.mask, arguments.attention)
             x = arguments.projected[t] + ops.matmul(look[0], arguments.context_kernel)
+            for a, (_, W_a, _) in zip(before.fed, arguments.feeding, strict=True):
+                x += ops.matmul(a, W_a)
             states, gates = [], []
             for k, (cell, weights, keep) in enumerate(cells):
                 x = affine(states[-1][0], arguments.inputs[k - 1]) if k else x
-                after, more = cell.step(x, before[k], weights, keep)
-                states.append(after)
+                now, more = cell.step(x, before.states[k], weights, keep)
+                states.append(now)
                 gates.append(more[: kept[k]])
-            carry = Trace(states, *look, gates)
-            return carry, carry
+            top = states[-1][0], look[0]
+            fed = [ops.tanh(ops.matmul(ops.concatenate(top, axis=-1), W_r)) for *_, W_r in arguments.feeding]
+            after = Trace(states, fed, *look, gates)
+            return after, after
 
-        # The scan stacks what it carries: all but the states is carried only for that, and its start is never read.
+        # The scan stacks what it carries: all but states and fed is carried only for that, its start never read.
         B, first = ops.shape(arguments.memory)[:2], arguments.states
         nothing = [[ops.zeros_like(states[0])] * count for states, count in zip(first, kept, strict=True)]
         memory = arguments.memory
-        start = Trace(first, ops.zeros_like(memory[:, 0]), ops.zeros(B, dtype=memory.dtype), nothing)
+        fed = [a for a, *_ in arguments.feeding]
+        start = Trace(first, fed, ops.zeros_like(memory[:, 0]), ops.zeros(B, dtype=memory.dtype), nothing)
         return ops.scan(step, start, ops.arange(ops.shape(arguments.projected)[0]))[1]
 
     def forward_with_gradient(self, arguments: Arguments) -> Trace:
@@ -118,8 +133,9 @@ class DecoderLoop:
     def backward(self, arguments: Arguments, trace: Trace, upstream: Trace) -> Arguments:
         """The gradients of the arguments from those of what the steps gave."""
         loop = BackwardLoop(self, arguments, trace)
-        dfirst, dx, dcontext, dscores, dp = loop.run(upstream)
+        dfirst, dfed, dx, dz, dcontext, dscores, dp = loop.run(upstream)
         before, after = loop.before, trace.states
+        top = [ops.concatenate([after[-1][0], trace.context], axis=-1) for _ in dz]  # (T, B, H + M)
         dmemory = ops.matmul(ops.transpose(trace.weights, (1, 2, 0)), ops.transpose(dcontext, (1, 0, 2)))
         dkeys, dattention = self.score.over_steps(
             dscores, before[-1][0], loop.p, dp, arguments.keys, arguments.attention
@@ -137,32 +153,39 @@ class DecoderLoop:
             ],
             recurrent=[each.weight_gradients(dxk, gates, h[0], keep) for each, dxk, gates, h, keep in cells],
             attention=dattention,
+            feeding=[
+                [da, product_over_steps(a, dx[0]), product_over_steps(hc, dzk)]
+                for da, a, hc, dzk in zip(dfed, loop.fed_before, top, dz, strict=True)
+            ],
         )
 
     def _unpacked(self, packed, arguments):
         """The inverse of the concatenation in `forward_with_gradient`: floats (T, B, …) -> Trace without gates."""
-        sizes = [state.shape[-1] for state in keras.tree.flatten(arguments.states)]
+        like = arguments.states, [a for a, *_ in arguments.feeding], arguments.memory
         parts, start = [], 0
-        for size in [*sizes, arguments.memory.shape[-1]]:
+        for size in [each.shape[-1] for each in keras.tree.flatten(like)]:
             parts.append(packed[:, :, start : start + size])
             start += size
-        *states, context = parts
-        return Trace(keras.tree.pack_sequence_as(arguments.states, states), context, packed[:, :, start:], [])
+        return Trace(*keras.tree.pack_sequence_as(like, parts), packed[:, :, start:], [])
 
 
 class Derivatives(NamedTuple):
-    """Gradients from one step of the loop backward; of all steps with a leading T, but for those of the states.
+    """Gradients from one step of the loop backward; of all steps with a leading T, but for the first two.
 
     Attributes:
         states: Those of the states before the step.
+        fed: That of a before the step, floats (B, E), if it is fed.
         x: Of each cell that of what enters it, W x + b, floats (B, G).
+        z: That of [h; c] W_r after the step, floats (B, E), if a is fed.
         context: That of c, floats (B, M).
         scores: Those of the scores, floats (B, S).
         query: That of the query as the score projects it, floats (B, P).
     """
 
     states: list[Tensors]
+    fed: Tensors
     x: Tensors
+    z: Tensors
     context: Tensor
     scores: Tensor
     query: Tensor
@@ -184,35 +207,49 @@ class BackwardLoop:
             [ops.concatenate([f[None], a[:-1]]) for f, a in zip(first, after, strict=True)]
             for first, after in zip(arguments.states, trace.states, strict=True)
         ]
+        first_fed = [a for a, *_ in arguments.feeding]
+        self.fed_before = [ops.concatenate([f[None], a[:-1]]) for f, a in zip(first_fed, trace.fed, strict=True)]
         self.p = self.score.project(self.before[-1][0], arguments.attention)  # of all steps (T, B, P)
 
     def run(self, upstream: Trace) -> Derivatives:
         """The derivatives of all steps, from the gradients of what they gave."""
         arguments, trace = self.arguments, self.trace
         self.transposed = [[_transposed(w) for w in weights] for weights in arguments.recurrent]
+        self.feeding_transposed = [[_transposed(W) for W in weights] for _, *weights in arguments.feeding]
         self.input_transposed = [_transposed(W) for W, *_ in [[arguments.context_kernel], *arguments.inputs]]
 
         def step(carry, t):
             now = keras.tree.map_structure(lambda x: x[t], (trace, self.before, upstream, self.p))
-            carry = self.back(carry.states, *now)
+            carry = self.back(carry.states, carry.fed, *now)
             return carry, carry
 
-        # The scan stacks what it carries: all but the states is carried only for that, and its start is never read.
+        # The scan stacks what it carries: all but states and fed is carried only for that, its start never read.
         zeros = ops.zeros_like
         states = keras.tree.map_structure(zeros, arguments.states)
         x = [ops.matmul(h, weights[0]) for (h, *_), weights in zip(states, arguments.recurrent, strict=True)]
-        start = Derivatives(states, x, *(zeros(each[0]) for each in (trace.context, trace.weights, self.p)))
+        fed = [zeros(a) for a, *_ in arguments.feeding]
+        start = Derivatives(states, fed, x, fed, *(zeros(each[0]) for each in (trace.context, trace.weights, self.p)))
         first, steps = ops.scan(step, start, ops.arange(ops.shape(arguments.projected)[0]), reverse=True)
-        return steps._replace(states=first.states)
+        return steps._replace(states=first.states, fed=first.fed)
 
     def back(
-        self, dstates: list[Tensors], trace: Trace, before: list[Tensors], upstream: Trace, p: Tensor
+        self,
+        dstates: list[Tensors],
+        dfed: Tensors,
+        trace: Trace,
+        before: list[Tensors],
+        upstream: Trace,
+        p: Tensor,
     ) -> Derivatives:
-        """The derivatives of one step, from the gradients of the states after it."""
+        """The derivatives of one step, from the gradients of the states after it and of what it fed."""
         arguments = self.arguments
         dbefore: list[Tensors] = []
         dx: Tensors = []
-        dh: Any = 0.0  # what comes from the cell above
+        passed = zip(dfed, upstream.fed, trace.fed, strict=True)
+        dz = [(d + more) * (1 - a * a) for d, more, a in passed]
+        dtop = [ops.matmul(d, W_r) for d, (_, W_r) in zip(dz, self.feeding_transposed, strict=True)]
+        H = trace.states[-1][0].shape[-1]
+        dh: Any = sum(d[:, :H] for d in dtop)  # what comes from the cell above, of the last one from what it feeds
         for k in reversed(range(len(self.derivatives))):
             dafter = [d + more for d, more in zip(dstates[k], upstream.states[k], strict=True)]
             dafter[0] += dh
@@ -221,12 +258,13 @@ class BackwardLoop:
             dh = ops.matmul(dxk, self.input_transposed[k])
             dbefore.insert(0, below)
             dx.insert(0, dxk)
-        dcontext = upstream.context + dh
+        dcontext = sum((d[:, H:] for d in dtop), upstream.context + dh)
         dweights = upstream.weights + ops.squeeze(ops.matmul(arguments.memory, dcontext[:, :, None]), -1)  # (B, S)
         dscores = trace.weights * (dweights - ops.sum(trace.weights * dweights, axis=-1, keepdims=True))
         dp = self.score.back(dscores, p, arguments.keys, arguments.attention)
         dbefore[-1][0] += self.score.dquery(dp, arguments.attention)
-        return Derivatives(dbefore, dx, dcontext, dscores, dp)
+        dfed = [ops.matmul(dx[0], W_a) for W_a, _ in self.feeding_transposed]
+        return Derivatives(dbefore, dfed, dx, dz, dcontext, dscores, dp)
 
 
 def _transposed(weight):

@@ -58,6 +58,10 @@ class RecurrentDecoder(keras.layers.Layer):
         """What no step changes."""
         return {}
 
+    def begin(self, states: Tensors) -> Tensors:
+        """The states before the first step, of those that the encoder hands over."""
+        return list(states)
+
     def step(
         self, y: Tensor, states: Tensors, source: dict[str, Tensor], training: bool = False
     ) -> tuple[Tensor, Tensors, None]:

@@ -14,7 +14,12 @@ from seq_models.layers import (
     BilinearAttention,
     ContextDecoder,
     DotAttention,
+    GivenReadout,
+    InputFeedingDecoder,
     LastPooling,
+    LinearReadout,
+    LuongReadout,
+    MaxoutReadout,
     MaxPooling,
     MeanPooling,
     RecurrentDecoder,
@@ -27,6 +32,7 @@ from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
 
 ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, "dot": DotAttention}
+READOUTS = {"linear": LinearReadout, "maxout": MaxoutReadout, "luong": LuongReadout}
 CONTEXTS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}  # of one context for all steps
 
 
@@ -45,6 +51,15 @@ class EncoderDecoderOptions(NetworkOptions):
         choices=("attention", *CONTEXTS, "none"),
     )
     attention: str = option("additive", "how the decoder scores a source step", choices=ATTENTIONS)
+    readout: str = option(
+        "linear",
+        "what the softmax sees of a step's state and context: linear W [s; c] + b, maxout of pairs of these and the "
+        "word before [Bahdanau 2015], or luong tanh(W [c; s]) [Luong 2015]",
+        choices=READOUTS,
+    )
+    input_feeding: bool = option(
+        False, "each step of the decoder is given what the one before read out, too; with readout=luong [Luong 2015]"
+    )
     bidirectional: bool = option(True, "read the source both ways")
     reverse_source: bool = option(False, "read the source from its end [Sutskever 2014]")
     bridge: str = option(
@@ -68,6 +83,11 @@ class EncoderDecoderOptions(NetworkOptions):
         if self.attention != "additive" and self.context != "attention":
             received = f"attention={self.attention!r}, context={self.context!r}"
             raise ValueError(f"attention needs context='attention'. Received: {received}")
+        if self.readout != "linear" and self.context == "none":
+            raise ValueError(f"readout={self.readout} needs a context. Received: context='none'")
+        if self.input_feeding and (self.context, self.readout) != ("attention", "luong"):
+            received = f"context={self.context!r}, readout={self.readout!r}"
+            raise ValueError(f"input_feeding needs context='attention' and readout='luong'. Received: {received}")
         if self.share_layers and (self.context, self.bridge) != ("none", "copy"):
             received = f"context={self.context!r}, bridge={self.bridge!r}"
             raise ValueError(f"share_layers needs context='none' and bridge='copy'. Received: {received}")
@@ -79,16 +99,17 @@ class EncoderDecoder(Network):
 
         e_1 … e_m = stack(E x_1 … E x_m), read both ways
         s_0 = tanh(W [e^f_m; e^b_1] + b) for each layer and state, or with bridge="copy" the encoder's last ones
-        [s_t; c_t] = decoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V (W_o [s_t; c_t] + b_o)
+        [s_t; c_t] = decoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V readout([s_t; c_t], E' y_{t-1})
 
-    c_t is attention over e (see `AttentionDecoder`), one c for all steps (see `ContextDecoder`), or is left out (see
-    `RecurrentDecoder`). With `share_layers` the decoder's layers are the encoder's: one network reads the source, `<s>`
-    and the target as one sequence [1, figure 8.17]. With tied weights V is E'.
+    c_t is attention over e (see `AttentionDecoder` and, with `input_feeding`, `InputFeedingDecoder`), one c for all
+    steps (see `ContextDecoder`), or is left out (see `RecurrentDecoder`); the readouts are in
+    `seq_models.layers.readouts`. With `share_layers` the decoder's layers are the encoder's: one network reads the
+    source, `<s>` and the target as one sequence [1, figure 8.17]. With tied weights V is E'.
 
     Inputs: source ids (B, S) and target ids (B, T) that start with `<s>`, 0 is padding.
     Outputs: logits (B, T, V); those at t are of the token after t.
-    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H); `source`, what no step changes;
-    and with attention `attention`, where the last step looked, floats (B, S).
+    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H) and what is fed (B, E);
+    `source`, what no step changes; and with attention `attention`, where the last step looked, floats (B, S).
 
     Args:
         source_vocabulary_size, target_vocabulary_size: Sizes of the vocabularies.
@@ -96,8 +117,8 @@ class EncoderDecoder(Network):
     Raises:
         ValueError: If an argument is not of the kind above.
     References:
-        [1] Jurafsky and Martin, chapter 8. [2] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473; the readout is that of
-        Luong et al. 2015, eq. 5, without its tanh, which saturates for good when the vocabulary is large.
+        [1] Jurafsky and Martin, chapter 8. [2] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473. The linear readout is
+        that of Luong et al. 2015, eq. 5, without its tanh, which saturates for good when the vocabulary is large.
     """
 
     options_class = EncoderDecoderOptions
@@ -118,7 +139,7 @@ class EncoderDecoder(Network):
         project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
         decoder = _decoder(options, encoder)
         bridges = [_bridge(options, k) for k in range(len(decoder.state_sizes()))]
-        readout = keras.layers.Dense(embedding_units, name="readout")
+        readout = _readout(options)
         head = self._make_head(target_vocabulary_size, target_embedding, options)
 
         # Forward
@@ -142,8 +163,8 @@ class EncoderDecoder(Network):
         y, e = drop_embedded([target_embedding(target), source_embedding(source)])  # (B, T, E), (B, S, E)
         memory, mask, states = encode(e, ops.not_equal(source, 0))
         outputs = decoder(y, memory, states, mask)
-        outputs = outputs[0] if decoder.attends else outputs  # (B, T, H + M, or H)
-        super().__init__((source, target), drop_readout(readout(outputs)), head, sizes, options, name)  # (B, T, V)
+        outputs = outputs[0] if decoder.attends else outputs  # (B, T, H + M), or H, or E that are read out
+        super().__init__((source, target), drop_readout(readout(outputs, y)), head, sizes, options, name)  # (B, T, V)
         self.encode, self.decoder, self.readout = encode, decoder, readout
         self.source_embedding, self.target_embedding = source_embedding, target_embedding
 
@@ -164,34 +185,32 @@ class EncoderDecoder(Network):
     def start(self, source: Tensor) -> dict[str, Any]:
         """The states before the first target token, of source ids (B, S)."""
         memory, mask, recurrent = self.encode(self.source_embedding(source), ops.not_equal(source, 0))
-        states = {"recurrent": recurrent, "source": self.decoder.prepare(memory, mask)}
+        states = {"recurrent": self.decoder.begin(recurrent), "source": self.decoder.prepare(memory, mask)}
         return {**states, "attention": ops.zeros(ops.shape(source), memory.dtype)} if self.attends else states
 
     def step(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """One target token (B,) and the states before it -> logits of the next token (B, V), states."""
-        output, recurrent, attention = self.decoder.step(
-            self.target_embedding(tokens), states["recurrent"], states["source"]
-        )
-        return self.head(self.readout(output)), self._after(states, recurrent, attention)
+        y = self.target_embedding(tokens)
+        output, recurrent, attention = self.decoder.step(y, states["recurrent"], states["source"])
+        return self.head(self.readout(output, y)), self._after(states, recurrent, attention)
 
     def read(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """Many target tokens (B, T) and the states before them -> hidden (B, T, E), states.
 
         The head makes logits of as many hidden states as are wanted.
         """
-        outputs, recurrent, attention = self._decode(tokens, states)
-        return self.readout(outputs), self._after(states, recurrent, attention[:, -1] if self.attends else None)
+        y = self.target_embedding(tokens)
+        outputs, recurrent, attention = self.decoder.run(y, states["recurrent"], states["source"])
+        return self.readout(outputs, y), self._after(states, recurrent, attention[:, -1] if self.attends else None)
 
     def attend(self, source: Tensor, target: Tensor) -> Tensor:
         """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target; `attends` only."""
-        return self._decode(target, self.start(source))[2]
+        states = self.start(source)
+        return self.decoder.run(self.target_embedding(target), states["recurrent"], states["source"])[2]
 
     def _after(self, states, recurrent, attention):
         after = {**states, "recurrent": recurrent}
         return {**after, "attention": attention} if self.attends else after
-
-    def _decode(self, tokens, states):
-        return self.decoder.run(self.target_embedding(tokens), states["recurrent"], states["source"])
 
 
 def _decoder(options, encoder):
@@ -199,12 +218,21 @@ def _decoder(options, encoder):
     if options.context == "attention":
         score = ATTENTIONS[options.attention](*([options.units] if options.attention == "additive" else []))
         cells = [UNITS[options.cell].cell_class(options.units) for _ in range(options.layers)]
+        if options.input_feeding:
+            return InputFeedingDecoder(cells, score, options.embedding_size, name="decoder")
         return AttentionDecoder(cells, score, name="decoder")
     stack = encoder if options.share_layers else recurrent_stack(options.cell, options.units, options.layers)
     if options.context == "none":
         return RecurrentDecoder(stack, name="decoder")
     pooling = LastPooling(options.bidirectional) if options.context == "last" else CONTEXTS[options.context]()
     return ContextDecoder(stack, pooling, name="decoder")
+
+
+def _readout(options):
+    """From what the decoder gives to what the head sees."""
+    if options.input_feeding:
+        return GivenReadout(name="readout")
+    return READOUTS[options.readout](options.embedding_size, name="readout")
 
 
 def _bridge(options, number):

@@ -9,12 +9,14 @@ from scipy.stats import bootstrap
 from seq_models.errors import InputError
 from seq_models.messages import say
 from seq_models.tasks.judging import Judged, judge
+from seq_models.tasks.translation_scores import bleu_of, bleu_statistics
 from seq_models.text.codec import chunked
 from seq_models.text.counting import check_examples
 from seq_models.text.entities import entities_by_row, has_entities
 from seq_models.text.example_types import LabeledTokens, Sentence, SeveralLabels, TextPair
+from seq_models.text.given import Given
 
-PLACES = 2_000_000  # of examples drawn at once: 16 MB of their numbers
+PLACES = 2_000_000  # numbers of examples drawn at once: 16 MB
 FEWEST, MOST = 100, 1_000_000  # samples
 FEW = 20  # examples, of which fewer are no picture of all there are
 READING = ("tokenizer", "vocabulary", "lowercase", "normalization")  # of a codec: what makes tokens of a text
@@ -52,8 +54,12 @@ class Accuracy:
 
     name = "accuracy"
 
+    def of(self, model: Any, examples: Iterable[Any]) -> np.ndarray:
+        """What each example adds to the sums that the score is made of, (N, K), in an order that no model changes."""
+        return np.concatenate(list(map(self.numbers, chunked(judge(model, examples)))))
+
     def numbers(self, some: Sequence[Judged]) -> np.ndarray:
-        """What each example adds to the sums that the score is made of, (N, K)."""
+        """`of` some examples."""
         counts = [[sum(map(str.__eq__, each.expected, each.predicted)), len(each.expected)] for each in some]
         return np.array(counts, float) * _weights(some)
 
@@ -100,8 +106,24 @@ class Perplexity(Accuracy):
         return np.exp(super().score(sums))
 
 
+class Bleu:
+    """BLEU of a corpus as sacrebleu computes it, of answers that are searched for as each model does; see
+    `translation_scores`."""
+
+    name = "bleu"
+
+    def of(self, model: Any, examples: Iterable[Any]) -> np.ndarray:
+        """See `Accuracy`."""
+        sources, targets = zip(*(pair[:2] for pair in Given(examples, model.preprocessor.example_type)), strict=True)
+        return bleu_statistics([answer["translation"] for answer in model.predict_text(list(sources))], targets)
+
+    def score(self, sums: np.ndarray) -> np.ndarray:
+        """See `Accuracy`."""
+        return np.apply_along_axis(bleu_of, -1, sums)
+
+
 def compare(one: Any, other: Any, examples: Iterable[Any], resamples: int = 1000, seed: int = 1) -> Comparison:
-    """Compares two models of one kind: accuracy of labels, F1 of entities, or perplexity of texts.
+    """Compares two models of one kind: accuracy of labels, F1 of entities, perplexity of texts, BLEU of translations.
 
     Many samples of as many examples, drawn with replacement, the same for both models, say how the difference of their
     scores is distributed [1, 2].
@@ -113,8 +135,7 @@ def compare(one: Any, other: Any, examples: Iterable[Any], resamples: int = 1000
         seed: Of the samples, an integer of 0 or more.
     Raises:
         InputError: If the models answer to different examples or, of language models, do not make the same tokens of a
-            text; if there are fewer than two examples; if an argument is not of the kind above; or of an
-            encoder-decoder, whose answers have no score one by one.
+            text; if there are fewer than two examples; or if an argument is not of the kind above.
     References:
         [1] Efron and Tibshirani 1993, An Introduction to the Bootstrap. [2] Koehn 2004, Statistical Significance Tests
         for Machine Translation Evaluation.
@@ -125,8 +146,7 @@ def compare(one: Any, other: Any, examples: Iterable[Any], resamples: int = 1000
     measure = _measure(one, other)
     for model in (one, other):
         check_examples(model.preprocessor, examples)
-    # Both read examples in the order of the lengths of their texts, which is the same for both.
-    numbers = [np.concatenate(list(map(measure.numbers, chunked(judge(model, examples))))) for model in (one, other)]
+    numbers = [measure.of(model, examples) for model in (one, other)]
     if len(numbers[0]) < 2:
         raise InputError(f"examples must be at least two. Received: {len(numbers[0])}")
     if len(numbers[0]) < FEW:
@@ -137,7 +157,7 @@ def compare(one: Any, other: Any, examples: Iterable[Any], resamples: int = 1000
         return first - second
 
     size = len(numbers[0])
-    drawn = {"n_resamples": resamples, "batch": max(1, PLACES // size), "rng": np.random.default_rng(seed)}
+    drawn = {"n_resamples": resamples, "batch": max(1, PLACES // numbers[0].size), "rng": np.random.default_rng(seed)}
     found = bootstrap((np.arange(size),), difference, vectorized=True, method="percentile", **drawn)
     first, second = (float(measure.score(each.sum(axis=0))) for each in numbers)
     against = min(int(np.sum(found.bootstrap_distribution * sign <= 0)) for sign in (1, -1))
@@ -153,7 +173,7 @@ def _measure(one, other):
         received = f"{one.task_name} and {other.task_name}"
         raise InputError(f"The models must be of one task. Received: {received}")
     if kinds[0] is TextPair:
-        raise InputError(f"The models must be language models, labelers or classifiers. Received: {one.task_name}")
+        return Bleu()
     if kinds[0] is Sentence:
         reading = [{name: model.preprocessor.codec.get_config()[name] for name in READING} for model in (one, other)]
         differing = [name for name in READING if reading[0][name] != reading[1][name]]

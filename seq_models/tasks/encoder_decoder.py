@@ -22,10 +22,13 @@ from seq_models.text.counting import check_examples
 from seq_models.text.given import Given
 from seq_models.text.options import PairEmbeddingOptions
 from seq_models.text.preprocessors import EncoderDecoderPreprocessor
-from seq_models.text.vocabulary import PAD, SPECIAL_TOKENS, UNKNOWN
+from seq_models.text.vocabulary import END, PAD, SPECIAL_TOKENS, START, UNKNOWN
+from seq_models.training.options import TranslationTrainingOptions
+from seq_models.training.scheduled_sampling import ScheduledSampling
 
 SAMPLE = 50  # tokens of a sample's answer
 WAYS = 5  # to translate a text, in an export
+SCORES = ("bleu", "chrf", "exact_match")
 PAIR = [strings("source"), strings("target")]
 
 
@@ -44,6 +47,8 @@ class EncoderDecoder(TextWriter):
     preprocessor: EncoderDecoderPreprocessor
     network_class = networks.EncoderDecoder
     embedding_options_class = PairEmbeddingOptions
+    training_options_class = TranslationTrainingOptions
+    scheduled_sampling: ScheduledSampling | None = None
 
     @staticmethod
     def sizes(preprocessor: Any) -> dict[str, Any]:
@@ -64,6 +69,51 @@ class EncoderDecoder(TextWriter):
     @classmethod
     def option_groups(cls) -> dict[str, Any]:
         return {**super().option_groups(), "search": SearchOptions}
+
+    # Training
+
+    def compile(
+        self, *args: Any, scheduled_sampling: Mapping[str, Any] | ScheduledSampling | None = None, **kwargs: Any
+    ) -> None:
+        """As `TokenTraining.compile`.
+
+        Args:
+            scheduled_sampling: The arguments of a `ScheduledSampling`, or None: the decoder is always told the target.
+        """
+        super().compile(*args, **kwargs)
+        given = scheduled_sampling
+        self.scheduled_sampling = ScheduledSampling(**given) if isinstance(given, Mapping) else given
+
+    def get_compile_config(self):
+        config, sampling = super().get_compile_config(), self.scheduled_sampling
+        return {**config, "scheduled_sampling": sampling._asdict()} if config and sampling else config
+
+    def read(self, inputs: Any, training: bool) -> tf.Tensor:
+        if training and self.scheduled_sampling is not None:
+            inputs = self.partly_drawn(*inputs)
+        return super().read(inputs, training)
+
+    def partly_drawn(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ids (B, S) and (B, T) as a step of scheduled sampling has them: of the target some that the model draws.
+
+        What it draws it is told at the next step, so that this is a loop over `step` before that of the training,
+        without dropout; no gradient goes through a draw, as in the paper. `<s>` and padding stay, and neither they nor
+        the end are drawn.
+        """
+        sampling: Any = self.scheduled_sampling
+        step, network = self.optimizer.iterations, self.network
+        uniform = sampling.uniform(tf.stack([2, *tf.unstack(tf.shape(target))]), step)  # (2, B, T)
+        told = (uniform[0] < sampling.truth(step)) | (target == PAD)
+        draw = decoding.sampler(uniform[1])
+
+        def choose(logits, t):
+            drawn = tf.cast(draw(logits, t), target.dtype)
+            return tf.where(told[:, t + 1], target[:, t + 1], drawn)
+
+        first, states = network.step(target[:, 0], network.start(source))
+        length = tf.shape(target)[1] - 1
+        after, *_ = decoding.generate(network.step, choose, first, states, END, length, (PAD, START, END))
+        return source, tf.concat([target[:, :1], tf.cast(after, target.dtype)], axis=1)
 
     # Translating
 
@@ -323,9 +373,30 @@ class EncoderDecoder(TextWriter):
     def scores_of(self, examples: Sequence[tuple[str, str]]) -> dict[str, float | str]:
         """`score` of a list of examples that are known to be right."""
         sources, targets = zip(*(example[:2] for example in examples), strict=True)
-        answers = [answer["translation"] for answer in self.predict_text(list(sources))]
+        return self._scores(self.predict_text(list(sources)), targets)
+
+    def greedy_scores(self, examples: Sequence[tuple[str, str]]) -> dict[str, float | str]:
+        """`scores_of` greedy answers, which are cut at twice the length of the longest target."""
+        sources, targets = zip(*(example[:2] for example in examples), strict=True)
+        longest = 2 * int(tf.reduce_max(self.preprocessor.target.lengths(list(targets))))
+        max_length = min(longest, self.preprocessor.target.max_length)
+        return self._scores(self.translate(list(sources), max_length=max_length, **SearchOptions().written()), targets)
+
+    def _scores(self, answers, targets):
+        answers = [answer["translation"] for answer in answers]
         exact = np.mean(self.preprocessor.target.respaced(answers) == self.preprocessor.target.respaced(targets))
         return {**translation_scores(answers, targets), "exact_match": float(exact)}
+
+    def answer_scores(self) -> dict[str, Callable[[Sequence[tuple[str, str]]], float]]:
+        """Each of `greedy_scores`."""
+
+        def score(name, examples):
+            return float(self.greedy_scores(examples)[name])
+
+        return {f"val_{name}": functools.partial(score, name) for name in SCORES}
+
+    def directions(self) -> dict[str, str]:
+        return {**super().directions(), **dict.fromkeys(SCORES, "up")}
 
     def vocabularies(self) -> dict[str, list[str]]:
         sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}

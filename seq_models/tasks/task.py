@@ -149,8 +149,15 @@ class Task(TokenTraining):
         return "val_accuracy"
 
     def monitors(self) -> list[str]:
-        """The names of the scores that validation reports."""
-        return ["val_loss", *(f"val_{metric.name}" for metric in self.token_metrics)]
+        """The names of the scores that a training may be told to go by."""
+        return ["val_loss", *(f"val_{metric.name}" for metric in self.token_metrics), *self.answer_scores()]
+
+    def answer_scores(self) -> dict[str, Callable[[Sequence[Any]], float]]:
+        """Scores, "val_…", that take answers to examples: functions of a list of these.
+
+        Answers take time, so that validation reports such a score only where a training goes by it.
+        """
+        return {}
 
     def fit(self, x=None, *args, class_weight=None, **kwargs):
         """As `TokenTraining.fit`; `class_weight` may have the names of labels instead of numbers.

@@ -4,11 +4,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
 # Scripts that are written without spaces between words, by the first word of the names of their characters.
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 MOST = 0.5  # of the letters
+ORDER = 4  # tokens of the longest n-grams
+SMOOTHING = "exp"  # the default of WMT
 
 
 def tokenizer_for(texts: Sequence[str]) -> str:
@@ -49,9 +52,32 @@ def translation_scores(answers: Sequence[str], targets: Sequence[str]) -> dict[s
     Args:
         answers, targets: Texts, as many of one as of the other.
     """
-    metrics = {"bleu": BLEU(tokenize=tokenizer_for(targets), effective_order=True), "chrf": CHRF()}
+    metrics = {"bleu": _bleu(targets), "chrf": CHRF()}
     scores: dict[str, float | str] = {}
     for name, metric in metrics.items():
         scores[name] = metric.corpus_score(answers, [targets]).score
         scores[f"{name}_signature"] = str(metric.get_signature())
     return scores
+
+
+def bleu_statistics(answers: Sequence[str], targets: Sequence[str]) -> np.ndarray:
+    """Of each answer what corpus BLEU is made of, integers (N, 10).
+
+    How many tokens it has and how many the target; how many n-grams of it are in the target, n from 1 to 4; and how
+    many n-grams it has.
+    """
+    metric = _bleu(targets)
+    found = (metric.sentence_score(answer, [target]) for answer, target in zip(answers, targets, strict=True))
+    return np.array([[each.sys_len, each.ref_len, *each.counts, *each.totals] for each in found])
+
+
+def bleu_of(sums: np.ndarray) -> float:
+    """The BLEU of a corpus, that of `translation_scores`, from the sums of its `bleu_statistics`, (10,)."""
+    sys_len, ref_len, *ngrams = sums.tolist()
+    correct, total = ngrams[:ORDER], ngrams[ORDER:]
+    return BLEU.compute_bleu(correct, total, sys_len, ref_len, SMOOTHING, effective_order=True).score
+
+
+def _bleu(targets):
+    tokenizer = tokenizer_for(targets)
+    return BLEU(tokenize=tokenizer, smooth_method=SMOOTHING, max_ngram_order=ORDER, effective_order=True)

@@ -1,8 +1,9 @@
 """What happens beside a training's steps, apart from Keras's own callbacks."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -13,6 +14,23 @@ from seq_models.training.resume import Resume
 from seq_models.training.run_directory import RunDirectory
 
 LONGEST = 20  # characters of a bar
+
+
+class AnswerScore(keras.callbacks.Callback):
+    """Adds a score of the model's answers to what an epoch reports. To come before the callbacks that read it.
+
+    Args:
+        name: Of the score in the logs.
+        score: A function of a list of examples.
+        examples: The examples that are answered.
+    """
+
+    def __init__(self, name: str, score: Callable[[Sequence[Any]], float], examples: Sequence[Any]):
+        super().__init__()
+        self.name, self.score, self.examples = name, score, examples
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs[self.name] = self.score(self.examples)
 
 
 class BestModel(keras.callbacks.Callback):

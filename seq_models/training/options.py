@@ -7,6 +7,7 @@ from seq_models.options import Options, option
 from seq_models.text.streams import SEGMENT, SEGMENTS
 from seq_models.training.precision import PRECISIONS
 from seq_models.training.profile import step_range
+from seq_models.training.scheduled_sampling import DECAYS
 from seq_models.training.strategy import STRATEGIES
 
 BATCH_ROWS = 32  # small, so that a corpus of a few hundred examples has enough steps to learn from
@@ -83,6 +84,12 @@ class TrainingOptions(Options):
     profile_steps: str = option("", "10,20 for a profile of these steps in the logs", operational=True)
     monitor: str | None = option(
         None, "validation score that says which epoch is the best, as val_loss; the task's own if left out"
+    )
+    monitor_examples: int | None = option(
+        None,
+        "with a monitor that takes answers, as val_bleu: how many examples of the validation, the first ones, are "
+        "answered after every epoch; all if left out",
+        at_least=1,
     )
     patience: int = option(
         3,
@@ -168,3 +175,35 @@ class StreamTrainingOptions(TrainingOptions):
     def batch_options(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("segment_length", "segments", "vary_segments")}
         return {**super().batch_options(), **own}
+
+
+@dataclass(frozen=True)
+class TranslationTrainingOptions(TrainingOptions):
+    """How to train what is told the tokens before, see `ScheduledSampling`. Errors: see `TrainingOptions`."""
+
+    scheduled_sampling: str | None = option(
+        None,
+        "how the share of target tokens that the decoder is told falls, step by step, from all, the others being drawn "
+        "by the model: linear, 1 - i / k, or inverse_sigmoid, k / (k + exp(i / k)) [Bengio 2015]; all if left out",
+        choices=DECAYS,
+    )
+    sampling_steps: int | None = option(None, "k of scheduled_sampling, in steps i", at_least=1)
+    sampling_floor: float | None = option(
+        None, "smallest share of scheduled_sampling; 0 if left out", at_least=0, below=1
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.scheduled_sampling is None:
+            for name in ("sampling_steps", "sampling_floor"):
+                self._refuse(name, "left out without scheduled_sampling")
+        elif self.sampling_steps is None:
+            received = f"scheduled_sampling={self.scheduled_sampling!r}"
+            raise ValueError(f"sampling_steps must be given with scheduled_sampling. Received: {received}")
+
+    def compile_options(self) -> dict[str, Any]:
+        if self.scheduled_sampling is None:
+            return super().compile_options()
+        floor = self.sampling_floor or 0.0
+        sampling = {"decay": self.scheduled_sampling, "steps": self.sampling_steps, "floor": floor, "seed": self.seed}
+        return {**super().compile_options(), "scheduled_sampling": sampling}

@@ -19,10 +19,12 @@ from seq_models.messages import say
 from seq_models.text.counting import count_shared, say_cut_examples
 from seq_models.text.datasets import Position
 from seq_models.text.example_types import Example
+from seq_models.text.given import Given
 from seq_models.training.averaged_sgd import AverageAfterPlateau
 from seq_models.training.beginning import model_of_run, options_of_run
 from seq_models.training.best import EarlyStopping, Monitor, check_monitor
 from seq_models.training.callbacks import (
+    AnswerScore,
     AverageBetweenEpochs,
     Bar,
     BestModel,
@@ -106,6 +108,7 @@ def _train(run, config, inputs, identity, strategy, model, train_set, valid_set)
     options, cluster = inputs.options, inputs.cluster
     monitor = Monitor(options.monitor or model.monitor)
     check_monitor(monitor.score, model.monitors())
+    answering = _answering(model, monitor, inputs)
     weights = class_weights(options.class_weights, model.preprocessor, inputs.train_data)
     callbacks = _callbacks(run, monitor, options, cluster.chief)
     with Termination() as termination:
@@ -124,7 +127,15 @@ def _train(run, config, inputs, identity, strategy, model, train_set, valid_set)
             epochs=options.epochs,
             initial_epoch=first_epoch,
             class_weight=weights,
-            callbacks=[Bar(train_set.batches_in_epoch, resume), identity, finite, *callbacks, *watching, resume],
+            callbacks=[
+                *answering,
+                Bar(train_set.batches_in_epoch, resume),
+                identity,
+                finite,
+                *callbacks,
+                *watching,
+                resume,
+            ],
             verbose=_verbosity(cluster.chief),
         )
         _end(run, monitor, model, inputs, strategy)
@@ -221,6 +232,20 @@ def _end(run, monitor, model, inputs, strategy):
             )
     if cluster.several:
         of_every_replica(strategy, 0)  # the others leave when the chief has written all
+
+
+def _answering(model, monitor, inputs):
+    """What scores answers at the end of an epoch, if the monitor is such a score; every worker does."""
+    scores, count = model.answer_scores(), inputs.options.monitor_examples
+    if monitor.score in scores:
+        examples = itertools.islice(Given(inputs.valid_data, model.preprocessor.example_type), count)
+        return [AnswerScore(monitor.score, scores[monitor.score], list(examples))]
+    if count is not None:
+        known = ", ".join(scores) or "none of this task"
+        raise InputError(
+            f"monitor_examples needs a monitor that takes answers, {known}. Received: monitor={monitor.score!r}"
+        )
+    return []
 
 
 def _callbacks(run, monitor, options, chief):
