@@ -39,18 +39,9 @@ def ngrams():
 
 def recurrent():
     """Recurrent networks that read the corpus as one text, by the recipes of the literature."""
-    decaying = "clip_norm=0.25 schedule=decay batch_size=20 segment_length=20 epochs=8"
-    zaremba = f"{STREAM} units=200 layers=2 optimizer=sgd learning_rate={{rate}} {decaying} average=0.999 patience=8"
-    plain, slower = zaremba.format(rate=20), zaremba.format(rate=10)
-    yield "lstm-2x200", "LSTM 2 × 200", f"language-model --set {plain}"
-    yield "lstm-2x200-tied", "LSTM 2 × 200, tied", f"language-model --set {plain} tie_weights=true"
-    projected = f"{slower} tie_weights=true projection_penalty=0.0075"
-    yield "lstm-2x200-projected", "LSTM 2 × 200, tied, projection regularized", f"language-model --set {projected}"
-    both = "tie_weights=true activation_penalty=1 temporal_penalty=1"
-    dropped = f"{both} input_dropout=0.2 output_dropout=0.35"
-    adam = "optimizer=adam learning_rate=0.0014 schedule=cosine batch_size=20 segment_length=35 epochs=14"
-    simple = f"{STREAM} cell=simple_rnn units=300 {dropped} {adam} average=0.999 patience=14"
-    yield "simple-rnn-300", "SimpleRNN 300, tied, regularized", f"language-model --set {simple}"
+    zaremba = "optimizer=sgd learning_rate=20 clip_norm=0.25 schedule=decay batch_size=20 segment_length=20 epochs=8"
+    options = f"{STREAM} units=200 layers=2 {zaremba} average=0.999 patience=8"
+    yield "lstm-2x200", "LSTM 2 × 200", f"language-model --set {options}"
     gal_merity = "variational=true input_dropout=0.3 dropout=0.3 output_dropout=0.2 weight_dropout=0.2"
     falling = "optimizer=sgd learning_rate=25 clip_norm=0.25 schedule=cosine batch_size=20 segment_length=35"
     regularized = f"tie_weights=true {gal_merity} activation_penalty=1 {falling} average=0.9995"

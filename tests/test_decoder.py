@@ -93,7 +93,7 @@ def in_numpy(cell, attention, decoder, inputs, memory, *states, mask=None):
     by_cell = [[states.pop(0) for _ in np.atleast_1d(layer.state_size)] for layer in decoder.cells]
     cells = [(CELLS[cell][1], packed_weights(layer)) for layer in decoder.cells]
     score, weights = ATTENTIONS[attention][1], decoder.attention.get_weights()
-    feeding = array(decoder.readout.dense.kernel) if isinstance(decoder, InputFeedingDecoder) else None
+    feeding = array(decoder.readout.kernel) if isinstance(decoder, InputFeedingDecoder) else None
     return reference_attention.decode(cells, score, inputs, memory, by_cell, weights, mask, feeding)
 
 

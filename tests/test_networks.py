@@ -535,7 +535,7 @@ def test_one_network_reads_source_and_target_as_one_sequence():
         h = keras.ops.concatenate(e, axis=1)
         for layer in net.decoder.stack:
             h, *_ = layer(h)
-        assert_close(net.head(net.readout(h[:, length:])), net((source, target))[row : row + 1])
+        assert_close(net.head(net.readout(h[:, length:], e[1])), net((source, target))[row : row + 1])
 
 
 def test_a_reversed_source_is_the_source_written_from_its_end():

@@ -62,7 +62,7 @@ class InputFeedingDecoder(AttentionDecoder):
         return a, [*after, a], weights
 
     def _feeding(self, states, kernel):
-        return [[states[-1], kernel, *self._cast([ops.copy(self.readout.dense.kernel)])]]
+        return [[states[-1], kernel, *self._cast([ops.copy(self.readout.kernel)])]]
 
     def _outputs(self, trace):
         return trace.fed[0]

@@ -33,10 +33,19 @@ class Readout(keras.layers.Layer):
         super().__init__(**kwargs)
         positive(units=units)
         self.units = units
-        self.dense = keras.layers.Dense(self.widths * units, use_bias=self.use_bias, dtype=self.dtype_policy)
 
     def build(self, outputs_shape, y_shape):
-        self.dense.build(outputs_shape)
+        self._build(outputs_shape[-1])
+
+    def _build(self, size):
+        """The weights of a product with inputs of a size; their places in a file are those of a `Dense` layer."""
+        columns = self.widths * self.units
+        self.kernel = self.add_weight(name="kernel", shape=(size, columns), initializer="glorot_uniform")
+        self.bias = self.add_weight(name="bias", shape=(columns,), initializer="zeros") if self.use_bias else None
+
+    def _affine(self, x):
+        product = ops.matmul(x, self.kernel)
+        return product if self.bias is None else product + self.bias
 
     def call(self, outputs, y):
         raise NotImplementedError
@@ -53,7 +62,7 @@ class LinearReadout(Readout):
     """t = W [s; c] + b. Arguments, returns, errors: see `Readout`."""
 
     def call(self, outputs, y):
-        return self.dense(outputs)
+        return self._affine(outputs)
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -66,7 +75,7 @@ class LuongReadout(Readout):
     use_bias = False
 
     def call(self, outputs, y):
-        return ops.tanh(self.dense(outputs))
+        return ops.tanh(self._affine(outputs))
 
 
 @keras.saving.register_keras_serializable(package="seq_models")
@@ -83,10 +92,10 @@ class MaxoutReadout(Readout):
     widths = 2
 
     def build(self, outputs_shape, y_shape):
-        self.dense.build((*outputs_shape[:-1], outputs_shape[-1] + y_shape[-1]))
+        self._build(outputs_shape[-1] + y_shape[-1])
 
     def call(self, outputs, y):
-        pieces = self.dense(ops.concatenate([outputs, y], axis=-1))  # (..., 2E)
+        pieces = self._affine(ops.concatenate([outputs, y], axis=-1))  # (..., 2E)
         return ops.max(ops.reshape(pieces, (*ops.shape(pieces)[:-1], self.units, 2)), axis=-1)
 
 

@@ -121,7 +121,7 @@ class RunDirectory:
         if not self.model.is_file():
             raise InputError(f"{self.path} must be a run directory with a model.keras. Received: no such file")
         # Opened first, because Keras says of what is no archive that there is no file.
-        with _whole(self.model, "a whole model, as training saves it"), zipfile.ZipFile(self.model):
+        with _whole(self.model, "a whole model, as a training by this version saves it"), zipfile.ZipFile(self.model):
             model = keras.saving.load_model(self.model)
         for name, lines in model.vocabularies().items():
             path = self.path / f"{name}.txt"
