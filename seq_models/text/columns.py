@@ -80,6 +80,11 @@ def missing(line: Line, column: str, names: Sequence[str]) -> InputError:
     return unexpected(line.place, expected, listed, quote=False, longest=LISTED)
 
 
+def of_tokens(column: str) -> bool:
+    """Whether a column is called as that of tokens is."""
+    return bool(_called("tokens", [column]))
+
+
 def _called(field: str, names: Sequence[str]) -> list[str]:
     """The names that a field has in a header: its own if it is there, else the others that it is known by."""
     own = [name for name in names if name.lower() == field]

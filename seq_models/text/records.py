@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from seq_models.text.columns import Columns, at_position, missing
+from seq_models.text.columns import Columns, at_position, missing, of_tokens
 from seq_models.text.example_types import TORN, Example, Text
 from seq_models.text.lines import Line, Lines, unexpected
 
@@ -76,7 +76,11 @@ class Format:
         weights = [weight(record)] if WEIGHT in record.values and WEIGHT not in columns else []
         if not isinstance(first, list):
             first = filled(record.line, columns[0], first)
-            return first, second if isinstance(second, list) else filled(record.line, columns[1], second), *weights
+            if not isinstance(second, list):
+                second = filled(record.line, columns[1], second)
+            elif of_tokens(columns[0]):
+                raise unexpected(record.line.place, f"a list of {len(second)} in {columns[0]!r}", first)
+            return first, second, *weights
         if not isinstance(second, list) or len(first) != len(second):
             raise unexpected(record.line.place, f"a list of {len(first)} in {columns[1]!r}", second)
         return first, second, *weights
