@@ -342,7 +342,7 @@ def test_the_lowest_perplexity_of_chinese_is_that_of_its_characters():
 
 
 def test_an_unknown_language_is_a_value_error_that_names_the_languages():
-    with pytest.raises(ValueError, match="'english', 'chinese'.*Received: language='spanish'"):
+    with pytest.raises(ValueError, match="language must be one of 'english', 'chinese'.*Received: language='spanish'"):
         corpora.load("labeler", language="spanish")
 
 

@@ -198,7 +198,7 @@ def test_predict_prints_the_n_best_ways_of_a_labeler_and_its_marginals(runs, cap
         ("labeler", ["--explain", "occlusion"], "a classifier or of multi-label for --explain. Received: labeler"),
         ("classifier", ["--marginals"], "must be the run of a labeler for --marginals. Received: classifier"),
         ("labeler", ["--n-best", "0"], "n must be a positive integer. Received: n=0"),
-        ("labeler", ["--n-best", "2", "--marginals"], "There must be one of --n-best and --marginals. Received: 2"),
+        ("labeler", ["--n-best", "2", "--marginals"], "Give one of --n-best or --marginals. Received: all of them"),
     ],
 )
 def test_a_flag_that_a_run_has_not_or_two_of_them_are_refused(task, flags, message, runs, capsys):

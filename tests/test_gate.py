@@ -232,6 +232,12 @@ def test_numbers_may_differ_by_their_rounding_and_no_more():
             compare("x", {"x": np.array(wrong, np.float32)}, expected)
 
 
+def test_long_texts_are_shown_from_where_they_differ():
+    one, other = b"THIS " * 200 + b"one", b"THIS " * 200 + b"other"
+    with pytest.raises(sm.InputError, match=r"x must be ….{,40}one' at \[1\]. Received: ….{,40}other'$"):
+        compare("q", {"x": np.array([b"", other], object)}, {"x": np.array([b"", one], object)})
+
+
 def test_a_number_of_a_long_text_may_be_rounded_once_a_byte_and_that_of_a_short_one_beside_it_may_not():
     inputs = {"text": np.array([b"long " * 20_000, b"short"], object), "seed": np.array([1, 2])}
     relative = tolerances(inputs)

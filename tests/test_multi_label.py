@@ -55,6 +55,30 @@ def given(model, examples=EXAMPLES, threshold=0.5):
 # Examples
 
 
+def test_a_table_of_answers_is_read_again(model, tmp_path):
+    model.save_run(tmp_path / "run")
+    (tmp_path / "in.txt").write_text("good cheap food\nhello\nrude staff\n", "utf-8")
+    for ending in ("tsv", "csv", "jsonl"):
+        out = tmp_path / f"answers.{ending}"
+        assert (
+            cli.main(["predict", str(tmp_path / "run"), "--input", str(tmp_path / "in.txt"), "--output", str(out)]) == 0
+        )
+        assert model.score(list(sm.read_examples(out)))["exact_match"] == 1
+
+
+@pytest.mark.parametrize("labels", [["a,b"], '["a,b"]', "[a", '["a", 3]', '[["a"]]', ["[x]"]], ids=str)
+def test_a_label_that_could_not_be_told_from_several_is_refused(labels):
+    with pytest.raises(sm.InputError, match="expected labels without commas that do not begin with"):
+        sm.MultiLabelClassifier.from_examples([("a b", "x"), ("c", labels)], **SMALL)
+
+
+def test_thresholds_are_not_chosen_by_examples_without_labels(model):
+    before = model.thresholds
+    with pytest.raises(sm.InputError, match="Some example must have a label that training has seen. Received: none of"):
+        model.choose_thresholds([("good", []), ("bad", ["unseen"])])
+    assert model.thresholds == before
+
+
 def test_labels_are_a_list_or_have_commas_between_them_and_their_order_means_nothing(tmp_path):
     assert sm.MultiLabelClassifier.from_examples(EXAMPLES, **SMALL).preprocessor.labels.names == NAMES
     kind = sm.MultiLabelClassifier.preprocessor_class.example_type
@@ -64,6 +88,9 @@ def test_labels_are_a_list_or_have_commas_between_them_and_their_order_means_not
     assert [kind.labels(example) for example in sm.read_examples(tmp_path / "a.jsonl")] == SETS
     (tmp_path / "a.tsv").write_text("text\tlabels\nbad food\tfood, staff\n", "utf-8")
     assert [kind.labels(example) for example in sm.read_examples(tmp_path / "a.tsv")] == [("food", "staff")]
+    as_json = 'text,labels\ngood,"[""食物"",""staff""]"\nbad,[]\nfine, [ ] \n'
+    (tmp_path / "a.csv").write_text(as_json, "utf-8")
+    assert [kind.labels(example) for example in sm.read_examples(tmp_path / "a.csv")] == [("staff", "食物"), (), ()]
     conformed = list(Given([("a", np.array(["x", "y"])), ("b", (1, 2))], kind))
     assert conformed == [("a", ["x", "y"]), ("b", ["1", "2"])]
 

@@ -114,7 +114,7 @@ def way_of(model: Any, options: Namespace) -> Way:
     """
     asked = [way for way in WAYS if getattr(options, way.flag) is not None]
     if len(asked) > 1:
-        raise InputError(f"There must be one of {' and '.join(_name(way) for way in asked)}. Received: {len(asked)}")
+        raise InputError(f"Give one of {' or '.join(_name(way) for way in asked)}. Received: all of them")
     way = asked[0] if asked else Way
     if not hasattr(model, way.needs):
         expected = f"the run of {way.models} for {_name(way)}"

@@ -1,6 +1,7 @@
 """The gate before a server: what does not pass is not published."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -193,9 +194,8 @@ def compare(question: str, answer: Arrays, expected: Arrays, relative: float | n
             raise ExportRefused(f"{question}: {name} must have shape {array.shape}. Received: {got.shape}")
         if not (equal := alike(got, array, relative)).all():
             place = tuple(np.argwhere(~equal)[0].tolist())
-            raise ExportRefused(
-                f"{question}: {name} must be {_shown(array[place])} at {list(place)}. Received: {_shown(got[place])}"
-            )
+            wanted, found = _from_where_they_differ(array[place], got[place])
+            raise ExportRefused(f"{question}: {name} must be {wanted} at {list(place)}. Received: {found}")
 
 
 def alike(one: np.ndarray, other: np.ndarray, relative: float | np.ndarray = RELATIVE) -> np.ndarray:
@@ -225,6 +225,15 @@ def check_rows(signature: str, answers: Sequence[Arrays], relative: np.ndarray) 
                     f"{signature}: {name} of row {row} must be the same alone and among others, "
                     f"{_shown(among)}. Received: {_shown(array)}"
                 )
+
+
+def _from_where_they_differ(one, other):
+    """Two values as texts; of long texts what comes from shortly before the first difference."""
+    if isinstance(one, bytes):
+        same = len(os.path.commonprefix([one, other]))
+        before = max(0, same - 20)
+        return tuple(("…" if before else "") + _shown(each[before:]) for each in (one, other))
+    return _shown(one), _shown(other)
 
 
 def _shown(value):

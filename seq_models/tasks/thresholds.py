@@ -88,6 +88,10 @@ def choose_thresholds(model: Any, examples: Iterable[Any], measure: str) -> Chos
         raise InputError(f"measure must be one of {', '.join(MEASURES)}. Received: {measure}")
     check_examples(model.preprocessor, examples)
     logits, targets, weights = logits_of(model, examples)
+    if not (targets[:, :-1].T * weights).any():
+        raise InputError(
+            f"Some example must have a label that training has seen. Received: none of {len(weights):,} examples"
+        )
     before = model.score(examples)[measure]
     p, there, K = expit(logits), targets[:, :-1] > 0, logits.shape[1]
     if measure == "micro_f1":

@@ -44,7 +44,7 @@ def load(
     if task not in EXAMPLE_TYPES:
         raise ValueError(f"Expected one of {', '.join(map(repr, EXAMPLE_TYPES))} for the task. Received: task={task!r}")
     if language not in LANGUAGES:
-        raise ValueError(f"Expected one of {', '.join(map(repr, LANGUAGES))}. Received: language={language!r}")
+        raise ValueError(f"language must be one of {', '.join(map(repr, LANGUAGES))}. Received: language={language!r}")
     written = LANGUAGES[language]
     splits = draw_splits({"train": train_size, "valid": held_out_size, "test": held_out_size}, seed, written)
     examples = {name: [example_of(each, task, written) for each in sentences] for name, sentences in splits.items()}

@@ -1,5 +1,6 @@
 """What an example of each task is: the one place that knows its form."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -126,7 +127,7 @@ class LabeledText(ExampleType):
 
 
 class SeveralLabels(LabeledText):
-    """A text with any number of labels: a list of them, or a string with commas between them."""
+    """A text with any number of labels: a list, also as JSON writes it, or a string with commas between them."""
 
     description = "a text and its labels, a string and a list of strings or a string with commas between them"
 
@@ -141,17 +142,36 @@ class SeveralLabels(LabeledText):
         return all(isinstance(name, str) for name in (example[0], *example[1]))
 
     def problem(self, example: Any) -> str | None:
-        problem = super().problem(example)
-        if problem or "" not in self.labels(example):
+        if problem := super().problem(example):
             return problem
-        return f"expected a label between any two commas, and no empty one in a list. Received: {example[1]!r}"
+        labels = self.labels(example)
+        if "" in labels:
+            return f"expected a label between any two commas, and no empty one in a list. Received: {example[1]!r}"
+        if torn := [label for label in labels if LABEL_SEPARATOR in label or label.startswith("[")]:
+            return (
+                "expected labels without commas that do not begin with [, or a whole list as JSON writes it. "
+                f"Received: {torn[0]!r}"
+            )
+        return None
 
     def labels(self, example: tuple[str, str | list[str]]) -> tuple[str, ...]:
         """Each label once, sorted: their order means nothing."""
         given = example[1]
         if isinstance(given, str):
-            given = given.split(LABEL_SEPARATOR) if given.strip() else []
+            given = _listed(given)
         return tuple(sorted({label.strip() for label in given}))
+
+
+def _listed(cell: str) -> list[str]:
+    """The labels of one string: a list as JSON writes it, or what commas divide."""
+    if cell.strip().startswith("["):
+        try:
+            found = json.loads(cell)
+        except ValueError:
+            found = None
+        if isinstance(found, list) and all(isinstance(label, str) for label in found):
+            return found
+    return cell.split(LABEL_SEPARATOR) if cell.strip() else []
 
 
 class LabeledTokens(ExampleType):
