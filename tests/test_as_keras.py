@@ -1,5 +1,8 @@
 """A task used as any Keras model: metrics, callbacks, wrong data, order, copies, pictures."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -215,3 +218,23 @@ def test_a_wrong_number_on_the_command_line_is_one_sentence_and_code_2(wrong, tm
     assert main(["generate", str(tmp_path / "run"), *wrong]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"{wrong[0].strip('-').replace('-', '_')} must be" in said
+
+
+REGISTERED = """
+import importlib, pkgutil
+import keras
+import seq_models
+from seq_models.catalog import MODELS
+of_ours = lambda: {name for name in keras.saving.get_custom_objects() if name.startswith("seq_models")}
+with_the_models = of_ours()
+for module in pkgutil.walk_packages(seq_models.__path__, "seq_models."):
+    if not module.name.endswith("replay"):  # it forbids this package
+        importlib.import_module(module.name)
+print(sorted(of_ours() - with_the_models), len(with_the_models) > 40)
+"""
+
+
+def test_whatever_a_saved_model_may_hold_is_known_where_the_models_are():
+    """As schedules and optimizers of the training, which nothing else of a run needs."""
+    done = subprocess.run([sys.executable, "-c", REGISTERED], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] True"

@@ -13,6 +13,7 @@ from seq_models.errors import positive
 from seq_models.layers.tensors import Tensors
 from seq_models.networks import Network
 from seq_models.private_api import Directions, DistributedFit
+from seq_models.training import optimizers  # noqa: F401  a saved model is loaded with its schedule, found by its name
 from seq_models.training.metrics import TokenMean
 
 
