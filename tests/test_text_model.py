@@ -55,6 +55,9 @@ class Unigram:
     def vocabularies(self):
         return {"vocabulary": self.preprocessor.codec.vocabulary.tokens}
 
+    def in_float64(self):
+        raise NotImplementedError
+
     def save_run(self, directory):
         raise NotImplementedError
 

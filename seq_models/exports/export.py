@@ -16,6 +16,7 @@ from seq_models.exports.engines import SERVING
 from seq_models.exports.gate import Process, check
 from seq_models.exports.manifest import manifest_of
 from seq_models.exports.probes import probes_of
+from seq_models.exports.rounding import Rounding
 from seq_models.exports.versions import check_new, publish
 from seq_models.layers import engines
 from seq_models.tasks.signature import Signature
@@ -48,7 +49,8 @@ def export(model: TextModel, base: str | Path, version: int | None = None) -> Pa
             write(model, aside)
             probes = probes_of(model)
             warmup.write(model, aside)
-            check(aside, probes, process)
+            check(aside, probes, process, rounding := Rounding(model))
+        rounding.say()
         return publish(aside, base, manifest_of(model, aside, probes), version)
     except (OSError, tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
         reason = error.strerror if isinstance(error, OSError) else error.message

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from seq_models.exports import warmup
 from seq_models.exports.audit import problems_of
 from seq_models.exports.graphs import Artifact
 from seq_models.exports.manifest import check_files
-from seq_models.exports.probes import Probe
+from seq_models.exports.probes import Probe, rows
 from seq_models.exports.records import DEFAULT_SIGNATURE, Arrays, predict_request, read_answers, write_records
+from seq_models.exports.rounding import Rounding
 from seq_models.exports.tensors import array_of
 from seq_models.exports.versions import LARGEST
 
@@ -30,7 +31,12 @@ ABSOLUTE, RELATIVE = 1e-5, 1e-4  # how far a number may be from that of the mode
 ROUNDING = np.finfo(np.float32).eps / 2  # the largest relative error of one
 
 
-def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | None" = None) -> None:
+def check(
+    path: str | Path,
+    probes: Sequence[Probe] = (),
+    process: "Process | None" = None,
+    rounding: Rounding | None = None,
+) -> None:
     """Lets a SavedModel pass, or says why not.
 
     Its files are audited, and held against its manifest if there is one; nothing of it has been loaded then. A new
@@ -43,6 +49,7 @@ def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | No
         probes: A list of `seq_models.exports.probes.Probe`; of each signature the first one is answered row by row by
             those that follow it.
         process: The new process, if it was started already, see `Process`.
+        rounding: Asked about a row whose answer is another one; where it decides, either is right.
     Raises:
         ExportRefused: At the first of these that fails.
     """
@@ -69,11 +76,22 @@ def check(path: str | Path, probes: Sequence[Probe] = (), process: "Process | No
         check_count(message, answer)
     by_signature: dict[str, list[tuple[Probe, Arrays]]] = {}
     for probe, answer in zip(probes, answers[len(answers) - len(probes) :], strict=True):
-        compare(f"{probe.signature} to {_shown(probe.inputs)}", answer, probe.answer, tolerances(probe.inputs))
+        question, decided = f"{probe.signature} to {_shown(probe.inputs)}", _decided(probe, rounding)
+        compare(question, answer, probe.answer, tolerances(probe.inputs), decided)
         by_signature.setdefault(probe.signature, []).append((probe, answer))
     for signature, asked in by_signature.items():
         (first, _), *_ = asked
-        check_rows(signature, [answer for _, answer in asked], tolerances(first.inputs))
+        answers_of_it = [answer for _, answer in asked]
+        check_rows(signature, answers_of_it, tolerances(first.inputs), _decided(first, rounding))
+
+
+def _decided(probe, rounding):
+    """Whether the model decides the answer to a row of a probe, and not rounding."""
+
+    def decided(row):
+        return rounding is None or not rounding.decides(probe.signature, rows(probe.inputs, row, row + 1))
+
+    return decided
 
 
 class Process:
@@ -125,8 +143,8 @@ def trials(signatures: Mapping[str, SignatureDef], recorded: Sequence[PredictReq
         else:
             inputs = {alias: _made_up(info) for alias, info in signature.inputs.items()}
         for count in (1, 3):
-            rows = {alias: np.resize(array[:1], (count, *array.shape[1:])) for alias, array in inputs.items()}
-            requests.append(predict_request(name, rows))
+            equal = {alias: np.resize(array[:1], (count, *array.shape[1:])) for alias, array in inputs.items()}
+            requests.append(predict_request(name, equal))
             requests[-1].model_spec.name = "model" if request else "trial"
     return requests
 
@@ -172,12 +190,18 @@ def tolerances(inputs: Arrays) -> np.ndarray:
     bytes has `RELATIVE`.
     """
     texts = [array for array in inputs.values() if array.dtype == object]
-    rows = range(len(next(iter(inputs.values()))))
-    sizes = [sum(len(text) for array in texts for text in np.ravel(array[row])) for row in rows]
+    count = len(next(iter(inputs.values())))
+    sizes = [sum(len(text) for array in texts for text in np.ravel(array[row])) for row in range(count)]
     return np.maximum(RELATIVE, ROUNDING * np.array(sizes, float))
 
 
-def compare(question: str, answer: Arrays, expected: Arrays, relative: float | np.ndarray = RELATIVE) -> None:
+def compare(
+    question: str,
+    answer: Arrays,
+    expected: Arrays,
+    relative: float | np.ndarray = RELATIVE,
+    decided: Callable[[int], bool] = lambda _: True,
+) -> None:
     """Raises ExportRefused if an answer is not what is expected; both are dictionaries of arrays.
 
     Args:
@@ -185,6 +209,7 @@ def compare(question: str, answer: Arrays, expected: Arrays, relative: float | n
         answer: To it.
         expected: That of the model.
         relative: How far numbers may be apart, of each row or of all, see `tolerances`.
+        decided: Whether the model decides the answer to a row; asked about one that is another, which may be so if not.
     """
     if answer.keys() != expected.keys():
         raise ExportRefused(f"{question}: the answer must have {sorted(expected)}. Received: {sorted(answer)}")
@@ -192,10 +217,10 @@ def compare(question: str, answer: Arrays, expected: Arrays, relative: float | n
         got = answer[name]
         if got.shape != array.shape:
             raise ExportRefused(f"{question}: {name} must have shape {array.shape}. Received: {got.shape}")
-        if not (equal := alike(got, array, relative)).all():
-            place = tuple(np.argwhere(~equal)[0].tolist())
-            wanted, found = _from_where_they_differ(array[place], got[place])
-            raise ExportRefused(f"{question}: {name} must be {wanted} at {list(place)}. Received: {found}")
+        for place in map(tuple, np.argwhere(~alike(got, array, relative)).tolist()):
+            if decided(place[0]):
+                wanted, found = _from_where_they_differ(array[place], got[place])
+                raise ExportRefused(f"{question}: {name} must be {wanted} at {list(place)}. Received: {found}")
 
 
 def alike(one: np.ndarray, other: np.ndarray, relative: float | np.ndarray = RELATIVE) -> np.ndarray:
@@ -206,13 +231,16 @@ def alike(one: np.ndarray, other: np.ndarray, relative: float | np.ndarray = REL
     return np.asarray(one == other)
 
 
-def check_rows(signature: str, answers: Sequence[Arrays], relative: np.ndarray) -> None:
+def check_rows(
+    signature: str, answers: Sequence[Arrays], relative: np.ndarray, decided: Callable[[int], bool] = lambda _: True
+) -> None:
     """Raises ExportRefused if a row that was asked alone was answered otherwise than among others.
 
     Args:
         signature: Its name.
         answers: That to many rows, and then one to each of its rows; what comes after them does not matter.
         relative: How far numbers of each row may be apart, see `tolerances`.
+        decided: As of `compare`.
     """
     together, *others = answers
     count = len(next(iter(together.values())))
@@ -220,7 +248,8 @@ def check_rows(signature: str, answers: Sequence[Arrays], relative: np.ndarray) 
         for name, array in alone.items():
             # Among others a row may be padded further.
             among = together[name][(slice(row, row + 1), *(slice(size) for size in array.shape[1:]))]
-            if array.shape != among.shape or not alike(array, among, relative[row]).all():
+            equal = array.shape == among.shape and alike(array, among, relative[row]).all()
+            if not equal and decided(row):
                 raise ExportRefused(
                     f"{signature}: {name} of row {row} must be the same alone and among others, "
                     f"{_shown(among)}. Received: {_shown(array)}"

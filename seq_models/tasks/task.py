@@ -26,6 +26,7 @@ from seq_models.text.progress import watched
 from seq_models.text.vectors import write_vectors
 from seq_models.training.metrics import TokenAccuracy, mean_of_rows
 from seq_models.training.options import TrainingOptions
+from seq_models.training.precision import precision
 from seq_models.training.run_directory import RunDirectory
 from seq_models.training.token_training import TokenTraining
 
@@ -323,6 +324,13 @@ class Task(TokenTraining):
         run.write_coverage(self.coverage)
         with written_whole(run.model) as aside:
             self.save(aside)
+
+    def in_float64(self) -> Self:
+        """A model with the same weights whose layers calculate with float64."""
+        with precision("float64"):
+            twin = type(self).from_config(self.get_config())
+        twin.set_weights(self.get_weights())
+        return twin
 
     def get_config(self):
         own = {name: options.written() for name, options in self.own_options().items()}

@@ -41,5 +41,8 @@ class TextModel(Protocol):
     def vocabularies(self) -> dict[str, list[str]]:
         """The vocabularies and labels by name."""
 
+    def in_float64(self) -> "TextModel":
+        """A model with the same weights that calculates with float64."""
+
     def save_run(self, directory: str | Path) -> None:
         """Saves the model as a run directory."""

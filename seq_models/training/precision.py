@@ -16,7 +16,7 @@ def precision(name: str) -> Iterator[None]:
     which the scale was too large.
 
     Args:
-        name: "float32", "mixed_bfloat16" or "mixed_float16": the name of a Keras dtype policy.
+        name: The name of a Keras dtype policy, as those of `PRECISIONS`.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
