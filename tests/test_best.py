@@ -118,7 +118,10 @@ def greedy(model, examples, max_length):
 
 @pytest.mark.parametrize(
     ("task", "monitor", "known"),
-    [("classifier", None, "none of this task"), ("encoder-decoder", "val_loss", "val_bleu, val_chrf, val_exact_match")],
+    [
+        ("classifier", None, "none of this task"),
+        ("encoder-decoder", "val_loss", "val_bleu, val_bleu_lowercased, val_chrf, val_ter, val_exact_match"),
+    ],
 )
 def test_examples_to_answer_need_a_monitor_of_answers(tmp_path, task, monitor, known):
     expected = (
@@ -162,3 +165,12 @@ def test_600_sentences_of_entities_are_learnt_with_the_default_options(tmp_path)
     assert sm.load_run(tmp_path).score(entity_sentences(100, 1))["entity_f1"] == pytest.approx(best["val_entity_f1"])
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert any("epochs/val_entity_f1" in json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_better_epoch_is_the_one_that_a_task_says_is_better(task):
+    for name, direction in small(task).directions().items():
+        small_one, large_one = ({"val_loss": 1.0, f"val_{name}": value} for value in (0.5, 1.0))
+        better, worse = (small_one, large_one) if direction == "down" else (large_one, small_one)
+        rank = Monitor(f"val_{name}").rank
+        assert rank(better) > rank(worse), name

@@ -217,7 +217,13 @@ def test_bleu_is_of_the_tokens_of_the_targets_script_and_100_for_right_answers(t
     found = translation_scores(targets, targets)
     assert found["bleu"] == pytest.approx(100)
     assert f"tok:{tokenizer}|" in found["bleu_signature"]
-    assert "version:" in found["chrf_signature"]
+    assert "version:" in found["chrf_signature"] and "case:lc|" in found["bleu_lowercased_signature"]
+
+
+def test_the_edits_of_chinese_are_those_of_its_characters():
+    found = translation_scores(["我喜欢这个地方"], ["我喜欢那个地方"])
+    assert found["ter"] == pytest.approx(100 / 7)
+    assert "asian:yes" in found["ter_signature"]
 
 
 def test_bleu_of_chinese_pairs_is_100_for_the_right_answers(monkeypatch):

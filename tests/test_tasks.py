@@ -239,6 +239,7 @@ def test_the_scores_of_a_perfect_translator_are_perfect(monkeypatch):
     assert scores["exact_match"] == 1
     assert scores["bleu"] == pytest.approx(100)
     assert scores["chrf"] == pytest.approx(100)
+    assert scores["ter"] == 0
 
 
 @pytest.mark.parametrize(
@@ -247,6 +248,11 @@ def test_the_scores_of_a_perfect_translator_are_perfect(monkeypatch):
         # Characters abc and acb: of one, two and three in a row there are 3 of 3, 0 of 2 and 0 of 1.
         ("a b c", "a c b", "chrf", 100 / 3),
         ("A B C D E", "a b c d e", "bleu", 0),  # cased
+        ("A B C D E", "a b c d e", "bleu_lowercased", 100),
+        ("a B", "A b", "ter", 0),  # not cased
+        ("c d e f a b", "a b c d e f", "ter", 100 / 6),  # one shift of a b
+        ("a b", "a b c d", "ter", 50),
+        ("a b x y z", "a", "ter", 400),
         ("A b", "a b", "exact_match", 0),
     ],
 )

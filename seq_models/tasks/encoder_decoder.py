@@ -28,7 +28,7 @@ from seq_models.training.scheduled_sampling import ScheduledSampling
 
 SAMPLE = 50  # tokens of a sample's answer
 WAYS = 5  # to translate a text, in an export
-SCORES = ("bleu", "chrf", "exact_match")
+SCORES = {"bleu": "up", "bleu_lowercased": "up", "chrf": "up", "ter": "down", "exact_match": "up"}  # the better way
 PAIR = [strings("source"), strings("target")]
 
 
@@ -363,7 +363,7 @@ class EncoderDecoder(TextWriter):
         return tf.function(self.attention_of_pairs, input_signature=PAIR, autograph=False)
 
     def score(self, examples: Iterable[tuple[str, str]]) -> dict[str, float | str]:
-        """BLEU and chrF in [0, 100] with their signatures, see `translation_scores`, and the share of exact answers.
+        """BLEU, chrF and TER with their signatures, see `translation_scores`, and the share of exact answers.
 
         An answer is exact if it is the target cut into tokens and joined again, as answers are.
         """
@@ -396,7 +396,7 @@ class EncoderDecoder(TextWriter):
         return {f"val_{name}": functools.partial(score, name) for name in SCORES}
 
     def directions(self) -> dict[str, str]:
-        return {**super().directions(), **dict.fromkeys(SCORES, "up")}
+        return {**super().directions(), **SCORES}
 
     def vocabularies(self) -> dict[str, list[str]]:
         sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}

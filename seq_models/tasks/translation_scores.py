@@ -1,11 +1,11 @@
-"""BLEU and chrF as sacrebleu computes them, with the signatures that make them comparable."""
+"""BLEU, chrF and TER as sacrebleu computes them, with the signatures that make them comparable."""
 
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics import BLEU, CHRF, TER
 
 # Scripts that are written without spaces between words, by the first word of the names of their characters.
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
@@ -45,14 +45,23 @@ def _installed(tokenizer):
 
 
 def translation_scores(answers: Sequence[str], targets: Sequence[str]) -> dict[str, float | str]:
-    """BLEU, cased, and chrF, both in [0, 100] over the whole corpus, each with sacrebleu's signature.
+    """BLEU, cased and lower-cased, chrF and TER over the whole corpus, in percent, with sacrebleu's signatures.
 
-    Orders of n-grams that no text is long enough for are left out, so that right answers of a token or two reach 100.
+    BLEU and chrF are at most 100; TER, the edits that make an answer the target by the words of the target, is 0 for
+    the target and has no bound [Snover et al. 2006]. It is that of lower-cased texts, as sacrebleu's is by default;
+    where a script has no spaces between words its characters are the words. In BLEU, orders of n-grams that no text is
+    long enough for are left out, so that right answers of a token or two reach 100.
 
     Args:
         answers, targets: Texts, as many of one as of the other.
     """
-    metrics = {"bleu": _bleu(targets), "chrf": CHRF()}
+    unspaced = tokenizer_for(targets) != "13a"
+    metrics = {
+        "bleu": _bleu(targets),
+        "bleu_lowercased": _bleu(targets, lowercase=True),
+        "chrf": CHRF(),
+        "ter": TER(normalized=unspaced, asian_support=unspaced),
+    }
     scores: dict[str, float | str] = {}
     for name, metric in metrics.items():
         scores[name] = metric.corpus_score(answers, [targets]).score
@@ -78,6 +87,6 @@ def bleu_of(sums: np.ndarray) -> float:
     return BLEU.compute_bleu(correct, total, sys_len, ref_len, SMOOTHING, effective_order=True).score
 
 
-def _bleu(targets):
+def _bleu(targets, lowercase=False):
     tokenizer = tokenizer_for(targets)
-    return BLEU(tokenize=tokenizer, smooth_method=SMOOTHING, max_ngram_order=ORDER, effective_order=True)
+    return BLEU(lowercase, tokenize=tokenizer, smooth_method=SMOOTHING, max_ngram_order=ORDER, effective_order=True)
