@@ -12,6 +12,7 @@ from toy import small
 
 import seq_models as sm
 from seq_models import cli
+from seq_models.commands.ways import Explained
 from seq_models.tasks.explaining import Explanation, Explanations, occlusion
 
 TEXTS = ["a b c", "", "e unknown d b a", "c"]
@@ -204,3 +205,8 @@ def test_predict_prints_the_n_best_ways_of_a_labeler_and_its_marginals(runs, cap
 def test_a_flag_that_a_run_has_not_or_two_of_them_are_refused(task, flags, message, runs, capsys):
     assert predict(runs, task, *flags) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_is_nothing_has_no_sign():
+    answer = {"label": "a", "score": 0.5, "tokens": ["b", "c"], "contributions": [-1e-9, -0.5]}
+    assert Explained(None).line(None, answer) == "a\t0.5000\tb/+0.0000 c/-0.5000"

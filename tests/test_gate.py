@@ -339,7 +339,11 @@ def test_nothing_is_published_that_does_not_pass(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.import_module("seq_models.exports.export"), "probes_of", other_answers)
     with pytest.raises(sm.InputError, match="score must be"):
         sm.export(small("classifier"), tmp_path / "mood")
-    assert list((tmp_path / "mood").iterdir()) == []
+    assert not (tmp_path / "mood").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(sm.InputError, match="score must be"):
+        sm.export(small("classifier"), tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []  # it was there
 
 
 def test_the_cases_hold_edges_and_many_rows():

@@ -21,15 +21,13 @@ def lines_of(text, head):
 
 @pytest.mark.parametrize("task", ["labeler", "classifier"])
 def test_the_table_by_label_is_that_of_scikit_learn(task):
-    model = small(task)
-    found = report(model, EXAMPLES[task])
+    model, examples = small(task), EXAMPLES[task]
+    found = report(model, examples)
     expected, predicted = [], []
-    for answer, example in zip(
-        model.predict_text([model.question(e) for e in EXAMPLES[task]]), EXAMPLES[task], strict=True
-    ):
+    for answer, example in zip(model.predict_text([model.question(e) for e in examples]), examples, strict=True):
         expected += [example[1]] if task == "classifier" else example[1]
         predicted += [answer["label"]] if task == "classifier" else answer["tags"]
-    names = sorted(set(expected))
+    names = sorted({*expected, *predicted})
     scores = precision_recall_fscore_support(expected, predicted, labels=names, zero_division=0)
     table = lines_of(found.text(), "label")
     assert list(table) == names
@@ -37,7 +35,15 @@ def test_the_table_by_label_is_that_of_scikit_learn(task):
         assert table[name] == pytest.approx(row, abs=1e-4)
     assert sum(found.pairs.values()) == len(expected)
     by_length = lines_of(found.text(), "length")
-    assert sum(row[0] for row in by_length.values()) == len(EXAMPLES[task])
+    assert sum(row[0] for row in by_length.values()) == len(examples)
+
+
+def test_a_label_that_is_only_predicted_has_a_row():
+    model = small("classifier")
+    predicted = model.predict_text(["b"])[0]["label"]
+    [other] = {"long", "short"} - {predicted}
+    table = lines_of(report(model, [("b", other)]).text(), "label")
+    assert table == {predicted: [0, 0, 0, 0], other: [0, 0, 0, 1]}
 
 
 LONG = {

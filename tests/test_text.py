@@ -64,9 +64,10 @@ def test_decoding_what_was_encoded_gives_the_text_back(tokenizer):
     assert [t.decode() for t in codec.decode(codec.encode(tf.constant(texts)).to_tensor()).numpy()] == texts
 
 
-def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words():
+def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words(capsys):
     texts = ["lower lowest newer newest wider widest"] * 30
     codec = Codec.train(texts, TextOptions("wordpiece", vocabulary_size=40))
+    assert capsys.readouterr().err.count("word pieces are learned from them, which takes minutes") == 1
     assert tuple(codec.vocabulary.tokens[:4]) == SPECIAL_TOKENS
     [cut] = tokens(codec, ["wider lower"])
     assert "".join(cut).replace("##", "") == "widerlower"

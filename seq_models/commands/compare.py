@@ -39,6 +39,6 @@ def run(options: Namespace) -> None:
     for directory, score in zip(options.directories, (found.one, found.other), strict=True):
         print(f"{found.measure} {score:.4f}  {directory}")
     lower = " (lower is better)" if found.lower_is_better else ""
-    interval = f"95 % from {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.4f}"
+    interval = f"95 % from {found.low:+z.4f} to {found.high:+z.4f}, p = {found.p:.4f}"
     counts = f"{found.examples:,} examples, {options.resamples:,} samples of them"
-    print(f"difference{lower} {found.difference:+.4f}, {interval}; {counts}")
+    print(f"difference{lower} {found.difference:+z.4f}, {interval}; {counts}")

@@ -72,6 +72,6 @@ def _line(text: str, answer: dict[str, Any], tokens: bool) -> str:
     """The scores and the text; then, where tokens are asked for, a line for each and one without any at the end."""
     scores = [answer["log_probability"], answer["perplexity"], answer["bits_per_character"]]
     rank = [str(answer["rank"])] if "rank" in answer else []
-    line = "\t".join([*rank, *(f"{score:.4f}" for score in scores), text])
+    line = "\t".join([*rank, *(f"{score:z.4f}" for score in scores), text])
     rows = zip(answer["log_probabilities"], answer["tokens"], strict=True)
-    return line + "".join(f"\n{log_p:.4f}\t{token}" for log_p, token in rows) + "\n" if tokens else line
+    return line + "".join(f"\n{log_p:z.4f}\t{token}" for log_p, token in rows) + "\n" if tokens else line

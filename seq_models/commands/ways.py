@@ -48,7 +48,7 @@ class NBest(Way):
             return model.n_best(texts, self.options.n_best, **given)
 
     def line(self, model: Any, answer: Answer) -> str:
-        return "".join(f"{score:.4f}\t{text}\n" for score, text in model.ranked(answer))
+        return "".join(f"{score:z.4f}\t{text}\n" for score, text in model.ranked(answer))
 
 
 class Marginals(Way):
@@ -77,7 +77,7 @@ class Explained(Way):
 
     def line(self, model: Any, answer: Answer) -> str:
         tokens = zip(answer["tokens"], answer["contributions"], strict=True)
-        return f"{answer['label']}\t{answer['score']:.4f}\t" + " ".join(f"{t}/{value:+.4f}" for t, value in tokens)
+        return f"{answer['label']}\t{answer['score']:.4f}\t" + " ".join(f"{t}/{value:+z.4f}" for t, value in tokens)
 
 
 WAYS: tuple[type[Way], ...] = (NBest, Marginals, Explained)

@@ -42,6 +42,7 @@ def export(model: TextModel, base: str | Path, version: int | None = None) -> Pa
     if not isinstance(model, TextModel):
         raise InputError(f"model must be a model, as sm.load_run gives it. Received: model={model!r:.60}")
     check_new(base, version)  # an error now, and not after the work
+    is_new = not base.exists()
     base.mkdir(parents=True, exist_ok=True)
     aside = base / f".tmp-{uuid.uuid4().hex}"  # on the same file system, and no version to a server
     try:
@@ -60,6 +61,9 @@ def export(model: TextModel, base: str | Path, version: int | None = None) -> Pa
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        if is_new:
+            with contextlib.suppress(OSError):  # it holds a version
+                base.rmdir()
 
 
 def write(model: TextModel, path: Path) -> None:

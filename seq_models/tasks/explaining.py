@@ -127,4 +127,4 @@ def _span(token, value, most):
     """A token in the colour of its contribution, whose number is shown where the pointer stops."""
     red, green, blue = FOR if value > 0 else AGAINST
     style = f"background-color: rgba({red}, {green}, {blue}, {0.7 * abs(value) / most:.2f})"
-    return f'<span style="{style}" title="{value:+.4f}">{html.escape(token)}</span>'
+    return f'<span style="{style}" title="{value:+z.4f}">{html.escape(token)}</span>'

@@ -358,4 +358,4 @@ class LanguageModel(TextWriter):
     @staticmethod
     def line(answer: Mapping[str, Any]) -> str:
         """An answer as one line of text."""
-        return f"{answer['log_probability']:.4f}\t{answer['perplexity']:.4f}"
+        return f"{answer['log_probability']:z.4f}\t{answer['perplexity']:.4f}"

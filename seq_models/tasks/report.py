@@ -123,7 +123,7 @@ def _matrix(pairs):
 
 def _by_label(pairs):
     expected, predicted, counts = _columns(pairs)
-    names = sorted({*expected} - {NO_LABEL})
+    names = sorted({*expected, *predicted} - {NO_LABEL})  # those that are only predicted, too
     scores = precision_recall_fscore_support(
         expected, predicted, labels=names, sample_weight=counts, zero_division=0, average=None
     )
