@@ -255,6 +255,12 @@ def test_scores_are_those_of_scikit_learn_and_an_unseen_label_is_missed(model):
         model.score([("a", "food", 0)])
 
 
+def test_an_unseen_label_is_said_once_where_thresholds_are_chosen(capsys):
+    model = small()
+    model.choose_thresholds([*EXAMPLES, ("cheap staff", "new,price")])
+    assert capsys.readouterr().err.count("Labels that training has not seen") == 1
+
+
 def test_the_report_and_the_comparison_count_labels(model):
     found = report(model, EXAMPLES)
     counts = {name: sum(name in labels for labels in SETS) for name in NAMES}

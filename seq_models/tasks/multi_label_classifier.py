@@ -116,6 +116,10 @@ class MultiLabelClassifier(SequenceClassifier):
             InputError: If there is no example, or none with a weight above 0.
         """
         check_examples(self.preprocessor, examples)
+        return self.scores_of(examples)
+
+    def scores_of(self, examples: Iterable[Any]) -> dict[str, float]:
+        """`score` of examples that are known to be right."""
         sure, exact, total = reliability(), 0.0, 0.0
         counts: dict[str, np.ndarray] = {}  # of each label the weights of texts: there, predicted, both
         for some in chunked(judge(self, examples)):

@@ -92,7 +92,7 @@ def choose_thresholds(model: Any, examples: Iterable[Any], measure: str) -> Chos
         raise InputError(
             f"Some example must have a label that training has seen. Received: none of {len(weights):,} examples"
         )
-    before = model.score(examples)[measure]
+    before = model.scores_of(examples)[measure]
     p, there, K = expit(logits), targets[:, :-1] > 0, logits.shape[1]
     if measure == "micro_f1":
         missed = float(np.sum(weights * targets[:, -1]))
@@ -101,7 +101,7 @@ def choose_thresholds(model: Any, examples: Iterable[Any], measure: str) -> Chos
         chosen = [best_threshold(p[:, k], there[:, k], weights) for k in range(K)]
     model.network.head.thresholds.assign(chosen)
     named = dict(zip(model.preprocessor.labels.names, model.thresholds, strict=True))
-    return Chosen(measure, named, len(weights), before, model.score(examples)[measure])
+    return Chosen(measure, named, len(weights), before, model.scores_of(examples)[measure])
 
 
 def choose_thresholds_of_run(run: RunDirectory, examples: Iterable[Any], measure: str) -> Chosen:
