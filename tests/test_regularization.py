@@ -10,6 +10,7 @@ from toy import TEXTS, small
 from seq_models.layers import LSTM
 from seq_models.layers.dropout import Dropout, EmbeddingDropout
 from seq_models.networks import LanguageModel
+from seq_models.tasks import TASKS
 from seq_models.training.strategy import make_strategy
 
 WHOLE = {"return_sequences": True, "return_state": True}
@@ -26,6 +27,21 @@ def test_a_variational_mask_is_the_same_at_every_step_and_another_in_every_row_a
     assert (one[0] != one[1]).any() and (one != other).any()
     plain = np.asarray(Dropout(0.5)(x, training=True))
     assert (plain[:, 0] != plain[:, 1]).any()
+
+
+@pytest.mark.parametrize("variational", [True, False])
+@pytest.mark.parametrize("task", TASKS)
+def test_every_network_draws_one_mask_for_all_steps_of_a_row_if_so_asked(task, variational):
+    network = small(task, dropout=0.5, variational=variational, units=20, embedding_units=20).network
+    ids = np.tile([[4, 5, 6, 4, 5]], (3, 1))
+    inputs = [ids[..., None] if len(each.shape) == 3 else ids for each in network.inputs]
+    found = []
+    for layer in network.layers:
+        if isinstance(layer, Dropout):
+            outputs = keras.tree.flatten(keras.Model(network.inputs, layer.output)(inputs, training=True))
+            found += [np.asarray(output) == 0 for output in outputs if len(output.shape) == 3]
+    assert found and all(0 < dropped.mean() < 1 for dropped in found)
+    assert [(dropped == dropped[:, :1]).all() for dropped in found] == [variational] * len(found)
 
 
 def test_a_dropped_word_is_dropped_at_all_its_places():

@@ -134,7 +134,8 @@ class EncoderDecoder(Network):
         embedding_class = keras.layers.ReversibleEmbedding if options.tie_weights else keras.layers.Embedding
         source_embedding = keras.layers.Embedding(source_vocabulary_size, embedding_units, name="source_embedding")
         target_embedding = embedding_class(target_vocabulary_size, embedding_units, name="target_embedding")
-        drop_embedded, *drops, drop_readout = dropouts(*[options.dropout] * (2 + options.layers))
+        rates = [options.dropout] * (2 + options.layers)
+        drop_embedded, *drops, drop_readout = dropouts(*rates, variational=options.variational)
         encoder = recurrent_stack(options.cell, units, options.layers, options.bidirectional, return_state=True)
         project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
         decoder = _decoder(options, encoder)

@@ -20,8 +20,8 @@ class LanguageModelOptions(NetworkOptions):
     """The options of a `LanguageModel`.
 
     Raises:
-        ValueError: See `Options`; if `variational` has nothing to drop, `projection_penalty` no tied weights, or
-            `tie_weights` a softmax without a row for each word.
+        ValueError: See `NetworkOptions`; if `projection_penalty` has no tied weights, or `tie_weights` a softmax
+            without a row for each word.
     """
 
     tie_weights: bool = option(
@@ -35,7 +35,6 @@ class LanguageModelOptions(NetworkOptions):
     embedding_dropout: float = option(
         0.0, "share of the words that a training step drops, each at all its places [Gal 2016]", at_least=0, below=1
     )
-    variational: bool = option(False, "dropout draws one mask for all steps of a row [Gal 2016]")
     weight_dropout: float = option(
         0.0, "share of the recurrent weights that a training step drops [Merity 2017]", at_least=0, below=1
     )
@@ -58,8 +57,6 @@ class LanguageModelOptions(NetworkOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.variational and not any(self.rates):
-            raise ValueError("variational needs some dropout above 0. Received: variational=True, dropout=0")
         if self.softmax == "adaptive" and self.tie_weights:
             raise ValueError(
                 "softmax=adaptive needs tie_weights=False, for its rare words have fewer weights than an embedding. "

@@ -16,13 +16,28 @@ from seq_models.options import Options, option
 
 @dataclass(frozen=True)
 class NetworkOptions(Options):
-    """The options that every recurrent network has. Raises: see `Options`."""
+    """The options that every recurrent network has.
+
+    Raises:
+        ValueError: See `Options`; or if `variational` has nothing to drop.
+    """
 
     cell: str = option("lstm", "the recurrent unit", choices=UNITS)
     units: int = option(128, "size H of a state, in each direction", at_least=1)
     layers: int = option(1, "number of stacked layers", at_least=1)
     embedding_units: int | None = option(None, "size of an embedding; units if left out", at_least=1)
     dropout: float = option(0.0, "share of what layers hand on that training drops", at_least=0, below=1)
+    variational: bool = option(False, "dropout draws one mask for all steps of a row [Gal 2016]")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.variational and not any(self.rates):
+            raise ValueError("variational needs some dropout above 0. Received: variational=True, dropout=0")
+
+    @property
+    def rates(self) -> list[float]:
+        """Shares that are dropped at some place."""
+        return [self.dropout]
 
     @property
     def embedding_size(self) -> int:

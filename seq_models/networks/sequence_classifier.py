@@ -7,7 +7,7 @@ import keras
 
 from seq_models.errors import positive
 from seq_models.layers import AttentionPooling, LastPooling, MaxPooling, MeanPooling
-from seq_models.layers.dropout import dropouts
+from seq_models.layers.dropout import Dropout, dropouts
 from seq_models.layers.heads import SigmoidHead
 from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
 from seq_models.options import option
@@ -53,7 +53,8 @@ class SequenceClassifier(Network):
         positive(**sizes)
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
-        drop, *drops, drop_pooled = dropouts(*[options.dropout] * (2 + options.layers))
+        drop, *drops = dropouts(*[options.dropout] * (1 + options.layers), variational=options.variational)
+        drop_pooled = Dropout(options.dropout, beside=drop)
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
         head = self.make_head(labels)

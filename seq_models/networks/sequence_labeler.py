@@ -95,7 +95,7 @@ class SequenceLabeler(Network):
         sizes |= {} if legal is None else {"legal": legal}
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
-        drop, *drops = dropouts(*[options.dropout] * (1 + options.layers))
+        drop, *drops = dropouts(*[options.dropout] * (1 + options.layers), variational=options.variational)
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional, merge=options.merge)
         head = self._make_head(options.head, labels, legal)
 
