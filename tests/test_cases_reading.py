@@ -103,9 +103,10 @@ def test_one_line_in_one_line_out_whatever_ends_it(content, runs, write, capsys,
     assert not any("\ufeff" in text for text in read_examples(path))
     assert run("predict", runs / "classifier", "--input", path) == 0
     from_file = capsys.readouterr().out.splitlines()
-    stdin(monkeypatch, content)
-    assert run("predict", runs / "classifier") == 0
-    assert len(from_file) == 3 and capsys.readouterr().out.splitlines() == from_file
+    for flags in ([], ["--input", "-"]):
+        stdin(monkeypatch, content)
+        assert run("predict", runs / "classifier", *flags) == 0
+        assert len(from_file) == 3 and capsys.readouterr().out.splitlines() == from_file
 
 
 def test_blank_lines_have_answers_and_a_last_line_needs_no_end(runs, write, capsys):

@@ -19,7 +19,8 @@ def add_input(parser: ArgumentParser, flag: str) -> None:
         flag,
         dest="input",
         metavar="FILE",
-        help="a text a line, or a table: .tsv .csv .jsonl .conllu .conll .bio; also .gz (default: standard input)",
+        type=lambda path: None if path == "-" else path,
+        help="a text a line, or a table: .tsv .csv .jsonl .conllu .conll .bio; also .gz (default, -: standard input)",
     )
     parser.add_argument(
         "--format",
