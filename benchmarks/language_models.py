@@ -9,17 +9,10 @@ benchmarks/language_models.md are written from it. A kind of row is a function t
 command after `seq-models train` without data and --out.
 """
 
-import argparse
-import json
-import os
-import platform
-import shlex
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pages
+import trainings
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "language_models.json"
@@ -54,57 +47,17 @@ ROWS = {name: (kind, shown, command) for kind, rows in KINDS.items() for name, s
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "runs" / "language_models")
-    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME")
-    options = parser.parse_args()
-    if not (options.data / "ptb").is_dir():
-        sys.exit(f"The corpus must be in a directory ptb of --data. Received: --data {options.data}")
+    options = trainings.asked(__doc__, ROWS, "ptb", "language_models")
     for name in options.only:
-        record = measure(name, options.data, options.out.resolve())
-        records = {**(json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}), name: record}
-        RESULTS.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        print(json.dumps(record, indent=1, ensure_ascii=False))
-        write_page(records)
+        write_page(trainings.keep(RESULTS, name, measure(name, options.data, options.out / name)))
 
 
-def measure(name, data, out):
-    """One row: trained in out/NAME; a training that was stopped goes on there, and its seconds count."""
+def measure(name, data, run):
+    """The record of a row."""
     _, _, command = ROWS[name]
-    run = out / name
-    before = elapsed(run)
-    seconds, peak, _ = seq_models(f"train {command} {DATA} --out {shlex.quote(str(run))}", data)
-    best = json.loads((run / "metrics.json").read_text("utf-8"))["best"]
-    *_, printed = seq_models(f"evaluate {shlex.quote(str(run))} --data ptb/ptb.test.txt --json", data)
-    return {
-        "command": f"seq-models train {command} {DATA} --out runs/{name}",
-        "perplexity": {"valid": best["val_perplexity"], "test": json.loads(printed)["perplexity"]},
-        "seconds": round(before + seconds),
-        "peak MB": round(peak),
-        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
-    }
-
-
-def elapsed(run):
-    """Seconds from the first to the last record of a training that was stopped, 0 if there is none."""
-    if not (run / "metrics.jsonl").exists():
-        return 0
-    times = [json.loads(line)["time"] for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    return times[-1] - times[0] if times else 0
-
-
-def seq_models(arguments, data):
-    """Seconds, largest resident memory in MB and last line of a command."""
-    started = time.perf_counter()
-    words = [sys.executable, "-m", "seq_models.cli", *shlex.split(arguments)]
-    with subprocess.Popen(words, cwd=data, stdout=subprocess.PIPE, text=True) as process:
-        printed = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{shlex.join(words)} must succeed. Received: exit code {process.returncode}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1000, printed.splitlines()[-1]
+    trained = trainings.train(f"{command} {DATA}", data, run)
+    test = trainings.evaluate(run, "--data ptb/ptb.test.txt", data)["perplexity"]
+    return {**trained.record(), "perplexity": {"valid": trained.best["val_perplexity"], "test": test}}
 
 
 def table(kind, records):
