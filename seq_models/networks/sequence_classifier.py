@@ -54,7 +54,7 @@ class SequenceClassifier(Network):
         # Layers
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
         drop, *drops = dropouts(*[options.dropout] * (1 + options.layers), variational=options.variational)
-        drop_pooled = Dropout(options.dropout, beside=drop)
+        drop_pooled = Dropout(options.dropout, beside=drop)  # what is pooled has no steps
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
         pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
         head = self.make_head(labels)

@@ -8,11 +8,8 @@ import keras
 from seq_models.errors import InputError
 
 LOSS = "val_loss"
-FALLING = (
-    "loss",
-    "perplexity",
-    "_ter",
-)  # ends of the names of scores that are good where they are small; others are large
+# How the names of scores end that are good where they are small; all others are good where they are large.
+FALLING = ("loss", "perplexity", "_ter")
 
 
 class Monitor:
