@@ -69,7 +69,8 @@ ROWS = {name: row for rows in KINDS.values() for name, row in rows.items()}
 def main():
     options = trainings.asked(__doc__, ROWS, "multi30k", "encoder_decoder")
     for name in options.only:
-        write_page(trainings.keep(RESULTS, name, measure(name, options.data, options.out)))
+        records = trainings.keep(RESULTS, name, measure(name, options.data, options.out))
+        PAGE.write_text(written(PAGE.read_text("utf-8"), records), "utf-8")
 
 
 def measure(name, data, out):
@@ -97,14 +98,22 @@ def table(kind, records):
     """The rows of a kind as the table of the page."""
     names = " | ".join(SCORES.values())
     held = any(row.against for row in KINDS[kind].values())
-    head = ["model", f"greedy: {names}", f"{BEAM} beams: {names}", *["BLEU more than"] * held, "seconds", "peak MB"]
+    head = [
+        "model",
+        f"greedy: {names}",
+        f"{BEAM} beams: {names}",
+        *["BLEU more than"] * held,
+        "seconds",
+        "peak MB",
+        "machine",
+    ]
     lines = [f"| {' | '.join(head)} |", "|---" * (len(head) + 2 * len(SCORES) - 2) + "|"]
     for name, row in KINDS[kind].items():
         if name in records:
             record = records[name]
             found = [f"{scores[score]:.2f}" for scores in record["test"].values() for score in SCORES]
             more = [_more(record)] * held
-            cells = [row.shown, *found, *more, str(record["seconds"]), str(record["peak MB"])]
+            cells = [row.shown, *found, *more, *(str(record[each]) for each in ("seconds", "peak MB", "machine"))]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -119,13 +128,7 @@ def _more(record):
 
 def written(page, records):
     """The text of the page with the tables of the records."""
-    for kind in KINDS:
-        page = pages.with_table(page, kind, table(kind, records))
-    return page
-
-
-def write_page(records):
-    PAGE.write_text(written(PAGE.read_text("utf-8"), records), "utf-8")
+    return pages.with_tables(page, {kind: table(kind, records) for kind in KINDS})
 
 
 if __name__ == "__main__":

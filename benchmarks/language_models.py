@@ -49,7 +49,8 @@ ROWS = {name: (kind, shown, command) for kind, rows in KINDS.items() for name, s
 def main():
     options = trainings.asked(__doc__, ROWS, "ptb", "language_models")
     for name in options.only:
-        write_page(trainings.keep(RESULTS, name, measure(name, options.data, options.out / name)))
+        records = trainings.keep(RESULTS, name, measure(name, options.data, options.out / name))
+        PAGE.write_text(written(PAGE.read_text("utf-8"), records), "utf-8")
 
 
 def measure(name, data, run):
@@ -75,13 +76,7 @@ def table(kind, records):
 
 def written(page, records):
     """The text of the page with the tables of the records."""
-    for kind in KINDS:
-        page = pages.with_table(page, kind, table(kind, records))
-    return page
-
-
-def write_page(records):
-    PAGE.write_text(written(PAGE.read_text("utf-8"), records), "utf-8")
+    return pages.with_tables(page, {kind: table(kind, records) for kind in KINDS})
 
 
 if __name__ == "__main__":

@@ -10,3 +10,10 @@ def with_table(page, name, table):
     if places != 1:
         raise ValueError(f"A page must have one table {name!r}. Received: {places}")
     return page
+
+
+def with_tables(page, tables):
+    """The text of a page with several tables in their places, by their names."""
+    for name, table in tables.items():
+        page = with_table(page, name, table)
+    return page
