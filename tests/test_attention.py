@@ -9,7 +9,7 @@ import reference
 import reference_attention
 from parity import as_json, evaluate
 
-from seq_models.layers import AdditiveAttention, BilinearAttention, DotAttention, attention
+from seq_models.layers import AdditiveAttention, BilinearAttention, DotAttention, ScaledDotAttention, attention
 
 B, S, D, Q, A = 4, 5, 3, 2, 6
 MASK = np.array([[1, 1, 1, 0, 0], [1, 0, 1, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)
@@ -28,6 +28,7 @@ KINDS = {
     "additive": Kind(lambda **options: AdditiveAttention(A, **options), Q, reference_attention.additive_score),
     "bilinear": Kind(BilinearAttention, Q, reference_attention.bilinear_score),
     "dot": Kind(DotAttention, D, reference_attention.dot_score),
+    "scaled-dot": Kind(ScaledDotAttention, D, reference_attention.scaled_dot_score),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_mask = pytest.mark.parametrize("mask", [None, MASK], ids=["no-mask", "mask"])
@@ -94,6 +95,7 @@ def test_weights_have_the_documented_shapes(kind):
             "additive": {"query_kernel": (Q, A), "key_kernel": (D, A), "bias": (A,), "score_kernel": (A, 1)},
             "bilinear": {"kernel": (Q, D)},
             "dot": {},
+            "scaled-dot": {},
         }[kind]
     )
 

@@ -19,7 +19,7 @@ from seq_models.text.counting import count_lengths
 from seq_models.text.datasets import Position, make_dataset
 from seq_models.text.inspection import inspect_examples
 from seq_models.text.normalization import fold_case
-from seq_models.text.options import TEXT_OPTIONS, WHOLE, LabelerTextOptions, TextOptions
+from seq_models.text.options import TEXT_OPTIONS, WHOLE, LabelerTextOptions, PairTextOptions, TextOptions
 from seq_models.text.preprocessors import (
     EncoderDecoderPreprocessor,
     LanguageModelPreprocessor,
@@ -266,7 +266,7 @@ def test_a_labeler_answers_with_every_token_and_no_label_for_those_that_are_cut_
 
 def test_lengths_are_counted_before_anything_is_cut_and_batches_are_made_after():
     pairs = [("a b c d e f", "x"), ("a", "x y"), ("a b", "x")]
-    preprocessor = EncoderDecoderPreprocessor.from_examples(pairs, TextOptions(max_length=4))
+    preprocessor = EncoderDecoderPreprocessor.from_examples(pairs, PairTextOptions(max_length=4))
     assert count_lengths(preprocessor, pairs) == [{3: 2, 7: 1}]
     dataset = make_dataset(preprocessor, pairs, batch_tokens=8)
     assert len(list(dataset)) == dataset.batches_in_epoch

@@ -14,10 +14,12 @@ from seq_models.layers import (
     AdditiveAttention,
     AttentionDecoder,
     BilinearAttention,
+    CoverageDecoder,
     DotAttention,
     GRUCell,
     InputFeedingDecoder,
     LSTMCell,
+    ScaledDotAttention,
     SimpleRNNCell,
 )
 
@@ -32,6 +34,7 @@ ATTENTIONS = {
     "additive": (functools.partial(AdditiveAttention, A), reference_attention.additive_score),
     "bilinear": (BilinearAttention, reference_attention.bilinear_score),
     "dot": (DotAttention, reference_attention.dot_score),
+    "scaled-dot": (ScaledDotAttention, reference_attention.scaled_dot_score),
 }
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_attention = pytest.mark.parametrize("attention", ATTENTIONS)
@@ -53,12 +56,13 @@ def units_of(depth):
 
 
 def memory_units(attention):
-    return H if attention == "dot" else M
+    return H if "dot" in attention else M
 
 
-def make(cell="lstm", attention="additive", depth=1, dtype="float64", feeding=False, **options):
+def make(cell="lstm", attention="additive", depth=1, dtype="float64", kind="plain", **options):
     """A built decoder with random weights."""
-    decoder_class = functools.partial(InputFeedingDecoder, units=E) if feeding else AttentionDecoder
+    feeding = functools.partial(InputFeedingDecoder, units=E)
+    decoder_class = {"plain": AttentionDecoder, "feeding": feeding, "coverage": CoverageDecoder}[kind]
     cells = [CELLS[cell][0](units, dtype=dtype, **options) for units in units_of(depth)]
     decoder = decoder_class(cells, ATTENTIONS[attention][0](dtype=dtype), dtype=dtype)
     decoder.build((B, T, D), (B, S, memory_units(attention)))
@@ -80,7 +84,7 @@ def run(decoder, inputs, memory, *states, mask=None, **options):
 def loop(decoder, inputs, memory, *states, mask=None):
     """Teacher forcing by `step`."""
     source = decoder.prepare(keras.ops.convert_to_tensor(memory), mask)
-    states, outputs, weights = decoder.begin(states), [], []
+    states, outputs, weights = decoder.begin(states, source), [], []
     for t in range(inputs.shape[1]):
         output, states, alpha = decoder.step(inputs[:, t], states, source)
         outputs.append(array(output))
@@ -94,7 +98,8 @@ def in_numpy(cell, attention, decoder, inputs, memory, *states, mask=None):
     cells = [(CELLS[cell][1], packed_weights(layer)) for layer in decoder.cells]
     score, weights = ATTENTIONS[attention][1], decoder.attention.get_weights()
     feeding = array(decoder.readout.kernel) if isinstance(decoder, InputFeedingDecoder) else None
-    return reference_attention.decode(cells, score, inputs, memory, by_cell, weights, mask, feeding)
+    covering = array(decoder.coverage_kernel) if isinstance(decoder, CoverageDecoder) else None
+    return reference_attention.decode(cells, score, inputs, memory, by_cell, weights, mask, feeding, covering)
 
 
 # The equations
@@ -119,7 +124,7 @@ def test_teacher_forcing_is_a_loop_over_step_and_the_equations(cell, attention, 
 @pytest.mark.parametrize("attention, depth, mask", [("additive", 1, None), ("bilinear", 2, MASK)])
 @every_cell
 def test_input_feeding_is_a_loop_over_step_and_the_equations(cell, attention, depth, mask):
-    decoder = make(cell, attention, depth, feeding=True)
+    decoder = make(cell, attention, depth, kind="feeding")
     inputs = example(decoder, attention)
     forced = run(decoder, *inputs, mask=mask)
     assert [tuple(output.shape) for output in forced] == [(B, T, E), (B, T, S)]
@@ -130,19 +135,49 @@ def test_input_feeding_is_a_loop_over_step_and_the_equations(cell, attention, de
         assert_close(output, by_hand)
 
 
-def test_gradients_are_the_finite_differences_of_the_equations():
-    decoder = make("lstm", "additive")
+@pytest.mark.parametrize("mask, cell, depth", [(None, "lstm", 2), (MASK, "gru", 1)])
+@every_attention
+def test_coverage_is_a_loop_over_step_and_the_equations(cell, attention, depth, mask):
+    decoder = make(cell, attention, depth, kind="coverage")
+    inputs = example(decoder, attention)
+    expected = in_numpy(cell, attention, decoder, *inputs, mask=mask)
+    for forced in (run(decoder, *inputs, mask=mask), run(decoder, *inputs, mask=mask, training=True)):
+        for output, by_step, by_hand in zip(forced, loop(decoder, *inputs, mask=mask), expected, strict=True):
+            assert_close(output, by_step)
+            assert_close(output, by_hand)
+
+
+def test_coverage_begins_as_no_coverage_and_its_last_state_is_the_attention_that_was_given():
+    decoder = make(kind="coverage")
+    inputs, memory, *states = example(decoder)
+    plain = AttentionDecoder(decoder.cells, decoder.attention, dtype="float64")
+    decoder.coverage_kernel.assign(np.zeros(A))
+    source = decoder.prepare(keras.ops.convert_to_tensor(memory), MASK)
+    outputs, last, weights = decoder.run(inputs, decoder.begin(states, source), source)
+    for output, expected in zip((outputs, weights), run(plain, inputs, memory, *states, mask=MASK), strict=True):
+        assert_close(output, expected)
+    assert_close(last[-1], array(weights).sum(axis=1))
+    fresh = CoverageDecoder(decoder.cells, decoder.attention)
+    fresh.build((B, T, D), (B, S, M))
+    assert not array(fresh.coverage_kernel).any()
+
+
+@pytest.mark.parametrize("kind", ["plain", "coverage"])
+def test_gradients_are_the_finite_differences_of_the_equations(kind):
+    decoder = make("lstm", "additive", kind=kind)
     mask = MASK[:1]
     inputs = example(decoder, rows=1)
+    covering = [decoder.coverage_kernel] if kind == "coverage" else []
 
     def loss(inputs, memory, h, c, *weights):
-        *attention, W, U, b = weights
+        W, U, b, *rest = weights
         cells = [(reference.lstm_step, [W, U, b])]
-        score = reference_attention.additive_score
-        outputs = reference_attention.decode(cells, score, inputs, memory, [[h, c]], attention, mask)
+        attention, score = rest[:4], reference_attention.additive_score
+        given = [inputs, memory, [[h, c]], attention, mask, None, *rest[4:]]
+        outputs = reference_attention.decode(cells, score, *given)
         return sum(flat @ np.cos(np.arange(flat.size)) for flat in map(np.ravel, outputs))
 
-    variables = [*decoder.attention.trainable_variables, *decoder.cells[0].trainable_variables]
+    variables = [*decoder.cells[0].trainable_variables, *decoder.attention.trainable_variables, *covering]
     measured = evaluate(functools.partial(run, decoder, mask=mask, training=True), inputs, variables)
     gradients = [value for name, value in measured.items() if name.startswith("gradient")]
     expected = reference.finite_differences(loss, [*inputs, *(array(v) for v in variables)])
@@ -155,8 +190,8 @@ def same_when_derived_step_by_step(decoder, inputs, mask=None, **tolerance):
     """Holds the gradient that is written out against that of the backend, of all that the loop gives."""
 
     def all_given(inputs, memory, *states):
-        run = decoder.run(inputs, decoder.begin(states), decoder.prepare(memory, mask), training)
-        return keras.tree.flatten(run)
+        source = decoder.prepare(memory, mask)
+        return keras.tree.flatten(decoder.run(inputs, decoder.begin(states, source), source, training))
 
     training = True
     written_out = evaluate(all_given, inputs, decoder.trainable_variables)
@@ -168,19 +203,20 @@ def same_when_derived_step_by_step(decoder, inputs, mask=None, **tolerance):
 
 
 @pytest.mark.parametrize(
-    "cell, attention, depth, mask, feeding",
+    "cell, attention, depth, mask, kind",
     [
-        ("simple-rnn", "additive", 2, MASK, False),
-        ("lstm", "additive", 1, None, False),
-        ("lstm", "bilinear", 2, MASK, False),
-        ("gru", "dot", 1, MASK, False),
-        ("gru", "bilinear", 2, None, False),
-        ("lstm", "additive", 2, MASK, True),
-        ("gru", "dot", 1, None, True),
+        ("simple-rnn", "additive", 2, MASK, "plain"),
+        ("lstm", "additive", 1, None, "plain"),
+        ("lstm", "bilinear", 2, MASK, "plain"),
+        ("gru", "dot", 1, MASK, "plain"),
+        ("gru", "bilinear", 2, None, "plain"),
+        ("simple-rnn", "scaled-dot", 1, MASK, "plain"),
+        ("lstm", "additive", 2, MASK, "feeding"),
+        ("gru", "dot", 1, None, "feeding"),
     ],
 )
-def test_the_gradient_of_training_is_that_of_the_loop(cell, attention, depth, mask, feeding):
-    decoder = make(cell, attention, depth, feeding=feeding)
+def test_the_gradient_of_training_is_that_of_the_loop(cell, attention, depth, mask, kind):
+    decoder = make(cell, attention, depth, kind=kind)
     same_when_derived_step_by_step(decoder, example(decoder, attention), mask, rtol=1e-10, atol=1e-12)
 
 
@@ -374,16 +410,23 @@ def test_a_graph_with_unknown_sizes_gives_what_eager_gives(cell, attention, dept
             assert_close(output, expected)
 
 
-@pytest.mark.parametrize("cell, attention", list(zip(CELLS, ATTENTIONS, strict=True)))
-def test_a_decoder_in_a_functional_model_survives_its_file(cell, attention, tmp_path):
-    feeding = attention == "bilinear"
-    decoder = make(cell, attention, depth=2, dtype="float32", dropout=0.1, feeding=feeding)
+@pytest.mark.parametrize(
+    "cell, attention, kind",
+    [
+        ("simple-rnn", "additive", "plain"),
+        ("lstm", "bilinear", "feeding"),
+        ("gru", "dot", "plain"),
+        ("gru", "scaled-dot", "coverage"),
+    ],
+)
+def test_a_decoder_in_a_functional_model_survives_its_file(cell, attention, kind, tmp_path):
+    decoder = make(cell, attention, depth=2, dtype="float32", dropout=0.1, kind=kind)
     inputs = [keras.Input((None, D)), keras.Input((None, memory_units(attention)))]
     inputs += [keras.Input((size,)) for size in decoder.state_sizes()]
     mask = keras.Input((None,), dtype="bool")
     outputs = run(decoder, *inputs, mask=mask)
     assert [tuple(output.shape) for output in outputs] == [
-        (None, None, E if feeding else H + memory_units(attention)),
+        (None, None, E if kind == "feeding" else H + memory_units(attention)),
         (None, None, None),
     ]
     model = keras.Model([*inputs, mask], outputs)

@@ -34,7 +34,7 @@ NETWORKS = {
 }
 CELLS = ("simple_rnn", "lstm", "gru")
 CELL_OF = dict(zip(NETWORKS, CELLS * 2, strict=True))  # where a test need not run every network with every cell
-ATTENTIONS = ("additive", "bilinear", "dot")
+ATTENTIONS = ("additive", "bilinear", "dot", "scaled_dot")
 POOLINGS = ("last", "mean", "max", "attention")
 every_network = pytest.mark.parametrize("name", NETWORKS)
 each_class = pytest.mark.parametrize(
@@ -155,7 +155,7 @@ OTHER = {
 }
 OTHER |= {"input_dropout": 0.1, "output_dropout": 0.4, "embedding_dropout": 0.2, "variational": True}
 OTHER |= {"context": "none", "bridge": "copy", "reverse_source": True, "share_layers": True, "label_smoothing": 0.1}
-OTHER |= {"readout": "luong", "input_feeding": True}
+OTHER |= {"readout": "luong", "input_feeding": True, "layer_norm": True, "coverage": True, "share_embeddings": True}
 OTHER |= {"weight_dropout": 0.3, "activation_penalty": 2.0, "temporal_penalty": 1.0, "projection_penalty": 0.5}
 
 
@@ -165,7 +165,9 @@ def test_every_option_is_in_the_config_and_comes_back(network_class):
     options = {name: OTHER[name] for name in (*sizes, *network_class.options_class.names())}
     options |= {"bidirectional": True} if "merge" in options else {}  # which a merge needs
     # Any others need a context; test_readouts.py has them.
-    options |= {"attention": "additive", "readout": "linear", "input_feeding": False} if "context" in options else {}
+    if "context" in options:
+        options |= {"attention": "additive", "readout": "linear", "input_feeding": False, "coverage": False}
+        options |= {"source_vocabulary_size": options["target_vocabulary_size"]}  # which share an embedding
     before = network_class(**options, name="net")
     assert before.get_config() == {"name": "net", **options}
     after = network_class.from_config(before.get_config())
@@ -212,7 +214,11 @@ def test_an_option_that_is_none_of_the_choices_is_refused(name, options, message
             {"pooling": "sum"},
             "pooling must be one of last, mean, max, attention. Received: pooling='sum'",
         ),
-        ("encoder-decoder", {"attention": "cosine"}, "one of additive, bilinear, dot. Received: attention='cosine'"),
+        (
+            "encoder-decoder",
+            {"attention": "cosine"},
+            "one of additive, bilinear, dot, scaled_dot. Received: attention='cosine'",
+        ),
         ("encoder-decoder", {"source_vocabulary_size": 2.5}, "Received: source_vocabulary_size=2.5"),
     ],
 )
@@ -337,10 +343,15 @@ def test_a_classifier_takes_the_maximum_unless_told():
 
 
 @pytest.mark.parametrize(
-    "name, cell", [*(("language-model", cell) for cell in CELLS), ("language-model, tied", "lstm")]
+    "name, options",
+    [
+        *(("language-model", {"cell": cell}) for cell in CELLS),
+        ("language-model, tied", {}),
+        ("language-model", {"layer_norm": True}),
+    ],
 )
-def test_steps_over_the_tokens_give_the_logits_of_the_whole_sequence(name, cell):
-    net, tokens = network(name, cell, layers=2), ids([T] * B, T)
+def test_steps_over_the_tokens_give_the_logits_of_the_whole_sequence(name, options):
+    net, tokens = network(name, layers=2, **options), ids([T] * B, T)
     states, logits = net.start(tokens), []
     for t in range(T):
         new, states = net.step(tokens[:, t], states)
@@ -391,6 +402,43 @@ def test_tied_weights_share_one_matrix():
     net = make("language-model, tied")
     h = np.random.normal(size=(2, UNITS)).astype("float32")
     assert_close(net.embedding(h, reverse=True), h @ array(net.embedding.embeddings).T)
+
+
+# Layer normalization
+
+
+def normalized(h, gamma, beta):
+    """(h - mean) / √(variance + ε) γ + β over the units, in NumPy."""
+    middle, spread = h.mean(axis=-1, keepdims=True), h.var(axis=-1, keepdims=True)
+    return (h - middle) / np.sqrt(spread + 1e-3) * gamma + beta
+
+
+@pytest.mark.parametrize(
+    "name, layers",
+    [("language-model", 1), ("labeler", 1), ("classifier", 1), ("encoder-decoder", 1), ("labeler, characters", 2)],
+)
+def test_layer_norm_normalizes_what_each_layer_hands_on(name, layers):
+    net, inputs = network(name, layers=layers, layer_norm=True), inputs_of(name)
+    norms = [layer for layer in net.layers if isinstance(layer, keras.layers.LayerNormalization)]
+    assert len(norms) == layers + (name == "encoder-decoder")  # the decoder hands on, too
+    assert not [layer for layer in network(name).layers if isinstance(layer, keras.layers.LayerNormalization)]
+    parts = keras.Model(net.input, [part for norm in norms for part in (norm.input, norm.output)])
+    found = list(map(array, parts(inputs[0] if len(inputs) == 1 else tuple(inputs))))
+    for norm, before, after in zip(norms, found[::2], found[1::2], strict=True):
+        gamma, beta = map(array, norm.weights)
+        assert before.shape[-1] in (UNITS, 2 * UNITS, 3 * UNITS) and np.abs(gamma - 1).max() > 0.1
+        assert_close(after, normalized(before, gamma, beta))
+
+
+def test_layer_norm_normalizes_before_the_projection_and_the_head_of_a_language_model():
+    with_norm = make("language-model", cell="gru", layer_norm=True)
+    without = make("language-model", cell="gru")
+    [norm] = [layer for layer in with_norm.layers if isinstance(layer, keras.layers.LayerNormalization)]
+    own = {weight.path for weight in norm.weights}
+    without.set_weights([array(weight) for weight in with_norm.weights if weight.path not in own])
+    tokens = inputs_of("language-model")[0]
+    expected = without.head(normalized(array(without.body(tokens)), *map(array, norm.weights)))
+    assert_close(with_norm(tokens), expected)
 
 
 # Characters
@@ -452,7 +500,7 @@ def test_a_character_encoder_survives_its_file(tmp_path):
 # The encoder-decoder, one token at a time
 
 
-@pytest.mark.parametrize("cell, attention", list(zip(CELLS, ATTENTIONS, strict=True)))
+@pytest.mark.parametrize("cell, attention", [*zip(CELLS, ATTENTIONS, strict=False), ("gru", "scaled_dot")])
 def test_steps_over_the_target_give_the_logits_of_teacher_forcing(cell, attention):
     net = network("encoder-decoder", cell, layers=2, attention=attention)
     source, target = inputs_of("encoder-decoder")
@@ -490,6 +538,10 @@ STAGES = [
     {"context": "last"},
     {"context": "mean", "bidirectional": False, "bridge": "copy", "tie_weights": True},
     {"attention": "bilinear", "bidirectional": False, "reverse_source": True},
+    {"attention": "scaled_dot", "layer_norm": True},
+    {"coverage": True, "layer_norm": True, "readout": "luong"},
+    {"share_embeddings": True, "target_vocabulary_size": V + 1},
+    {"share_embeddings": True, "target_vocabulary_size": V + 1, "tie_weights": True, "context": "last"},
 ]  # of the encoder-decoder in the texts
 every_stage = pytest.mark.parametrize("options", STAGES, ids=str)
 
@@ -518,7 +570,7 @@ def test_source_padding_changes_no_stage_and_each_token_does(options):
         assert (array(net((change(source, t), target))) != logits).any(axis=-1).all()
 
 
-@pytest.mark.parametrize("options", [{**ONE_NETWORK, "layers": 2}, {"context": "last"}, {"tie_weights": True}], ids=str)
+@pytest.mark.parametrize("options", [{**ONE_NETWORK, "layers": 2}, {"context": "last"}, *STAGES[-3:]], ids=str)
 def test_a_stage_survives_its_file_and_its_configuration(options, tmp_path):
     before, inputs = network("encoder-decoder", **options), tuple(inputs_of("encoder-decoder"))
     before.save(tmp_path / "model.keras")
@@ -554,6 +606,9 @@ def test_a_reversed_source_is_the_source_written_from_its_end():
         ({"reverse_source": True}, "reverse_source=True needs bidirectional=False"),
         ({"bridge": "copy"}, "bridge=copy needs bidirectional=False"),
         ({"attention": "dot", "context": "mean"}, "attention needs context='attention'"),
+        ({"coverage": True, "context": "last"}, "coverage needs context='attention'. Received: coverage=True"),
+        ({"coverage": True, "input_feeding": True, "readout": "luong"}, "coverage needs input_feeding=False"),
+        ({"share_embeddings": True}, "share_embeddings needs one vocabulary of both sides. Received: 12 tokens of sou"),
         ({"share_layers": True, "bidirectional": False}, "share_layers needs context='none' and bridge='copy'"),
         ({"label_smoothing": 1}, "label_smoothing must be a number"),
     ],
@@ -573,7 +628,8 @@ def test_a_source_token_changes_every_logit():
 
 OPTIONS = [(name, {}) for name in NETWORKS]
 OPTIONS += [("classifier", {"pooling": pooling, "bidirectional": False}) for pooling in POOLINGS]
-OPTIONS += [("encoder-decoder", {"attention": attention, "cell": "gru"}) for attention in ("bilinear", "dot")]
+OPTIONS += [("encoder-decoder", {"attention": attention, "cell": "gru"}) for attention in ATTENTIONS[1:]]
+OPTIONS += [("encoder-decoder", {"coverage": True}), ("encoder-decoder", {"layer_norm": True})]
 OPTIONS += [("encoder-decoder", {"context": context}) for context in ("none", "last")]
 OPTIONS += [("encoder-decoder", {"context": "none", "bidirectional": False, "bridge": "copy", "share_layers": True})]
 

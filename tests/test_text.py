@@ -9,7 +9,7 @@ from seq_models.text.codec import Codec, dense
 from seq_models.text.datasets import make_dataset
 from seq_models.text.example_types import EXAMPLE_TYPES
 from seq_models.text.labels import Labels
-from seq_models.text.options import LabelerTextOptions, TextOptions
+from seq_models.text.options import LabelerTextOptions, PairTextOptions, TextOptions
 from seq_models.text.preprocessors import (
     EncoderDecoderPreprocessor,
     LanguageModelPreprocessor,
@@ -289,7 +289,7 @@ def test_tokens_with_spaces_and_separators_of_other_kinds_stay_whole():
 
 
 def test_an_encoder_decoder_reads_the_target_from_start_and_writes_it_to_end():
-    preprocessor = EncoderDecoderPreprocessor.from_examples([("x y", "b a")], TextOptions("whitespace"))
+    preprocessor = EncoderDecoderPreprocessor.from_examples([("x y", "b a")], PairTextOptions("whitespace"))
     [((source, before), targets, weights)] = make_dataset(preprocessor, [("x y", "b a")])
     assert source.numpy().tolist() == [[4, 5, 3]]
     assert before.numpy().tolist() == [[2, 5, 4]]

@@ -16,6 +16,7 @@ from seq_models.layers import (
     AttentionPooling,
     BilinearAttention,
     CharacterEncoder,
+    CoverageDecoder,
     DotAttention,
     GRUCell,
     InputFeedingDecoder,
@@ -62,7 +63,8 @@ def forced(decoder, mask, y, memory, *states):
 
 def stepped(decoder, mask, y, memory, *states):
     """The same, a Python loop over `step`."""
-    source, states, outputs = decoder.prepare(memory, mask), decoder.begin(states), []
+    source, outputs = decoder.prepare(memory, mask), []
+    states = decoder.begin(states, source)
     for t in range(T):
         output, states, weights = decoder.step(y[:, t], states, source)
         outputs.append((output, weights))
@@ -85,8 +87,9 @@ def test_a_decoder_and_its_gradients_are_a_loop_over_its_steps_and_the_equations
     assert_close([measured["output 0"], measured["output 1"]], expected)
 
 
-def test_input_feeding_and_its_gradients_are_a_loop_over_its_steps():
-    decoder = InputFeedingDecoder([GRUCell(5), LSTMCell(M)], AdditiveAttention(A), units=3)
+@pytest.mark.parametrize("make", [functools.partial(InputFeedingDecoder, units=3), CoverageDecoder])
+def test_what_a_step_hands_on_and_its_gradients_are_those_of_a_loop_over_its_steps(make):
+    decoder = make([GRUCell(5), LSTMCell(M)], AdditiveAttention(A))
     decoder.build((B, T, D), (B, S, M))
     sizes = decoder.state_sizes()
     inputs = [normal(B, T, D), normal(B, S, M), *(normal(B, size) for size in sizes)]

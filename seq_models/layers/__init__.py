@@ -1,7 +1,8 @@
 """Layers: units and the engines that run them over time, attention, the attention decoder, pooling."""
 
-from seq_models.layers.attention import AdditiveAttention, BilinearAttention, DotAttention
+from seq_models.layers.attention import AdditiveAttention, BilinearAttention, DotAttention, ScaledDotAttention
 from seq_models.layers.characters import CharacterEncoder
+from seq_models.layers.coverage import CoverageDecoder
 from seq_models.layers.decoder import AttentionDecoder
 from seq_models.layers.gradient_flow import GradientFlow, gradient_flow
 from seq_models.layers.gru import GRU, GRUCell
@@ -29,10 +30,10 @@ from seq_models.layers.word_features import FeatureEncoder
 
 __all__ = [
     "AdaptiveSoftmaxHead", "AdditiveAttention", "AttentionDecoder", "AttentionPooling", "Bidirectional",
-    "BilinearAttention", "CRFHead", "CharacterEncoder", "ContextDecoder", "DotAttention", "FeatureEncoder", "GRU",
-    "GRUCell", "GatedCell", "GatedRecurrent", "GivenReadout", "GradientFlow", "InputFeedingDecoder", "LSTM",
-    "LSTMCell", "LastPooling", "LegalHead", "LinearReadout", "LuongReadout", "MaxPooling", "MaxoutReadout",
-    "MeanPooling", "Recurrent", "RecurrentCell", "RecurrentDecoder", "SampledSoftmaxHead", "SigmoidHead",
-    "SimpleRNN", "SimpleRNNCell", "SoftmaxHead", "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS",
-    "from_torch", "gradient_flow", "to_torch",
+    "BilinearAttention", "CRFHead", "CharacterEncoder", "ContextDecoder", "CoverageDecoder", "DotAttention",
+    "FeatureEncoder", "GRU", "GRUCell", "GatedCell", "GatedRecurrent", "GivenReadout", "GradientFlow",
+    "InputFeedingDecoder", "LSTM", "LSTMCell", "LastPooling", "LegalHead", "LinearReadout", "LuongReadout",
+    "MaxPooling", "MaxoutReadout", "MeanPooling", "Recurrent", "RecurrentCell", "RecurrentDecoder",
+    "SampledSoftmaxHead", "ScaledDotAttention", "SigmoidHead", "SimpleRNN", "SimpleRNNCell", "SoftmaxHead",
+    "TiedSampledSoftmaxHead", "TiedSoftmaxHead", "UNITS", "from_torch", "gradient_flow", "to_torch",
 ]  # fmt: skip

@@ -39,6 +39,10 @@ class Attention(keras.layers.Layer):
         """Keys (B, S, …) of the values (B, S, D): the part of the score that no query changes."""
         return values
 
+    def key_units(self, value_units: int) -> int:
+        """The size of a key of values of size D."""
+        return value_units
+
     def score_weights(self) -> Tensors:
         """The weights that `score` needs: tensors, for a custom gradient may not see variables."""
         return []
@@ -131,6 +135,9 @@ class AdditiveAttention(Attention):
     def keys(self, values: Tensor) -> Tensor:
         return ops.matmul(values, self.key_kernel) + self.bias  # (B, S, A)
 
+    def key_units(self, value_units: int) -> int:
+        return self.units
+
     def score_weights(self) -> Tensors:
         return [ops.copy(self.query_kernel), ops.copy(self.score_kernel)]
 
@@ -211,6 +218,17 @@ class DotAttention(Attention):
 
     def gradient(self) -> ScoreGradient:
         return ScoreGradient()
+
+
+@keras.saving.register_keras_serializable(package="seq_models")
+class ScaledDotAttention(DotAttention):
+    """score(q, v_j) = q · v_j / √D, whose variance does not grow with the size (Vaswani et al. 2017, section 3.2.1).
+
+    Call arguments, returns, errors: see `DotAttention`.
+    """
+
+    def keys(self, values: Tensor) -> Tensor:
+        return values / values.shape[-1] ** 0.5
 
 
 def _dot(query, keys):

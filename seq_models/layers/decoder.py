@@ -67,8 +67,8 @@ class AttentionDecoder(keras.layers.Layer):
         prepared = {"memory": memory, "keys": self.attention.keys(memory)}
         return prepared if memory_mask is None else {**prepared, "mask": memory_mask}
 
-    def begin(self, states: Tensors) -> Tensors:
-        """The states before the first step, of those that the encoder hands over."""
+    def begin(self, states: Tensors, source: dict[str, Tensor]) -> Tensors:
+        """The states before the first step, of those that the encoder hands over and what `prepare` gave."""
         return list(states)
 
     def step(
@@ -84,7 +84,8 @@ class AttentionDecoder(keras.layers.Layer):
         return ops.concatenate([h, context], axis=-1), after, weights
 
     def call(self, inputs, memory, states, memory_mask=None, training=False):
-        outputs, _, weights = self.run(inputs, self.begin(states), self.prepare(memory, memory_mask), training)
+        source = self.prepare(memory, memory_mask)
+        outputs, _, weights = self.run(inputs, self.begin(states, source), source, training)
         return outputs, weights
 
     def run(

@@ -48,7 +48,7 @@ class InputFeedingDecoder(AttentionDecoder):
     def output_size(self, memory_units: int) -> int:
         return self.units
 
-    def begin(self, states: Tensors) -> Tensors:
+    def begin(self, states: Tensors, source: dict[str, Tensor]) -> Tensors:
         rows = ops.shape(states[0])[0]
         return [*states, ops.zeros((rows, self.units), self.compute_dtype)]
 

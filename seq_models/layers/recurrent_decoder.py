@@ -58,8 +58,8 @@ class RecurrentDecoder(keras.layers.Layer):
         """What no step changes."""
         return {}
 
-    def begin(self, states: Tensors) -> Tensors:
-        """The states before the first step, of those that the encoder hands over."""
+    def begin(self, states: Tensors, source: dict[str, Tensor]) -> Tensors:
+        """The states before the first step, of those that the encoder hands over and what `prepare` gave."""
         return list(states)
 
     def step(

@@ -13,6 +13,7 @@ from seq_models.layers import (
     AttentionDecoder,
     BilinearAttention,
     ContextDecoder,
+    CoverageDecoder,
     DotAttention,
     GivenReadout,
     InputFeedingDecoder,
@@ -23,15 +24,17 @@ from seq_models.layers import (
     MaxPooling,
     MeanPooling,
     RecurrentDecoder,
+    ScaledDotAttention,
     SoftmaxHead,
     TiedSoftmaxHead,
 )
 from seq_models.layers.dropout import dropouts
 from seq_models.layers.tensors import Tensor
-from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
+from seq_models.networks.network import Network, NetworkOptions, normalizations, recurrent_stack, unchanged
 from seq_models.options import option
 
-ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, "dot": DotAttention}
+DOTS = {"dot": DotAttention, "scaled_dot": ScaledDotAttention}  # of a query and a memory of one size
+ATTENTIONS = {"additive": AdditiveAttention, "bilinear": BilinearAttention, **DOTS}
 READOUTS = {"linear": LinearReadout, "maxout": MaxoutReadout, "luong": LuongReadout}
 CONTEXTS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling}  # of one context for all steps
 
@@ -51,6 +54,9 @@ class EncoderDecoderOptions(NetworkOptions):
         choices=("attention", *CONTEXTS, "none"),
     )
     attention: str = option("additive", "how the decoder scores a source step", choices=ATTENTIONS)
+    coverage: bool = option(
+        False, "the score of a source step knows how much attention the steps before gave it [Tu 2016]"
+    )
     readout: str = option(
         "linear",
         "what the softmax sees of a step's state and context: linear W [s; c] + b, maxout of pairs of these and the "
@@ -66,6 +72,9 @@ class EncoderDecoderOptions(NetworkOptions):
         "dense", "how the decoder's states start from the encoder's last ones: dense or copy", choices=("dense", "copy")
     )
     share_layers: bool = option(False, "one recurrent network reads the source and goes on with the target")
+    share_embeddings: bool = option(
+        False, "one embedding for sources and targets, which need joint_vocabulary [Press 2017]"
+    )
     tie_weights: bool = option(False, "use the target's embedding as the output matrix [Press 2017]")
     label_smoothing: float = option(
         0.0, "share of a target's probability that training gives to all tokens alike", at_least=0, below=1
@@ -80,9 +89,13 @@ class EncoderDecoderOptions(NetworkOptions):
             }.items():
                 if asked:
                     raise ValueError(f"{name} needs bidirectional=False. Received: bidirectional=True")
-        if self.attention != "additive" and self.context != "attention":
-            received = f"attention={self.attention!r}, context={self.context!r}"
-            raise ValueError(f"attention needs context='attention'. Received: {received}")
+        if self.context != "attention":
+            for name, asked in {"attention": self.attention != "additive", "coverage": self.coverage}.items():
+                if asked:
+                    received = f"{name}={getattr(self, name)!r}, context={self.context!r}"
+                    raise ValueError(f"{name} needs context='attention'. Received: {received}")
+        if self.coverage and self.input_feeding:
+            raise ValueError("coverage needs input_feeding=False. Received: input_feeding=True")
         if self.readout != "linear" and self.context == "none":
             raise ValueError(f"readout={self.readout} needs a context. Received: context='none'")
         if self.input_feeding and (self.context, self.readout) != ("attention", "luong"):
@@ -101,21 +114,23 @@ class EncoderDecoder(Network):
         s_0 = tanh(W [e^f_m; e^b_1] + b) for each layer and state, or with bridge="copy" the encoder's last ones
         [s_t; c_t] = decoder(E' y_{t-1}, s_{t-1}, e)      logits_t = V readout([s_t; c_t], E' y_{t-1})
 
-    c_t is attention over e (see `AttentionDecoder` and, with `input_feeding`, `InputFeedingDecoder`), one c for all
-    steps (see `ContextDecoder`), or is left out (see `RecurrentDecoder`); the readouts are in
-    `seq_models.layers.readouts`. With `share_layers` the decoder's layers are the encoder's: one network reads the
-    source, `<s>` and the target as one sequence [1, figure 8.17]. With tied weights V is E'.
+    c_t is attention over e (see `AttentionDecoder` and, with `coverage`, `CoverageDecoder`, with `input_feeding`
+    `InputFeedingDecoder`), one c for all steps (see `ContextDecoder`), or is left out (see `RecurrentDecoder`); the
+    readouts are in `seq_models.layers.readouts`, and with `layer_norm` take [s_t; c_t] normalized. With `share_layers`
+    the decoder's layers are the encoder's: one network reads the source, `<s>` and the target as one sequence [1,
+    figure 8.17]. With `share_embeddings` E is E', with tied weights V is E'.
 
     Inputs: source ids (B, S) and target ids (B, T) that start with `<s>`, 0 is padding.
     Outputs: logits (B, T, V); those at t are of the token after t.
-    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H) and what is fed (B, E);
-    `source`, what no step changes; and with attention `attention`, where the last step looked, floats (B, S).
+    States: a dictionary of `recurrent`, the decoder's states, a list of floats (B, H) and of what is fed (B, E) or of
+    the coverage (B, S); `source`, what no step changes; and with attention `attention`, where the last step looked,
+    floats (B, S).
 
     Args:
         source_vocabulary_size, target_vocabulary_size: Sizes of the vocabularies.
         options: See `EncoderDecoderOptions`. Dot attention projects the memory to H first.
     Raises:
-        ValueError: If an argument is not of the kind above.
+        ValueError: If an argument is not of the kind above, or vocabularies of two sizes share an embedding.
     References:
         [1] Jurafsky and Martin, chapter 8. [2] Bahdanau, Cho and Bengio 2015, arXiv:1409.0473. The linear readout is
         that of Luong et al. 2015, eq. 5, without its tanh, which saturates for good when the vocabulary is large.
@@ -132,12 +147,19 @@ class EncoderDecoder(Network):
         units, embedding_units = options.units, options.embedding_size
         # Layers
         embedding_class = keras.layers.ReversibleEmbedding if options.tie_weights else keras.layers.Embedding
-        source_embedding = keras.layers.Embedding(source_vocabulary_size, embedding_units, name="source_embedding")
-        target_embedding = embedding_class(target_vocabulary_size, embedding_units, name="target_embedding")
+        if options.share_embeddings:
+            _check_one_vocabulary(source_vocabulary_size, target_vocabulary_size)
+            source_embedding = target_embedding = embedding_class(
+                source_vocabulary_size, embedding_units, name="embedding"
+            )
+        else:
+            source_embedding = keras.layers.Embedding(source_vocabulary_size, embedding_units, name="source_embedding")
+            target_embedding = embedding_class(target_vocabulary_size, embedding_units, name="target_embedding")
         rates = [options.dropout] * (2 + options.layers)
         drop_embedded, *drops, drop_readout = dropouts(*rates, variational=options.variational)
         encoder = recurrent_stack(options.cell, units, options.layers, options.bidirectional, return_state=True)
-        project = keras.layers.Dense(units, name="memory") if options.attention == "dot" else None
+        *norms, normalize = normalizations(options.layers + 1, options.layer_norm)
+        project = keras.layers.Dense(units, name="memory") if options.attention in DOTS else unchanged
         decoder = _decoder(options, encoder)
         bridges = [_bridge(options, k) for k in range(len(decoder.state_sizes()))]
         readout = _readout(options)
@@ -152,21 +174,22 @@ class EncoderDecoder(Network):
             if options.reverse_source:
                 h, mask = ops.flip(h, axis=1), ops.flip(mask, axis=1)
             states = []
-            for layer, drop in zip(encoder, drops, strict=True):
+            for layer, norm, drop in zip(encoder, norms, drops, strict=True):
                 h, *finals = layer(h, mask=mask)
-                h = drop(h)
+                h = drop(norm(h))
                 states += _of_both_directions(finals) if options.bidirectional else finals
             states = [bridge(state) for bridge, state in zip(bridges, states, strict=True)]
             if options.reverse_source and decoder.attends:  # weights are those of the source as it is written
                 h, mask = ops.flip(h, axis=1), ops.flip(mask, axis=1)
-            return (h if project is None else project(h)), mask, states
+            return project(h), mask, states
 
         y, e = drop_embedded([target_embedding(target), source_embedding(source)])  # (B, T, E), (B, S, E)
         memory, mask, states = encode(e, ops.not_equal(source, 0))
         outputs = decoder(y, memory, states, mask)
         outputs = outputs[0] if decoder.attends else outputs  # (B, T, H + M), or H, or E that are read out
-        super().__init__((source, target), drop_readout(readout(outputs, y)), head, sizes, options, name)  # (B, T, V)
-        self.encode, self.decoder, self.readout = encode, decoder, readout
+        hidden = drop_readout(readout(normalize(outputs), y))
+        super().__init__((source, target), hidden, head, sizes, options, name)  # (B, T, V)
+        self.encode, self.decoder, self.normalize, self.readout = encode, decoder, normalize, readout
         self.source_embedding, self.target_embedding = source_embedding, target_embedding
 
     def _make_head(self, V, embedding, options):
@@ -186,14 +209,15 @@ class EncoderDecoder(Network):
     def start(self, source: Tensor) -> dict[str, Any]:
         """The states before the first target token, of source ids (B, S)."""
         memory, mask, recurrent = self.encode(self.source_embedding(source), ops.not_equal(source, 0))
-        states = {"recurrent": self.decoder.begin(recurrent), "source": self.decoder.prepare(memory, mask)}
+        prepared = self.decoder.prepare(memory, mask)
+        states = {"recurrent": self.decoder.begin(recurrent, prepared), "source": prepared}
         return {**states, "attention": ops.zeros(ops.shape(source), memory.dtype)} if self.attends else states
 
     def step(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """One target token (B,) and the states before it -> logits of the next token (B, V), states."""
         y = self.target_embedding(tokens)
         output, recurrent, attention = self.decoder.step(y, states["recurrent"], states["source"])
-        return self.head(self.readout(output, y)), self._after(states, recurrent, attention)
+        return self.head(self.readout(self.normalize(output), y)), self._after(states, recurrent, attention)
 
     def read(self, tokens: Tensor, states: dict) -> tuple[Tensor, dict]:
         """Many target tokens (B, T) and the states before them -> hidden (B, T, E), states.
@@ -202,7 +226,9 @@ class EncoderDecoder(Network):
         """
         y = self.target_embedding(tokens)
         outputs, recurrent, attention = self.decoder.run(y, states["recurrent"], states["source"])
-        return self.readout(outputs, y), self._after(states, recurrent, attention[:, -1] if self.attends else None)
+        return self.readout(self.normalize(outputs), y), self._after(
+            states, recurrent, attention[:, -1] if self.attends else None
+        )
 
     def attend(self, source: Tensor, target: Tensor) -> Tensor:
         """Ids (B, S) and (B, T) -> attention weights (B, T, S), as the decoder is told the target; `attends` only."""
@@ -214,6 +240,12 @@ class EncoderDecoder(Network):
         return {**after, "attention": attention} if self.attends else after
 
 
+def _check_one_vocabulary(source, target):
+    if source != target:
+        received = f"{source:,} tokens of sources and {target:,} of targets"
+        raise ValueError(f"share_embeddings needs one vocabulary of both sides. Received: {received}")
+
+
 def _decoder(options, encoder):
     """The decoder that the options ask for."""
     if options.context == "attention":
@@ -221,7 +253,7 @@ def _decoder(options, encoder):
         cells = [UNITS[options.cell].cell_class(options.units) for _ in range(options.layers)]
         if options.input_feeding:
             return InputFeedingDecoder(cells, score, options.embedding_size, name="decoder")
-        return AttentionDecoder(cells, score, name="decoder")
+        return (CoverageDecoder if options.coverage else AttentionDecoder)(cells, score, name="decoder")
     stack = encoder if options.share_layers else recurrent_stack(options.cell, options.units, options.layers)
     if options.context == "none":
         return RecurrentDecoder(stack, name="decoder")

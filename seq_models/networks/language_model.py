@@ -10,7 +10,7 @@ from seq_models.errors import positive
 from seq_models.layers.dropout import EmbeddingDropout, dropouts
 from seq_models.layers.regularizers import NormPenalty
 from seq_models.layers.tensors import Tensor
-from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
+from seq_models.networks.network import Network, NetworkOptions, normalizations, recurrent_stack, unchanged
 from seq_models.networks.softmax_choice import softmax_head, softmax_option
 from seq_models.options import option
 
@@ -110,9 +110,10 @@ class LanguageModel(Network):
         drop_words = EmbeddingDropout(vocabulary_size, options.embedding_dropout)
         drops = dropouts(*options.rates, variational=options.variational)
         stack = recurrent_stack(options.cell, options.units, options.layers, weight_dropout=options.weight_dropout)
+        norms = normalizations(options.layers, options.layer_norm)
         tied = embedding if options.tie_weights else None
         head = softmax_head(options.softmax, vocabulary_size, self.head_class, tied)
-        project = _unchanged
+        project = unchanged
         if options.projected:
             penalty = NormPenalty(options.projection_penalty) if options.projection_penalty else None
             named = {"use_bias": False, "kernel_regularizer": penalty, "name": "projection"}
@@ -121,12 +122,12 @@ class LanguageModel(Network):
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         h = drop_words(embedding(tokens), tokens)  # (B, T, E)
-        for layer, drop in zip(stack, drops, strict=False):
-            h = layer(drop(h))  # (B, T, H)
+        for layer, norm, drop in zip(stack, norms, drops, strict=False):
+            h = norm(layer(drop(h)))  # (B, T, H)
         h = project(h)  # (B, T, E) where it is a projection
         self.drop_words, self.drops = drop_words, drops
         super().__init__(tokens, h, head, {"vocabulary_size": vocabulary_size}, options, name)  # (B, T, V)
-        self.embedding, self.stack, self.project = embedding, stack, project
+        self.embedding, self.stack, self.norms, self.project = embedding, stack, norms, project
 
     def output_dropout(self, hidden: Tensor, training: bool = False) -> Tensor:
         return self.drops[-1](hidden, training=training)
@@ -149,8 +150,9 @@ class LanguageModel(Network):
     def step(self, tokens: Tensor, states: list) -> tuple[Tensor, list]:
         """One token (B,) and the states before it -> logits of the next token (B, V), states."""
         h, after = self.embedding(tokens), []
-        for layer, state in zip(self.stack, states, strict=True):
+        for layer, norm, state in zip(self.stack, self.norms, states, strict=True):
             h, state = layer.cell(h, state)
+            h = norm(h)
             after.append(state)
         return self.head(self.project(h)), after
 
@@ -163,14 +165,11 @@ class LanguageModel(Network):
         """
         h, after = self.drop_words(self.embedding(tokens), tokens, training=training), []
         mask = ops.not_equal(tokens, 0)
-        for layer, drop, state in zip(self.stack, self.drops, states, strict=False):
+        for layer, norm, drop, state in zip(self.stack, self.norms, self.drops, states, strict=False):
             h, state = layer.read(drop(h, training=training), state, mask, training)
+            h = norm(h)
             after.append(state)
         return self.project(h), after
-
-
-def _unchanged(h):
-    return h
 
 
 def _mean_square(x):

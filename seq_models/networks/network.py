@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ class NetworkOptions(Options):
     embedding_units: int | None = option(None, "size of an embedding; units if left out", at_least=1)
     dropout: float = option(0.0, "share of what layers hand on that training drops", at_least=0, below=1)
     variational: bool = option(False, "dropout draws one mask for all steps of a row [Gal 2016]")
+    layer_norm: bool = option(False, "normalize what layers hand on, before their dropout [Ba 2016]")
 
     def __post_init__(self):
         super().__post_init__()
@@ -95,6 +97,22 @@ class Network(keras.Model):
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def normalizations(count: int, wanted: bool) -> list[Callable[[Any], Any]]:
+    """For each of so many layers what normalizes what it hands on, each step by itself; nothing if it is not wanted.
+
+    y = (x - mean(x)) / √(var(x) + ε) * γ + β, over the units of a step [1].
+
+    References:
+        [1] Ba, Kiros and Hinton 2016 (arXiv:1607.06450), equation 4; there within the cell, here after it.
+    """
+    return [keras.layers.LayerNormalization() if wanted else unchanged for _ in range(count)]
+
+
+def unchanged(h: Any) -> Any:
+    """Hidden states as they are."""
+    return h
 
 
 def recurrent_stack(

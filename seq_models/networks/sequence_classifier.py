@@ -9,7 +9,7 @@ from seq_models.errors import positive
 from seq_models.layers import AttentionPooling, LastPooling, MaxPooling, MeanPooling
 from seq_models.layers.dropout import Dropout, dropouts
 from seq_models.layers.heads import SigmoidHead
-from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
+from seq_models.networks.network import Network, NetworkOptions, normalizations, recurrent_stack
 from seq_models.options import option
 
 POOLINGS = {"last": LastPooling, "mean": MeanPooling, "max": MaxPooling, "attention": AttentionPooling}
@@ -56,14 +56,15 @@ class SequenceClassifier(Network):
         drop, *drops = dropouts(*[options.dropout] * (1 + options.layers), variational=options.variational)
         drop_pooled = Dropout(options.dropout, beside=drop)  # what is pooled has no steps
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional)
+        norms = normalizations(options.layers, options.layer_norm)
         pool = LastPooling(options.bidirectional) if options.pooling == "last" else POOLINGS[options.pooling]()
         head = self.make_head(labels)
 
         # Forward
         tokens = keras.Input((None,), dtype="int32", name="tokens")
         h = drop(embedding(tokens))  # (B, T, E)
-        for layer, drop in zip(stack, drops, strict=True):
-            h = drop(layer(h))  # (B, T, H or 2H)
+        for layer, norm, drop in zip(stack, norms, drops, strict=True):
+            h = drop(norm(layer(h)))  # (B, T, H or 2H)
         super().__init__(tokens, drop_pooled(pool(h)), head, sizes, options, name)  # (B, L)
 
     def make_head(self, labels: int) -> keras.layers.Layer:

@@ -12,7 +12,7 @@ from seq_models.layers import CharacterEncoder, FeatureEncoder
 from seq_models.layers.crf import Chain
 from seq_models.layers.dropout import dropouts
 from seq_models.layers.heads import CRFHead, LegalHead, SoftmaxHead
-from seq_models.networks.network import Network, NetworkOptions, recurrent_stack
+from seq_models.networks.network import Network, NetworkOptions, normalizations, recurrent_stack
 from seq_models.options import option
 
 MERGES = ("concat", "sum", "mul", "ave")
@@ -97,6 +97,7 @@ class SequenceLabeler(Network):
         embedding = keras.layers.Embedding(vocabulary_size, options.embedding_size, mask_zero=True, name="embedding")
         drop, *drops = dropouts(*[options.dropout] * (1 + options.layers), variational=options.variational)
         stack = recurrent_stack(options.cell, options.units, options.layers, options.bidirectional, merge=options.merge)
+        norms = normalizations(options.layers, options.layer_norm)
         head = self._make_head(options.head, labels, legal)
 
         # Forward
@@ -115,8 +116,8 @@ class SequenceLabeler(Network):
             parts.append(looks(inputs[-1]))
         e = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]  # (B, T, E)
         h = drop(e)
-        for layer, drop in zip(stack, drops, strict=True):
-            h = drop(layer(h, mask=mask))  # (B, T, H or 2H)
+        for layer, norm, drop in zip(stack, norms, drops, strict=True):
+            h = drop(norm(layer(h, mask=mask)))  # (B, T, H or 2H)
         hidden = (h, _labeled(tokens)) if isinstance(head, LegalHead) else h
         inputs = tuple(inputs) if len(inputs) > 1 else tokens
         super().__init__(inputs, hidden, head, sizes, options, name)  # (B, T, L)

@@ -70,6 +70,16 @@ class EncoderDecoder(TextWriter):
     def option_groups(cls) -> dict[str, Any]:
         return {**super().option_groups(), "search": SearchOptions}
 
+    @classmethod
+    def split_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        made = super().split_options(options)
+        if made["network"].share_embeddings:
+            if not made["text"].joint_vocabulary:
+                raise ValueError("share_embeddings needs joint_vocabulary=True. Received: joint_vocabulary=False")
+            for name, path in made["embeddings"].files().items():
+                raise ValueError(f"{name} must be left out with share_embeddings. Received: {name}={path!r}")
+        return made
+
     # Training
 
     def compile(
@@ -399,6 +409,8 @@ class EncoderDecoder(TextWriter):
         return {**super().directions(), **SCORES}
 
     def vocabularies(self) -> dict[str, list[str]]:
+        if self.network.options.share_embeddings:
+            return super().vocabularies()
         sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}
         return {f"{side}_vocabulary": codec.vocabulary.tokens for side, codec in sides.items()}
 

@@ -77,6 +77,13 @@ class ClassifierTextOptions(TextOptions):
 
 
 @dataclass(frozen=True)
+class PairTextOptions(TextOptions):
+    """Options of an encoder-decoder's preprocessor. Errors: see `Options`."""
+
+    joint_vocabulary: bool = option(False, "one vocabulary, or one set of word pieces, of sources and targets together")
+
+
+@dataclass(frozen=True)
 class LabelerTextOptions(TextOptions):
     """Options of a labeler's preprocessor: a token stays whole, for it has one label."""
 
@@ -142,6 +149,6 @@ TEXT_OPTIONS: dict[str, type[VocabularyOptions]] = {
     "language-model": LanguageModelTextOptions,
     "labeler": LabelerTextOptions,
     "classifier": ClassifierTextOptions,
-    "encoder-decoder": TextOptions,
+    "encoder-decoder": PairTextOptions,
     "multi-label": ClassifierTextOptions,
 }

@@ -34,6 +34,7 @@ from seq_models.text.options import (
     ClassifierTextOptions,
     LabelerTextOptions,
     LanguageModelTextOptions,
+    PairTextOptions,
     TextOptions,
     VocabularyOptions,
 )
@@ -447,14 +448,18 @@ class EncoderDecoderPreprocessor(Preprocessor):
     """(source, target): `x_1 … x_m </s>` and `<s> y_1 … y_n` in, `y_1 … y_n </s>` as targets."""
 
     example_type = TextPair()
+    options_class = PairTextOptions
 
     def __init__(self, source: Codec, target: Codec):
         self.codec = self.source = source
         self.target = target
 
     @classmethod
-    def from_examples(cls, examples: Iterable[tuple[str, str]], options: TextOptions) -> Self:
-        return cls(*(Codec.train((example[side] for example in examples), options) for side in (0, 1)))
+    def from_examples(cls, examples: Iterable[tuple[str, str]], options: PairTextOptions) -> Self:
+        def codec(*sides):
+            return Codec.train((example[side] for example in examples for side in sides), options)
+
+        return cls(*[codec(0, 1)] * 2) if options.joint_vocabulary else cls(codec(0), codec(1))
 
     def encode(self, source: tf.Tensor, target: tf.Tensor) -> Batch:
         targets = self.target.encode(target)
