@@ -2,10 +2,9 @@
 
     python benchmarks/translate.py [--rounds 3] [--sentences 1000] [--out FILE]
 
-Of the size of one for Multi30k: 8,000 words on each side, embeddings and states of 256, an LSTM that reads both ways,
-additive attention. The weights are random, which says nothing of lengths: so each sentence has a number of words to be
-written, 13 on average as there, the end is forbidden, and each library writes so many. Batches of 64 sentences in their
-order.
+The model is that of translation_models.py. Its weights are random, which says nothing of lengths: so each sentence has
+a number of words to be written, 13 on average as in Multi30k, the end is forbidden, and each library writes so many.
+Batches of 64 sentences in their order.
 
     greedy, beam     `decoding.generate` and `decoding.beam_search` with 5 beams, each in a `tf.function`
     keras            5 beams around a model of `keras.layers` that is called once a token
@@ -29,11 +28,12 @@ from pathlib import Path
 
 import interleaved
 import numpy as np
+from translation_models import CONTROL, END, START, E, H, KerasParts, TorchParts, V, batches, our_network
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 RESULTS = Path(__file__).resolve().parent / "results" / "translate.json"
-V, E, H, K, BATCH, START, END, CONTROL = 8000, 256, 256, 5, 64, 2, 3, 4
+K = 5
 ONE = 12  # tokens of the sentence that an export translates
 
 
@@ -67,16 +67,6 @@ def main():
     print(table(found))
 
 
-def batches(sentences):
-    """Source ids (B, S), 0 is padding, and the number of words to write (B,), of each batch."""
-    generator = np.random.default_rng(1)
-    for start in range(0, sentences, BATCH):
-        rows = min(BATCH, sentences - start)
-        read, written = (np.clip(generator.normal(13, 4, rows).round(), 4, 30).astype("int32") for _ in range(2))
-        ids = generator.integers(CONTROL, V, (rows, read.max())).astype("int32")
-        yield np.where(np.arange(read.max()) < read[:, None], ids, 0), written
-
-
 def translator(way):
     """`answer(sentences)` -> the seconds that a way takes to translate so many."""
     translate = {"greedy": ours(1), "beam": ours(K), "keras": with_keras, "torch": with_torch}[way]()
@@ -97,9 +87,8 @@ def ours(width):
         import tensorflow as tf
 
         from seq_models import decoding
-        from seq_models.networks import EncoderDecoder
 
-        network, forbidden = EncoderDecoder(V, V, units=H, embedding_units=E), range(CONTROL)
+        network, forbidden = our_network(), range(CONTROL)
 
         def translate(source, lengths):
             first, states = network.step(tf.fill([tf.shape(source)[0]], START), network.start(source))
@@ -118,22 +107,21 @@ def ours(width):
 
 
 def with_keras():
-    import keras
     import tensorflow as tf
 
-    encoder, step = keras_models(keras)
+    parts = KerasParts()
     out = tf.constant(np.where(np.arange(V) < CONTROL, -np.inf, 0).astype("float32"))
 
     def translate(source, lengths):
         B = len(source)
-        memory, keys, h, c = (tf.repeat(each, K, axis=0) for each in encoder(source))
+        memory, keys, h, c = (tf.repeat(each, K, axis=0) for each in parts.encode(source))
         mask, lengths = tf.repeat(source > 0, K, axis=0), tf.constant(lengths)
         tokens = tf.fill([B * K], START)
         log_p = tf.tile([[0.0] + [-np.inf] * (K - 1)], [B, 1])
         texts = tf.zeros([B * K, 0], tf.int32)
         for t in range(int(tf.reduce_max(lengths))):
-            logits, h, c = step([tokens, h, c, memory, keys, mask])
-            new = tf.nn.log_softmax(logits + out)  # (B K, V)
+            seen, h, c = parts.step([tokens, h, c, memory, keys, mask])
+            new = tf.nn.log_softmax(parts.logits(seen[:, None])[:, 0] + out)  # (B K, V)
             ended = tf.repeat(t >= lengths, K)[:, None]
             itself = tf.constant([0.0] + [-np.inf] * (V - 1))
             new = tf.where(ended, itself, new)
@@ -147,72 +135,23 @@ def with_keras():
     return translate
 
 
-def keras_models(keras):
-    """An encoder, and one step of the decoder, of stock layers."""
-    layers, ops = keras.layers, keras.ops
-    source = keras.Input((None,), dtype="int32")
-    e = layers.Embedding(V, E, mask_zero=True)(source)
-    memory, h_f, c_f, h_b, c_b = layers.Bidirectional(layers.LSTM(H, return_sequences=True, return_state=True))(e)
-    h, c = (layers.Dense(H, "tanh")(layers.Concatenate()(pair)) for pair in ([h_f, h_b], [c_f, c_b]))
-    encoder = keras.Model(source, [memory, layers.Dense(H)(memory), h, c])
-    token, mask = keras.Input((), dtype="int32"), keras.Input((None,), dtype="bool")
-    h, c, memory, keys = (keras.Input(shape) for shape in ((H,), (H,), (None, 2 * H), (None, H)))
-    scores = layers.Dense(1, use_bias=False)(ops.tanh(layers.Dense(H, use_bias=False)(h)[:, None] + keys))[..., 0]
-    alpha = ops.softmax(ops.where(mask, scores, -6e4))
-    context = ops.matmul(alpha[:, None], memory)[:, 0]
-    y = layers.Concatenate()([layers.Embedding(V, E)(token), context])
-    new_h, [_, new_c] = layers.LSTMCell(H)(y, [h, c])
-    logits = layers.Dense(V)(layers.Dense(E)(layers.Concatenate()([new_h, context])))
-    return encoder, keras.Model([token, h, c, memory, keys, mask], [logits, new_h, new_c])
-
-
 def with_torch():
     import torch
-    from torch import nn
 
-    torch.set_num_threads(os.cpu_count())
-    parts = {
-        "source": nn.Embedding(V, E),
-        "target": nn.Embedding(V, E),
-        "encoder": nn.LSTM(E, H, batch_first=True, bidirectional=True),
-        "h": nn.Linear(2 * H, H),
-        "c": nn.Linear(2 * H, H),
-        "keys": nn.Linear(2 * H, H),
-        "query": nn.Linear(H, H, bias=False),
-        "score": nn.Linear(H, 1, bias=False),
-        "cell": nn.LSTMCell(E + 2 * H, H),
-        "readout": nn.Linear(3 * H, E),
-        "logits": nn.Linear(E, V),
-    }
-
-    def encode(source):
-        lengths = (source > 0).sum(dim=1)
-        packed = nn.utils.rnn.pack_padded_sequence(
-            parts["source"](source), lengths, batch_first=True, enforce_sorted=False
-        )
-        memory, (h, c) = parts["encoder"](packed)
-        memory, _ = nn.utils.rnn.pad_packed_sequence(memory, batch_first=True)
-        h, c = (torch.tanh(parts[name](torch.cat([*state], dim=1))) for name, state in (("h", h), ("c", c)))
-        return memory, parts["keys"](memory), h, c
-
-    def step(tokens, h, c, memory, keys, mask):
-        scores = parts["score"](torch.tanh(parts["query"](h)[:, None] + keys))[..., 0]
-        alpha = torch.softmax(scores.masked_fill(~mask, -6e4), dim=1)
-        context = torch.bmm(alpha[:, None], memory)[:, 0]
-        h, c = parts["cell"](torch.cat([parts["target"](tokens), context], dim=1), (h, c))
-        return parts["logits"](parts["readout"](torch.cat([h, context], dim=1))), h, c
+    parts = TorchParts()
 
     @torch.inference_mode()
     def translate(source, lengths):
         source, lengths = torch.from_numpy(source).long(), torch.from_numpy(lengths)
         B = len(source)
-        memory, keys, h, c = (each.repeat_interleave(K, dim=0) for each in encode(source))
+        memory, keys, h, c = (each.repeat_interleave(K, dim=0) for each in parts.encode(source))
         mask = (source > 0).repeat_interleave(K, dim=0)
         tokens, texts = torch.full((B * K,), START), torch.zeros((B * K, 0), dtype=torch.long)
         log_p = torch.tensor([[0.0] + [-np.inf] * (K - 1)]).repeat(B, 1)
         itself = torch.tensor([0.0] + [-np.inf] * (V - 1))
         for t in range(int(lengths.max())):
-            logits, h, c = step(tokens, h, c, memory, keys, mask)
+            seen, h, c = parts.step(tokens, h, c, memory, keys, mask)
+            logits = parts.logits(seen)
             logits[:, :CONTROL] = -np.inf
             new = torch.log_softmax(logits, dim=1)
             new[(t >= lengths).repeat_interleave(K)] = itself
