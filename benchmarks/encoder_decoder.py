@@ -10,6 +10,7 @@ benchmarks/results/encoder_decoder.json, one record a row; a row that was not ru
 benchmarks/encoder_decoder.md are written from it.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import pages
 import trainings
 
 import seq_models as sm
+from seq_models.tasks.report import range_of, report
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "encoder_decoder.json"
@@ -39,12 +41,14 @@ class Row(NamedTuple):
 
 
 def whole():
-    """The recipe of a whole training."""
+    """Whole trainings, of one recipe."""
     text = "tokenizer=wordpiece vocabulary_size=6000 lowercase=true max_length=80"
-    network = "cell=gru units=320 embedding_units=256 readout=luong tie_weights=true label_smoothing=0.1 dropout=0.4"
-    training = "batch_size=64 learning_rate=0.001 schedule=cosine warmup_steps=400 clip_norm=1.0 average=0.998"
-    options = f"{text} {network} {training} monitor=val_bleu epochs=16 patience=16"
-    yield "en-de", Row("English to German", ("en", "de"), options)
+    network = "cell=gru units=256 embedding_units=128 readout=luong tie_weights=true label_smoothing=0.1 dropout=0.35"
+    training = "batch_size=64 learning_rate=0.002 schedule=cosine warmup_steps=400 clip_norm=1.0 average=0.998"
+    options = f"{text} {network} {training} monitor=val_bleu_lowercased epochs=40 patience=40"
+    names = {"en": "English", "de": "German", "fr": "French"}
+    for source, target in (("en", "de"), ("de", "en"), ("en", "fr")):
+        yield f"{source}-{target}", Row(f"{names[source]} to {names[target]}", (source, target), options)
 
 
 def stages():
@@ -81,7 +85,10 @@ def measure(name, data, out):
     trained = trainings.train(command, data, run)
     searches = {"greedy": "", "beam": f"--beam-width {BEAM}"}
     scores = {way: trainings.evaluate(run, f"--data {test} {flags}", data) for way, flags in searches.items()}
-    record = {**trained.record(), "valid": {"bleu": trained.best["val_bleu"]}, "test": scores}
+    valid = {score: trained.best[f"val_{score}"] for score in SCORES if f"val_{score}" in trained.best}
+    record = {**trained.record(), "valid": valid, "test": scores}
+    if name in KINDS["whole"]:
+        record["by length"] = by_length(run, [data / file for file in row.files("test")])
     if row.against:
         record["held against"] = row.against
         record["difference"] = difference(run, out / row.against, [data / file for file in row.files("test")])
@@ -92,6 +99,32 @@ def difference(one, other, files):
     """How much higher the BLEU of the greedy answers of a run is, with the 95 % interval and p by paired bootstrap."""
     found = sm.compare(sm.load_run(one), sm.load_run(other), sm.read_examples(*files))
     return {"bleu": found.difference, "low": found.low, "high": found.high, "p": found.p}
+
+
+def by_length(run, files):
+    """By words of the source: number of examples, and BLEU in lower case of greedy answers and of those with beams."""
+    model, examples = sm.load_run(run), sm.read_examples(*files)
+    searches = {"greedy": 1, "beam": BEAM}
+    found = {}
+    for way, width in searches.items():
+        model.search = dataclasses.replace(model.search, beam_width=width)
+        for bucket, row in report(model, examples).by_length.items():
+            of_length = found.setdefault(range_of(bucket), {"examples": row["examples"]})
+            of_length[way] = row["bleu_lowercased"]
+    return found
+
+
+def lengths(records):
+    """The table of BLEU by the length of the source."""
+    rows = {name: records[name]["by length"] for name in KINDS["whole"] if "by length" in records.get(name, {})}
+    lines = ["| words of the source | model | sentences | greedy | 5 beams |", "|---|---|---|---|---|"]
+    for length in sorted({length for row in rows.values() for length in row}, key=lambda x: int(x.split("-")[0])):
+        for name, row in rows.items():
+            if length in row:
+                found = row[length]
+                numbers = [str(found["examples"]), *(f"{found[way]:.2f}" for way in ("greedy", "beam"))]
+                lines.append(f"| {length} | {KINDS['whole'][name].shown} | {' | '.join(numbers)} |")
+    return "\n".join(lines)
 
 
 def table(kind, records):
@@ -128,7 +161,8 @@ def _more(record):
 
 def written(page, records):
     """The text of the page with the tables of the records."""
-    return pages.with_tables(page, {kind: table(kind, records) for kind in KINDS})
+    tables = {kind: table(kind, records) for kind in KINDS}
+    return pages.with_tables(page, {**tables, "lengths": lengths(records)})
 
 
 if __name__ == "__main__":

@@ -75,6 +75,15 @@ def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words(
     assert decoded.decode() == "lower widest"
 
 
+@pytest.mark.parametrize("asked, said", [(300, True), (25, False), (None, False)])
+def test_fewer_word_pieces_than_are_asked_for_are_said(asked, said, capsys):
+    codec = Codec.train(["lower lowest newer newest rare"] * 30, TextOptions("wordpiece", vocabulary_size=asked))
+    sentence = (
+        f"Only {len(codec.vocabulary)} word pieces, for vocabulary_size={asked}: no more of them are seen 10 times."
+    )
+    assert (sentence in capsys.readouterr().err) == said
+
+
 def test_the_same_text_is_cut_alike_eagerly_and_in_a_graph():
     codec = Codec.train(TEXTS, TextOptions("words"))
     encode = tf.function(codec.encode, input_signature=[tf.TensorSpec([None], tf.string)])

@@ -66,7 +66,7 @@ class Translations(Labeled):
 
     def measured(self) -> dict[str, float]:
         scores = self.model.scores_of(self._pairs)
-        return {name: scores[name] for name in ("bleu", "exact_match")}
+        return {name: scores[name] for name in ("bleu", "bleu_lowercased", "exact_match")}
 
 
 class LabelSets(Labeled):

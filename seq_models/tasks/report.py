@@ -157,12 +157,18 @@ def _reliability(bins):
     return head + _table(("", "bin", "count", "confidence", "accuracy"), rows)
 
 
+def range_of(bucket: int) -> str:
+    """The lengths of a row of `by_length`, as 6-10."""
+    first = LENGTHS[bucket - 1] + 1 if bucket else 0
+    return f"{first}-{LENGTHS[bucket]}" if bucket < len(LENGTHS) else f"{first}-"
+
+
 def _by_length(by_length):
     rows = []
     for bucket, row in by_length.items():
-        first = LENGTHS[bucket - 1] + 1 if bucket else 0
-        name = f"{first}-{LENGTHS[bucket]}" if bucket < len(LENGTHS) else f"{first}-"
-        rows.append((name, *(str(value) if isinstance(value, int) else f"{value:.4f}" for value in row.values())))
+        rows.append(
+            (range_of(bucket), *(str(value) if isinstance(value, int) else f"{value:.4f}" for value in row.values()))
+        )
     return _table(("length", *next(iter(by_length.values()))), rows)
 
 

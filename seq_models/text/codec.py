@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from seq_models.errors import InputError
+from seq_models.messages import say
 from seq_models.text.normalization import NORMALIZATIONS, fold_case, valid
 from seq_models.text.options import TRUNCATIONS, WHOLE, VocabularyOptions
 from seq_models.text.progress import watched
@@ -20,6 +21,8 @@ from seq_models.text.words import counted
 CHUNK = 1024  # texts that are tokenized at once
 WORDS = 65_536  # words that are
 WORDPIECES = 8000  # where no size of the vocabulary is given
+SEEN = 10  # times at least that KerasHub's trainer wants to see a piece, whatever the size
+ENOUGH = 0.95  # of the size that is asked for, which that trainer is content with
 
 
 class Codec:
@@ -71,6 +74,7 @@ class Codec:
         if options.tokenizer == "wordpiece":
             chunks = (untrained.clean(chunk) for chunk in watched(chunked(texts), "counting words"))
             vocabulary = Vocabulary(train_wordpieces(chunks, options.vocabulary_size or WORDPIECES, SPECIAL_TOKENS))
+            _say_few_pieces(len(vocabulary), options.vocabulary_size)
         else:
             counts = untrained.count(watched(texts, "counting tokens"))
             vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count)
@@ -198,6 +202,11 @@ class Codec:
             )
         config = dict(config)
         return cls(vocabulary=Vocabulary(config.pop("vocabulary"), config.pop("seen_once")), **config)
+
+
+def _say_few_pieces(found, asked):
+    if asked is not None and found < ENOUGH * asked:
+        say(f"Only {found:,} word pieces, for vocabulary_size={asked}: no more of them are seen {SEEN} times.")
 
 
 def append(rows: tf.RaggedTensor, token: int | str) -> tf.RaggedTensor:
