@@ -418,6 +418,7 @@ def test_the_corpus_does_not_depend_on_the_hash_seed_of_python():
     assert len(outputs) == 1
 
 
-def test_an_unknown_task_is_a_value_error_that_names_the_tasks():
-    with pytest.raises(ValueError, match="'language-model', 'labeler'.*Received: task='parser'"):
-        corpora.load("parser")
+@pytest.mark.parametrize("task", ["parser", "multi-label"])
+def test_an_unknown_task_is_a_value_error_that_names_the_tasks(task):
+    with pytest.raises(ValueError, match=f"'language-model', 'labeler'.*Received: task='{task}'"):
+        corpora.load(task)

@@ -219,8 +219,12 @@ def test_an_export_has_sixteen_beams_at_most():
         model.signatures()
 
 
-@pytest.mark.parametrize("options", [{"readout": "maxout"}, {"readout": "luong", "input_feeding": True}], ids=str)
-def test_beams_carry_what_a_readout_needs(options):
+FED = {"readout": "luong", "input_feeding": True}
+COVERED = {"coverage": True, "layer_norm": True, "attention": "scaled_dot"}
+
+
+@pytest.mark.parametrize("options", [{"readout": "maxout"}, FED, COVERED], ids=str)
+def test_beams_carry_what_a_step_hands_on(options):
     model = small("encoder-decoder", cell="gru", bidirectional=False, **options)
     model.network.set_weights([w + np.random.normal(size=w.shape) for w in model.network.get_weights()])
     [answer] = model.n_best(SOURCES[:1], 3, max_length=5)
@@ -232,9 +236,10 @@ def test_beams_carry_what_a_readout_needs(options):
 
 
 @pytest.mark.slow
-def test_an_export_with_a_beam_passes_the_gate_and_answers_as_the_model_does(tmp_path):
+@pytest.mark.parametrize("network", [FED, {**COVERED, "joint_vocabulary": True, "share_embeddings": True}], ids=str)
+def test_an_export_with_a_beam_passes_the_gate_and_answers_as_the_model_does(network, tmp_path):
     options = {"beam_width": 3, "coverage_penalty": 0.2, "replace_unknown": True}
-    model = small("encoder-decoder", readout="luong", input_feeding=True, **options)
+    model = small("encoder-decoder", **network, **options)
     model.sample_texts = TEXTS[:2]
     served = tf.saved_model.load(str(sm.export(model, tmp_path / "name"))).signatures
     answers = [text.decode() for text in served["serving_default"](tf.constant(SOURCES))["translation"].numpy()]

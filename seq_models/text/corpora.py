@@ -11,6 +11,8 @@ from seq_models.text.grammar import Sentence, sample
 
 __all__ = ["Corpus", "Sentence", "load", "sample"]
 
+TASKS = ("language-model", "labeler", "classifier", "encoder-decoder")  # the grammar has one sentiment a sentence
+
 
 class Corpus(NamedTuple):
     """The examples of one task; `lowest_perplexity` is that of `test`, and only a language model has it."""
@@ -41,8 +43,8 @@ def load(
     Raises:
         ValueError: For another task or language.
     """
-    if task not in EXAMPLE_TYPES:
-        raise ValueError(f"Expected one of {', '.join(map(repr, EXAMPLE_TYPES))} for the task. Received: task={task!r}")
+    if task not in TASKS:
+        raise ValueError(f"Expected one of {', '.join(map(repr, TASKS))} for the task. Received: task={task!r}")
     if language not in LANGUAGES:
         raise ValueError(f"language must be one of {', '.join(map(repr, LANGUAGES))}. Received: language={language!r}")
     written = LANGUAGES[language]
