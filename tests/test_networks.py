@@ -143,6 +143,7 @@ OTHER = {
     "softmax": "sampled",
     "bidirectional": False,
     "pooling": "last",
+    "window": 3,
     "character_vocabulary_size": 6,
     "character_units": 2,
     "feature_vocabulary_size": 7,
@@ -628,6 +629,7 @@ def test_a_source_token_changes_every_logit():
 
 OPTIONS = [(name, {}) for name in NETWORKS]
 OPTIONS += [("classifier", {"pooling": pooling, "bidirectional": False}) for pooling in POOLINGS]
+OPTIONS += [("classifier", {"window": 2})]
 OPTIONS += [("encoder-decoder", {"attention": attention, "cell": "gru"}) for attention in ATTENTIONS[1:]]
 OPTIONS += [("encoder-decoder", {"coverage": True}), ("encoder-decoder", {"layer_norm": True})]
 OPTIONS += [("encoder-decoder", {"context": context}) for context in ("none", "last")]
