@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from seq_models import __version__
 from seq_models.commands import (
@@ -23,7 +24,7 @@ from seq_models.commands import (
     train,
     vectors,
 )
-from seq_models.errors import WorkerLost, sentence_of
+from seq_models.errors import InputError, WorkerLost, sentence_of
 from seq_models.messages import say
 
 COMMANDS = {
@@ -84,9 +85,16 @@ def _drop_output():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def make_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a wrong flag with a sentence, where argparse prints all flags before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; `{self.prog} --help` has all flags")
+
+
+def make_parser() -> Parser:
     """The parser of all commands; what it returns has a `run`."""
-    parser = argparse.ArgumentParser("seq-models", description=__doc__, allow_abbrev=False)
+    parser = Parser("seq-models", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():

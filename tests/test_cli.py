@@ -42,14 +42,27 @@ def run(*arguments):
 
 def refused(capsys, *arguments):
     """The message of a command that must fail as a user's mistake does."""
-    try:
-        code = run(*arguments)
-    except SystemExit as stop:  # argparse's own
-        code = stop.code
-    error = capsys.readouterr().err
+    code, error = run(*arguments), capsys.readouterr().err
     assert code == 2
     assert "Traceback" not in error
     return error
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["predict", "run", "--format", "xml"], "argument --format: invalid choice: 'xml'"),
+        (["evaluate", "run"], "the following arguments are required: --data"),
+        (["inspect", "classifier", "--data", "x", "--colour"], "unrecognized arguments: --colour"),
+        (["predict", "run", "--n-best", "two"], "argument --n-best: invalid int value: 'two'"),
+        (["fly"], "argument COMMAND: invalid choice: 'fly'"),
+    ],
+)
+def test_a_wrong_flag_is_answered_with_one_sentence(arguments, words, capsys):
+    [line] = refused(capsys, *arguments).splitlines()
+    assert line.startswith("seq-models: ") and words in line
+    command = "seq-models" if len(arguments) == 1 or "--colour" in arguments else f"seq-models {arguments[0]}"
+    assert line.endswith(f"; `{command} --help` has all flags")
 
 
 def test_train_evaluate_predict_export_inspect(files, tmp_path, capsys, monkeypatch):
