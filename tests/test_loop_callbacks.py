@@ -14,7 +14,7 @@ import seq_models as sm
 from seq_models.layers.engines.fused import engine
 from seq_models.tasks import TASKS
 from seq_models.training.best import Monitor
-from seq_models.training.callbacks import AverageBetweenEpochs, BestModel, SlowEngines
+from seq_models.training.callbacks import AverageBetweenEpochs, AverageOfEpochs, BestModel, SlowEngines
 from seq_models.training.optimizers import make_optimizer
 from seq_models.training.options import TrainingOptions
 from seq_models.training.precision import precision
@@ -81,6 +81,21 @@ def test_between_epochs_the_model_is_the_average_of_its_weights_and_training_goe
 
 def model_of(callback):
     return callback.model
+
+
+def test_the_mean_of_the_last_epochs_is_validated_and_training_goes_on_with_the_weights():
+    ends = AverageOfEpochs(2)
+    trace = Trace()
+    model, _, history, data = fit(0.0, epochs=3, callbacks=[ends, trace])
+    _, plain, _, _ = fit(0.0, epochs=3)
+    for ours, theirs in zip(trace.of_steps, plain.of_steps, strict=True):
+        assert_close(ours, theirs, tolerance=0)  # bit for bit
+    first, second, third = trace.of_steps[1::2]  # two batches an epoch
+    assert_close(trace.of_epochs[0], first, tolerance=0)
+    for epoch, (one, other) in enumerate([(first, second), (second, third)], 1):
+        assert_close(trace.of_epochs[epoch], [(a + b) / 2 for a, b in zip(one, other, strict=True)], tolerance=1e-7)
+    assert_close(model.get_weights(), trace.of_epochs[2], tolerance=0)
+    assert abs(model.evaluate(data, verbose=0, return_dict=True)["loss"] - history["val_loss"][2]) < 1e-6
 
 
 def test_the_model_of_the_best_epoch_holds_the_average(tmp_path):

@@ -148,6 +148,14 @@ def test_averaging_since_a_plateau_goes_on_over_an_interruption(tmp_path, epochs
     assert_bit_equal(contents(run(killed.path, **options)), contents(whole))
 
 
+def test_the_mean_of_the_last_epochs_goes_on_over_an_interruption(tmp_path):
+    options = {"average_epochs": 3, "epochs": 4}
+    whole, killed = run_and_kill(tmp_path, 2 * BATCHES + 1, **options)  # two of the three are in the checkpoint
+    arrays, _ = trainer.Checkpoints(killed.checkpoints).newest(pytest.fail)
+    assert {name.split("/")[1] for name in arrays if name.startswith("AverageOfEpochs/")} == {"0", "1"}
+    assert_bit_equal(contents(run(killed.path, **options)), contents(whole))
+
+
 def test_all_regularization_of_a_language_model_goes_on_over_an_interruption(tmp_path):
     network = {"layers": 2, "variational": True, "embedding_dropout": 0.3, "weight_dropout": 0.4}
     network |= {"input_dropout": 0.2, "activation_penalty": 2.0, "temporal_penalty": 1.0}

@@ -16,7 +16,7 @@ from seq_models.tasks import TASKS
 from seq_models.text.datasets import Position
 from seq_models.training import trainer
 from seq_models.training.best import Monitor
-from seq_models.training.callbacks import AverageBetweenEpochs, BestModel, MetricsFile
+from seq_models.training.callbacks import AverageBetweenEpochs, AverageOfEpochs, BestModel, MetricsFile
 from seq_models.training.cluster import Cluster
 from seq_models.training.metrics import TokenAccuracy
 from seq_models.training.options import TrainingOptions
@@ -288,11 +288,30 @@ def test_the_texts_of_any_batch_of_a_training_are_found_again():
         assert [training.texts_at(model, epoch, batch) for batch in range(3)] == read
 
 
-def test_the_best_model_is_saved_with_the_average_of_its_weights(tmp_path):
-    options = TrainingOptions(average=0.9)
+@pytest.mark.parametrize(
+    "given, kind", [({"average": 0.9}, AverageBetweenEpochs), ({"average_epochs": 2}, AverageOfEpochs)], ids=str
+)
+def test_the_best_model_is_saved_with_the_average_of_its_weights(given, kind, tmp_path):
+    options = TrainingOptions(**given)
     callbacks = trainer._callbacks(RunDirectory(tmp_path), Monitor("val_accuracy"), options, chief=True)
     kinds = [type(callback) for callback in callbacks]
-    assert kinds.index(AverageBetweenEpochs) < kinds.index(BestModel)
+    assert kinds.index(kind) < kinds.index(BestModel)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"average": 0.9, "average_epochs": 2}, "average must be 0 beside average_epochs. Received: average=0.9"),
+        ({"average_epochs": 1}, "average_epochs must be an integer at least 2"),
+        (
+            {"average_epochs": 2, "average_after_plateau": 1, "optimizer": "sgd"},
+            "average_epochs must be left out beside average_after_plateau",
+        ),
+    ],
+)
+def test_one_average_at_most_is_kept(given, words):
+    with pytest.raises(ValueError, match=words):
+        TrainingOptions(**given)
 
 
 def test_a_directory_with_something_else_in_it_is_refused(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from seq_models.files import written_whole
 from seq_models.messages import say
@@ -143,7 +144,42 @@ class AverageBetweenEpochs(keras.callbacks.Callback):
         if self.aside is None:
             variables = self.model.trainable_variables
             self.aside = [variable.numpy() for variable in variables]
-            self.model.optimizer.finalize_variable_values(variables)
+            self.average(variables)
+
+    def average(self, variables: list[keras.Variable]) -> None:
+        """Puts the average into the variables."""
+        self.model.optimizer.finalize_variable_values(variables)
+
+
+class AverageOfEpochs(AverageBetweenEpochs):
+    """The average is the mean of the weights at the ends of the last epochs [1], of all where there are fewer.
+
+        w̄_e = (w_e + w_{e-1} + … + w_{e-n+1}) / n
+
+    Args:
+        epochs: n.
+    References:
+        [1] Checkpoint averaging: Junczys-Dowmunt, Dwojak and Sennrich 2016 (arXiv:1605.04809), section 2.3.
+    """
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+        self.ends: list[list[np.ndarray]] = []
+
+    def average(self, variables: list[keras.Variable]) -> None:
+        self.ends = [*self.ends, self.aside][-self.epochs :]
+        for variable, *values in zip(variables, *self.ends, strict=True):
+            variable.assign(np.mean(values, axis=0, dtype=values[0].dtype))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps beside weights."""
+        return {f"{n}/{k}": array for n, end in enumerate(self.ends) for k, array in enumerate(end)}
+
+    def take(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes on from what `arrays` gave."""
+        count = len(self.model.trainable_variables)
+        self.ends = [[arrays[f"{n}/{k}"] for k in range(count)] for n in range(len(arrays) // count)]
 
 
 class Bar(keras.callbacks.ProgbarLogger):

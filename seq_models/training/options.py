@@ -61,6 +61,11 @@ class TrainingOptions(Options):
     average: float = option(
         0.0, "momentum of the moving average of the weights that is validated and kept; 0 for none", at_least=0, below=1
     )
+    average_epochs: int | None = option(
+        None,
+        "the mean of the weights at the ends of so many last epochs is validated and kept [Junczys-Dowmunt 2016]",
+        at_least=2,
+    )
     average_after_plateau: int | None = option(
         None,
         "with sgd: from the epoch on that is worse than the best of those more than so many epochs before, the mean of "
@@ -120,6 +125,8 @@ class TrainingOptions(Options):
                 self._refuse(name, f"left out, or else schedule must be {schedule}")
         if self.schedule == "decay":
             self._refuse("warmup_steps", "0 with schedule=decay")
+        if self.average_epochs is not None:
+            self._refuse("average", "0 beside average_epochs")
         if self.average_after_plateau is not None:
             self._check_averaging()
 
@@ -127,6 +134,7 @@ class TrainingOptions(Options):
         if self.optimizer.lower() != "sgd":
             raise ValueError(f"average_after_plateau needs optimizer=sgd. Received: optimizer={self.optimizer!r}")
         self._refuse("average", "0 beside average_after_plateau")
+        self._refuse("average_epochs", "left out beside average_after_plateau")
         if self.patience <= self.average_after_plateau + 1:  # the epochs without a better score that it waits for
             raise ValueError(
                 "patience must be more than average_after_plateau + 1, or else training stops before the averaging "

@@ -23,6 +23,7 @@ REMEMBERED = {
     "ReduceOnPlateau": ("best", "wait"),
     "BestModel": ("best",),
     "AverageAfterPlateau": ("ranks", "started"),
+    "AverageOfEpochs": (),  # it has arrays
 }
 
 SAVE = 1  # the wish for a checkpoint; greater numbers are signals
@@ -83,8 +84,12 @@ class Resume(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.saved = time.monotonic()
         if self.restored is not None:
-            for name, values in self.restored[1]["callbacks"].items():
+            arrays, state = self.restored
+            for name, values in state["callbacks"].items():
                 vars(self.others[name]).update(values)
+            for name, other in self._with_arrays().items():
+                start = f"{name}/"
+                other.take({key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)})
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch, self.batches = epoch, 0
@@ -108,6 +113,10 @@ class Resume(keras.callbacks.Callback):
             self._save()
         self._act_on(wishes)
 
+    def _with_arrays(self):
+        """Those of the other callbacks that remember arrays, too."""
+        return {name: other for name, other in self.others.items() if hasattr(other, "arrays")}
+
     def _wishes(self):
         """Of every worker: the number of the signal that it got, else SAVE or 0."""
         late = self.cluster.chief and time.monotonic() - self.saved > self.seconds
@@ -129,6 +138,8 @@ class Resume(keras.callbacks.Callback):
         arrays = {name: value_of(variable) for name, variable in variables.items()}
         if not self.cluster.chief:
             return
+        for name, other in self._with_arrays().items():
+            arrays |= {f"{name}/{key}": array for key, array in other.arrays().items()}
         callbacks = {name: {key: vars(other)[key] for key in REMEMBERED[name]} for name, other in self.others.items()}
         state = {"epoch": self.epoch, "batches": self.batches, "callbacks": callbacks}
         self.checkpoints.save(steps_of(self.model), arrays, state)

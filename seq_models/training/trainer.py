@@ -26,6 +26,7 @@ from seq_models.training.best import EarlyStopping, Monitor, check_monitor
 from seq_models.training.callbacks import (
     AnswerScore,
     AverageBetweenEpochs,
+    AverageOfEpochs,
     Bar,
     BestModel,
     FreezeEmbeddings,
@@ -251,7 +252,8 @@ def _answering(model, monitor, inputs):
 def _callbacks(run, monitor, options, chief):
     """What a training does at the end of an epoch; only the chief writes."""
     late = options.average_after_plateau
-    callbacks = [AverageBetweenEpochs()] if options.average or late else []
+    callbacks: list[Any] = [AverageBetweenEpochs()] if options.average or late else []
+    callbacks += [AverageOfEpochs(options.average_epochs)] if options.average_epochs else []
     callbacks += [BestModel(run.model, monitor, writes=chief), *rate_callbacks(options, monitor)]
     callbacks += [AverageAfterPlateau(monitor, late)] if late else []
     callbacks += [EarlyStopping(monitor, options.patience)]
