@@ -64,10 +64,9 @@ def test_decoding_what_was_encoded_gives_the_text_back(tokenizer):
     assert [t.decode() for t in codec.decode(codec.encode(tf.constant(texts)).to_tensor()).numpy()] == texts
 
 
-def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words(capsys):
+def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words():
     texts = ["lower lowest newer newest wider widest"] * 30
     codec = Codec.train(texts, TextOptions("wordpiece", vocabulary_size=40))
-    assert capsys.readouterr().err.count("word pieces are learned from them, which takes minutes") == 1
     assert tuple(codec.vocabulary.tokens[:4]) == SPECIAL_TOKENS
     [cut] = tokens(codec, ["wider lower"])
     assert "".join(cut).replace("##", "") == "widerlower"
@@ -75,12 +74,10 @@ def test_wordpieces_cut_unknown_words_into_known_pieces_and_decode_to_the_words(
     assert decoded.decode() == "lower widest"
 
 
-@pytest.mark.parametrize("asked, said", [(300, True), (25, False), (None, False)])
+@pytest.mark.parametrize("asked, said", [(300, True), (20, False), (None, False)])
 def test_fewer_word_pieces_than_are_asked_for_are_said(asked, said, capsys):
     codec = Codec.train(["lower lowest newer newest rare"] * 30, TextOptions("wordpiece", vocabulary_size=asked))
-    sentence = (
-        f"Only {len(codec.vocabulary)} word pieces, for vocabulary_size={asked}: no more of them are seen 10 times."
-    )
+    sentence = f"Only {len(codec.vocabulary)} word pieces, for vocabulary_size={asked}: no others are seen 2 times."
     assert (sentence in capsys.readouterr().err) == said
 
 

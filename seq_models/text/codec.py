@@ -14,15 +14,15 @@ from seq_models.messages import say
 from seq_models.text.normalization import NORMALIZATIONS, fold_case, valid
 from seq_models.text.options import TRUNCATIONS, WHOLE, VocabularyOptions
 from seq_models.text.progress import watched
-from seq_models.text.tokenizers import TOKENIZERS, train_wordpieces
+from seq_models.text.tokenizers import TOKENIZERS
 from seq_models.text.vocabulary import END, SPECIAL_TOKENS, START, UNKNOWN, Vocabulary
+from seq_models.text.wordpieces import learn_wordpieces
 from seq_models.text.words import counted
 
 CHUNK = 1024  # texts that are tokenized at once
 WORDS = 65_536  # words that are
 WORDPIECES = 8000  # where no size of the vocabulary is given
-SEEN = 10  # times at least that KerasHub's trainer wants to see a piece, whatever the size
-ENOUGH = 0.95  # of the size that is asked for, which that trainer is content with
+TWICE = 2  # a piece that is seen once is a whole word, and nothing is learned from it
 
 
 class Codec:
@@ -72,13 +72,9 @@ class Codec:
         """Builds the vocabulary from texts, which are read once."""
         untrained = cls.of(options)
         if options.tokenizer == "wordpiece":
-            chunks = (untrained.clean(chunk) for chunk in watched(chunked(texts), "counting words"))
-            vocabulary = Vocabulary(train_wordpieces(chunks, options.vocabulary_size or WORDPIECES, SPECIAL_TOKENS))
-            _say_few_pieces(len(vocabulary), options.vocabulary_size)
-        else:
-            counts = untrained.count(watched(texts, "counting tokens"))
-            vocabulary = Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count)
-        return cls.of(options, vocabulary)
+            return cls.of(options, _wordpieces(untrained, texts, options))
+        counts = untrained.count(watched(texts, "counting tokens"))
+        return cls.of(options, Vocabulary.from_counts(counts, options.vocabulary_size, options.min_count))
 
     def count(self, texts: Iterable[str]) -> Counter[str]:
         """How often each token is there, but for those that are cut off."""
@@ -204,9 +200,16 @@ class Codec:
         return cls(vocabulary=Vocabulary(config.pop("vocabulary"), config.pop("seen_once")), **config)
 
 
-def _say_few_pieces(found, asked):
-    if asked is not None and found < ENOUGH * asked:
-        say(f"Only {found:,} word pieces, for vocabulary_size={asked}: no more of them are seen {SEEN} times.")
+def _wordpieces(codec, texts, options):
+    """The vocabulary of a codec of word pieces."""
+    words = Codec("words", codec.vocabulary, codec.lowercase, normalization=codec.normalization)
+    counts = words.count(watched(texts, "counting words"))
+    asked, min_count = options.vocabulary_size, max(options.min_count, TWICE)
+    vocabulary = Vocabulary(learn_wordpieces(counts, asked or WORDPIECES, SPECIAL_TOKENS, min_count))
+    if asked is not None and len(vocabulary) < asked:
+        received = f"vocabulary_size={asked}"
+        say(f"Only {len(vocabulary):,} word pieces, for {received}: no others are seen {min_count} times.")
+    return vocabulary
 
 
 def append(rows: tf.RaggedTensor, token: int | str) -> tf.RaggedTensor:

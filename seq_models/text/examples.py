@@ -16,7 +16,7 @@ from seq_models.text.formats import FORMATS, TEXT
 from seq_models.text.kept import kept
 from seq_models.text.lines import Line, Lines, decoded_lines, open_bytes, unexpected
 
-VERSION = 3  # of what is computed of examples: another one makes all that is kept outdated
+VERSION = 4  # of what is computed of examples: another one makes all that is kept outdated
 KNOWN = (TEXT, *FORMATS)
 Located = Iterator[tuple[Example, Line]]
 Reader = Callable[..., Located]

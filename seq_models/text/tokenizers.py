@@ -6,7 +6,6 @@ from typing import Protocol
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from seq_models.messages import say
 from seq_models.text.words import Words
 
 SPACE = r"[\v\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}]"  # Unicode's, but for \s
@@ -114,21 +113,3 @@ TOKENIZERS: dict[str, Callable[[Sequence[str]], Tokenizer]] = {  # from the toke
     "chars": lambda _: CharTokenizer(),
     "wordpiece": WordpieceTokenizer,
 }
-
-
-def train_wordpieces(texts: Iterable[tf.Tensor], vocabulary_size: int, reserved: Iterable[str]) -> list[str]:
-    """Learns word pieces with KerasHub's trainer.
-
-    Args:
-        texts: An iterable of tensors of strings (B,).
-        vocabulary_size: The largest number of pieces, the reserved ones included.
-        reserved: Pieces that come first, whatever the texts hold.
-    """
-    from keras_nlp.tokenizers import compute_word_piece_vocabulary  # takes seconds to import, and only this needs it
-
-    def tokenized():
-        yield from (WordTokenizer().tokenize(batch) for batch in texts)
-        say("All words are counted; word pieces are learned from them, which takes minutes where there are many.")
-
-    words = tf.data.Dataset.from_generator(tokenized, output_signature=tf.RaggedTensorSpec([None, None], tf.string))
-    return compute_word_piece_vocabulary(words, vocabulary_size, split=False, reserved_tokens=list(reserved))
