@@ -5,10 +5,13 @@ are trained, and the others keep their record.
 """
 
 import argparse
+import itertools
 import json
+import math
 import os
 import platform
 import shlex
+import statistics
 import subprocess
 import sys
 import time
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
+PAUSE = 10  # times the usual time between two records
 MACHINE = f"{os.cpu_count()} CPU cores, {platform.machine()}"
 
 
@@ -73,11 +77,17 @@ def evaluate(run, arguments, data):
 
 
 def _elapsed(run):
-    """Seconds from the first to the last record of a training that was stopped, 0 if there is none."""
+    """Seconds from the first to the last record of a training that was stopped, 0 if there is none.
+
+    A time between two records of many times the usual one is one in which nothing was trained, and does not count.
+    """
     if not (run / "metrics.jsonl").exists():
         return 0
     times = [json.loads(line)["time"] for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    return times[-1] - times[0] if times else 0
+    between = [later - earlier for earlier, later in itertools.pairwise(times)]
+    steps = [seconds for seconds in between if seconds > 1]  # several records are of one step
+    longest = PAUSE * statistics.median(steps) if steps else math.inf
+    return sum(seconds for seconds in between if seconds <= longest)
 
 
 def _seq_models(arguments, data):
