@@ -409,7 +409,7 @@ class EncoderDecoder(TextWriter):
         return {**super().directions(), **SCORES}
 
     def vocabularies(self) -> dict[str, list[str]]:
-        if self.network.options.share_embeddings:
+        if self.network.get_config()["share_embeddings"]:
             return super().vocabularies()
         sides = {"source": self.preprocessor.source, "target": self.preprocessor.target}
         return {f"{side}_vocabulary": codec.vocabulary.tokens for side, codec in sides.items()}
