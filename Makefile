@@ -10,13 +10,16 @@ TF221_INSTALLED = $(TF221)/.installed
 # A file goes to one process, which makes what its tests share once.
 PARALLEL = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-torch test-backends test-matrix check format real-text clean
+.PHONY: demo test test-slow test-torch test-backends test-matrix check format real-text clean
 
 demo: $(INSTALLED)
 	$(BIN)/seq-models demo --out demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 test-torch: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test,bench]"

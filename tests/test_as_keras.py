@@ -24,6 +24,7 @@ def test_metrics_of_compile_may_be_one_a_list_or_a_dictionary(metrics):
     assert scores.keys() == {"loss", "accuracy"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["labeler", "classifier"])
 def test_accuracy_of_compile_is_ours_under_padding_and_buckets(task):
     model = small(task)
@@ -104,6 +105,7 @@ def test_examples_of_a_file_are_pointed_to_dataset_and_know_their_number(tmp_pat
         small("language-model").evaluate(examples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_predict_answers_in_the_order_of_the_examples(task):
     model = small(task)
@@ -117,6 +119,7 @@ def test_predict_answers_in_the_order_of_the_examples(task):
             np.testing.assert_allclose(answer, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_arrays_of_ids_and_generators_are_data_as_ever():
     model = small("classifier")
     model.compile()
@@ -210,6 +213,7 @@ def test_texts_may_be_an_array_of_strings():
     assert model.predict_text(np.array(TEXTS)) == model.predict_text(TEXTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong", [["--count", "0"], ["--count", "-2"], ["--seed", "-1"], ["--temperature", "nan"], ["--max-length", "0"]]
 )
@@ -234,6 +238,7 @@ print(sorted(of_ours() - with_the_models), len(with_the_models) > 40)
 """
 
 
+@pytest.mark.slow
 def test_whatever_a_saved_model_may_hold_is_known_where_the_models_are():
     """As schedules and optimizers of the training, which nothing else of a run needs."""
     done = subprocess.run([sys.executable, "-c", REGISTERED], capture_output=True, text=True, check=True)

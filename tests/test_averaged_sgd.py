@@ -52,6 +52,7 @@ def assert_close(one, other, tolerance=1e-6):
     assert max(np.abs(a - b).max() for a, b in zip(one, other, strict=True)) <= tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["one", "mirrored"])
 def test_from_a_plateau_on_the_mean_of_all_iterates_since_is_validated_and_kept(name):
     # The fourth loss is worse than the first, the best of those more than two epochs before.
@@ -64,6 +65,7 @@ def test_from_a_plateau_on_the_mean_of_all_iterates_since_is_validated_and_kept(
     assert_close(model.get_weights(), mean(trace.of_steps[T:12]))
 
 
+@pytest.mark.slow
 def test_the_steps_are_those_of_plain_gradient_descent():
     _, trace, _ = fit([1.0, 2.0, 2.0, 2.0, 2.0])
     model, plain = small("language-model"), Trace()
@@ -95,6 +97,7 @@ def test_the_averaging_begins_when_a_loss_is_worse_than_the_best_of_those_long_b
     assert (started.index(True) if True in started else None) == expected
 
 
+@pytest.mark.slow
 def test_with_a_scaled_loss_averages_are_kept_too():
     model, trace, after = fit([1.0, 2.0, 2.0, 2.0, 2.0], precise="mixed_float16")
     assert after.started and isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)

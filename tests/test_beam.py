@@ -271,6 +271,7 @@ def narrow_step(net, tokens, states, real):
     return logits, {**states, "h": after["h"], "attention": after["attention"][:, :real]}
 
 
+@pytest.mark.slow
 def test_one_graph_takes_any_number_of_rows_and_source_steps_and_none():
     net = Recurrence(7)
     shapes = {"h": [None, H], "attention": [None, None], "keys": [None, 1, 2], "mask": [None, None]}

@@ -50,6 +50,7 @@ def test_on_other_data_a_run_begins_with_vocabulary_and_weights_of_another_one(t
     assert (written["text"], written["network"]) == (origin["text"], origin["network"])
 
 
+@pytest.mark.slow
 def test_it_goes_on_as_any_other_and_is_another_run_than_one_from_nothing(tmp_path, classifier, after):
     whole = train(tmp_path / "whole", model={}, from_run=classifier.path, epochs=3)
     longer = shutil.copytree(after.path, tmp_path / "longer")

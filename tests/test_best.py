@@ -85,6 +85,7 @@ def test_the_monitor_of_the_options_decides(tmp_path):
     assert metrics["best"]["val_loss"] == min(losses)
 
 
+@pytest.mark.slow
 def test_the_bleu_of_greedy_answers_decides_and_is_that_of_the_model_that_is_kept(tmp_path):
     options = {"patience": 9, "learning_rate": 0.1, "batch_size": 4, "monitor": "val_bleu"}
     found = run(tmp_path, "encoder-decoder", epochs=2, monitor_examples=3, **options)
@@ -97,6 +98,7 @@ def test_the_bleu_of_greedy_answers_decides_and_is_that_of_the_model_that_is_kep
     assert metrics["best"]["val_bleu"] == pytest.approx(greedy(model, asked, longest)["bleu"])
 
 
+@pytest.mark.slow
 def test_the_score_of_answers_is_of_greedy_ones_whatever_the_search_of_the_model():
     model = small("encoder-decoder", beam_width=3, min_length=4)
     model.network.head.bias.assign([0, 0, 0, 9, 2, 2, 2, 2, 2])  # a greedy answer is empty

@@ -155,6 +155,7 @@ def scores(run, path, capsys):
     return json.loads(captured.out.splitlines()[-1]), captured.err
 
 
+@pytest.mark.slow
 def test_bioes_tags_are_scored_as_entities_and_choose_the_best_epoch(tmp_path, capsys):
     path = tmp_path / "bioes.conll"
     path.write_text(BIOES)
@@ -165,6 +166,7 @@ def test_bioes_tags_are_scored_as_entities_and_choose_the_best_epoch(tmp_path, c
     assert metrics["best"]["val_entity_f1"] == 1
 
 
+@pytest.mark.slow
 def test_an_unseen_label_counts_as_wrong_in_evaluation_and_validation(tmp_path, capsys):
     for name, text in {"train": SEEN, "test": UNSEEN}.items():
         (tmp_path / f"{name}.conll").write_text(text)

@@ -109,6 +109,7 @@ def test_one_line_in_one_line_out_whatever_ends_it(content, runs, write, capsys,
         assert len(from_file) == 3 and capsys.readouterr().out.splitlines() == from_file
 
 
+@pytest.mark.slow
 def test_blank_lines_have_answers_and_a_last_line_needs_no_end(runs, write, capsys):
     for task in TASKS:
         assert run("predict", runs / task, "--input", write("a.txt", "a b\n\n  \nb")) == 0
@@ -154,6 +155,7 @@ def test_what_can_be_read_once_is_refused_for_training_and_not_for_predicting(tm
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [b"a b c\n", b'{"text": "a b c"}\n'])
 def test_a_line_of_a_slow_pipe_is_answered_at_once(line, runs):
     command = [sys.executable, "-m", "seq_models.cli", "predict", str(runs / "classifier")]
@@ -242,6 +244,7 @@ def test_what_may_be_a_table_or_not_is_read_as_lines_and_that_is_said(task, cont
     )
 
 
+@pytest.mark.slow
 def test_the_columns_of_a_run_make_a_piped_table_one_and_named_ones_need_a_table(
     write, tmp_path, runs, capsys, monkeypatch
 ):
@@ -473,6 +476,7 @@ def test_tokens_that_would_be_torn_are_refused(token):
 # Answers beside their input
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_columns_and_answers_tables(write, tmp_path, capsys):
     path, directory = write("wide.csv", WIDE), tmp_path / "run"
     data = ["--train", path, "--valid", path, "--columns", "body", "team"]

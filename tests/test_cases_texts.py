@@ -248,6 +248,7 @@ def test_entities_that_are_cut_off_are_missed_by_the_labeler():
     assert scores["entity_f1"] == pytest.approx(2 * 1 / (3 + 1))
 
 
+@pytest.mark.slow
 def test_a_labeler_answers_with_every_token_and_no_label_for_those_that_are_cut_off(tmp_path):
     model = labeler(4)
     asked = ["a " * 6, "a", ""]
@@ -273,6 +274,7 @@ def test_lengths_are_counted_before_anything_is_cut_and_batches_are_made_after()
     assert max(source.shape[1] for (source, _), _, _ in dataset) == 4
 
 
+@pytest.mark.slow
 def test_every_command_says_how_many_texts_are_cut(tmp_path, capsys):
     texts = tmp_path / "texts.tsv"
     texts.write_text("a b c d\tx\na b\ty\na b c d e\tx\n" * 2)
@@ -394,6 +396,7 @@ def test_the_share_and_the_words_seen_once_are_part_of_a_saved_model():
     assert LabelerTextOptions().unknown_share == 0.5
 
 
+@pytest.mark.slow
 def test_a_training_learns_what_an_unknown_word_is():
     rng = np.random.default_rng(0)
     examples = [(["the", f"w{rng.integers(10**9)}"], ["DET", "NOUN"]) for _ in range(200)]

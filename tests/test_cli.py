@@ -65,6 +65,7 @@ def test_a_wrong_flag_is_answered_with_one_sentence(arguments, words, capsys):
     assert line.endswith(f"; `{command} --help` has all flags")
 
 
+@pytest.mark.slow
 def test_train_evaluate_predict_export_inspect(files, tmp_path, capsys, monkeypatch):
     directory = tmp_path / "run"
     train = ["train", "classifier", "--train", files / "class.tsv", "--valid", files / "class.tsv", "--out", directory]
@@ -87,6 +88,7 @@ def test_train_evaluate_predict_export_inspect(files, tmp_path, capsys, monkeypa
     assert report["counts"]["examples"] == report["held_out"]["shared examples"] == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "names"),
     [("language-model", ["lm.txt"]), ("labeler", ["tags.bio"]), ("encoder-decoder", ["a.en", "b.de"])],
@@ -99,6 +101,7 @@ def test_every_task_is_evaluated_and_asked(task, names, files, runs, capsys, tmp
     assert isinstance(json.loads(capsys.readouterr().out), dict)
 
 
+@pytest.mark.slow
 def test_generate_prints_texts_that_start_with_the_prompt(runs, capsys):
     assert run("generate", runs / "language-model", "--prompt", "a b", "--count", 3, "--max-length", 4) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -121,6 +124,7 @@ def test_train_on_one_replica_a_core_as_a_process(files, tmp_path):
     assert "auto_shard" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_config_file_gives_options_and_set_overrides_them(files, tmp_path, capsys):
     (tmp_path / "c.toml").write_text(
         '[training]\nepochs = 9\nwatch_share = 0\n[text]\nmin_count = 2\n[network]\ncell = "gru"\nunits = 3\n', "utf-8"

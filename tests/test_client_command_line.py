@@ -74,6 +74,7 @@ def test_the_command_line_takes_inputs_by_name_and_one_output_without_a_name(res
     assert rest.requests[0][1] == {"signature_name": "score", "inputs": inputs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["rest_client.py", "grpc_client.py", "load.py"])
 def test_a_server_that_is_not_there_is_one_sentence_and_exit_code_2(script):
     script = [sys.executable, str(SERVING / "clients" / script)]

@@ -78,6 +78,7 @@ def test_the_scores_are_those_of_an_evaluation(task):
     assert found.measure == "accuracy"
 
 
+@pytest.mark.slow
 def test_the_scores_of_entities_are_those_of_an_evaluation():
     labeler = type(small("labeler"))
     options = {"tokenizer": "whitespace", "units": 5, "embedding_units": 4, "characters": False}
@@ -165,6 +166,7 @@ def eager():
     tf.config.run_functions_eagerly(False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_the_bleu_of_a_comparison_is_that_of_an_evaluation_and_of_the_search_that_is_asked_for(tmp_path, capsys):
     examples = EXAMPLES["encoder-decoder"]
@@ -183,6 +185,7 @@ def test_the_bleu_of_a_comparison_is_that_of_an_evaluation_and_of_the_search_tha
     assert (found["one"], found["difference"]) == (found["other"], 0)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_said():
     examples = EXAMPLES["classifier"]
     with pytest.raises(InputError, match="The models must be of one task. Received: classifier and labeler"):
@@ -204,6 +207,7 @@ def test_what_cannot_be_compared_is_said():
             compare(small("classifier"), small("classifier"), examples, **wrong)
 
 
+@pytest.mark.slow
 def test_the_command_prints_both_scores_and_what_they_differ_by(tmp_path, capsys):
     for name, units in (("a", 5), ("b", 7)):
         small("classifier", units=units).save_run(tmp_path / name)

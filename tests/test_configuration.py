@@ -84,6 +84,7 @@ def test_the_printed_configuration_has_what_is_given_beside_it(capsys):
     assert tomllib.loads(examples) == DATA
 
 
+@pytest.mark.slow
 def test_the_configuration_of_a_run_is_accepted_and_flags_go_before_it(train, files, tmp_path, capsys):
     assert train() == 0
     first = sm.load_run(tmp_path / "run")
@@ -101,6 +102,7 @@ def test_the_configuration_of_a_run_is_accepted_and_flags_go_before_it(train, fi
     assert tables["data"]["train"] == [str(files / "b.tsv")] and tables["data"]["valid"] == [str(files / "a.tsv")]
 
 
+@pytest.mark.slow
 def test_a_run_under_another_name_on_data_that_changed_is_a_new_one_and_says_so(files, tmp_path, capsys):
     data, run, other = tmp_path / "data.tsv", tmp_path / "run", tmp_path / "other"
     data.write_bytes((files / "a.tsv").read_bytes())
@@ -122,6 +124,7 @@ def test_a_run_under_another_name_on_data_that_changed_is_a_new_one_and_says_so(
     assert "must hold what" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_flag_that_comes_twice_names_more_files_of_one_corpus(train, files, tmp_path, capsys):
     more = ["--train", files / "b.tsv", "--valid", files / "b.tsv"]
     assert train(*more) == 0
@@ -132,6 +135,7 @@ def test_a_flag_that_comes_twice_names_more_files_of_one_corpus(train, files, tm
     assert "10" in both
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_another_one_by_its_flag_or_its_configuration(train, files, tmp_path, capsys):
     assert train() == 0
     assert train("--from", tmp_path / "run", "--train", files / "b.tsv", "--out", tmp_path / "tuned") == 0

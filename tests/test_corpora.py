@@ -219,6 +219,7 @@ def test_known_sentences_have_their_chinese(text, chinese, tags):
     assert (sentence.chinese.text, " ".join(sentence.chinese.tags)) == (chinese.replace(" ", ""), tags)
 
 
+@pytest.mark.slow
 def test_a_chinese_sentence_has_one_tree_where_rules_that_are_the_same_in_chinese_are_one():
     for sentence in SAMPLE[:400]:
         chinese = sentence.chinese
@@ -236,6 +237,7 @@ def test_a_chinese_text_has_one_way_to_be_cut_into_words_and_one_probability():
         assert not set(chinese.text) & set("*~< ")
 
 
+@pytest.mark.slow
 def test_what_english_may_leave_out_is_the_only_thing_that_chinese_does_not_say():
     texts = collections.defaultdict(set)
     for sentence in corpora.sample(10_000, seed=6):

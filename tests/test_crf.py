@@ -114,6 +114,7 @@ def test_the_gradient_of_a_sentence_is_what_is_observed_less_the_marginals():
     np.testing.assert_allclose(tape.gradient(total, ours.logits), observed - ours.marginals(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_row_does_not_depend_on_the_rows_beside_it_nor_on_the_amount_of_padding():
     logits, transitions = scores()
     tags = np.random.randint(0, L, (B, T))

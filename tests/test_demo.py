@@ -35,6 +35,7 @@ def test_the_demo_is_in_chinese_too(tmp_path, capsys, monkeypatch):
     assert {"图", "书", "馆"} <= set(model.vocabularies()["vocabulary"])
 
 
+@pytest.mark.slow
 def test_the_questions_of_a_language_are_of_its_corpora():
     for language, questions in QUESTIONS.items():
         corpus = corpora.load("language-model", 20_000, 1, language=language)

@@ -20,6 +20,7 @@ MODULES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_hold(name):
     outcome = doctest.testmod(importlib.import_module(f"seq_models.{name}"))

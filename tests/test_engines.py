@@ -141,6 +141,7 @@ def test_after_two_directions_a_layer_halves_its_rows_again(chosen, monkeypatch)
 # The argument
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mask, options, graph",
     [(None, {}, False), (MASK, {"go_backwards": True, "zero_output_for_mask": True}, False), (MASK, {}, True)],

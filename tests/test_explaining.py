@@ -166,6 +166,7 @@ def test_predict_explains_answers(runs, capsys):
     assert {answer["method"] for answer in answers} == {"gradient_times_input"}
 
 
+@pytest.mark.slow
 def test_predict_prints_the_n_best_ways_of_a_labeler_and_its_marginals(runs, capsys):
     texts, labeler = ["a b c", "", "d"], runs[1]["labeler"]
     assert predict(runs, "labeler", "--n-best", "2") == 0

@@ -181,6 +181,7 @@ def test_the_manifest_says_what_the_export_holds_and_how_it_answers(exported):
                 np.testing.assert_allclose(value, probe["outputs"][name], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_scalar_is_refused_and_an_empty_batch_is_answered(exported):
     _, path = exported
     served = Servable(path)
@@ -236,6 +237,7 @@ def test_an_option_out_of_range_is_refused_with_a_sentence(language_model, optio
         language_model("generate", prompt=["a"], **option)
 
 
+@pytest.mark.slow
 def test_the_next_words_are_the_most_probable_ones_first(export_of, language_model):
     model, _ = export_of("language-model")
     answer = language_model("next_words", text=["a b"])

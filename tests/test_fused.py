@@ -50,6 +50,7 @@ def outputs_and_gradients(layer, x, states, mask, training, graph=False):
     return tf.nest.flatten((tf.function(call) if graph else call)(x, states))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @every_kind
@@ -280,6 +281,7 @@ def test_two_directions_where_nobody_said_whether_it_is_training(kind):
     np.testing.assert_allclose(fused(x, mask=MASK), loop(x, mask=MASK), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_no_sanitizer_objects_and_threads_change_no_bit(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "checks"))
     results = importlib.import_module("fused_sanitizers").results

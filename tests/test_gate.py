@@ -47,6 +47,7 @@ def saved(path, function=lengths, spec=STRINGS, key="serving_default", edit=None
     return path
 
 
+@pytest.mark.slow
 def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
     path = saved(tmp_path / "1")
     assert problems_of(Artifact(path)) == []
@@ -57,6 +58,7 @@ def test_what_is_right_passes_alone_and_by_the_command(tmp_path, capsys):
     assert "passed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_input_may_be_handed_on_before_its_rank_is_checked(tmp_path):
     assert problems_of(Artifact(saved(tmp_path / "1", lambda text: lengths(tf.identity(text))))) == []
 
@@ -331,6 +333,7 @@ def test_a_server_takes_a_thousand_warm_up_requests_to_predict_and_no_other(tmp_
         read(tmp_path)
 
 
+@pytest.mark.slow
 def test_nothing_is_published_that_does_not_pass(tmp_path, monkeypatch):
     def other_answers(model):
         first, *rest = probes_of(model)

@@ -80,6 +80,7 @@ def spectral(jacobians):
 # Exactness
 
 
+@pytest.mark.slow
 @every_layer
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_norms_are_those_of_automatic_differentiation(layer_class, options, dtype):
@@ -207,6 +208,7 @@ def test_an_irnn_in_positive_states_keeps_the_gradient():
     np.testing.assert_array_equal(flow.norms, np.ones((B, 101)))
 
 
+@pytest.mark.slow
 def test_the_cell_state_carries_the_gradient_while_the_forget_gate_is_open():
     H, T = 4, 100
 

@@ -62,6 +62,7 @@ def test_a_shared_embedding_is_one_of_the_model_its_files_and_its_watchers(tmp_p
     assert again.predict_text(["a b", "c"]) == model.predict_text(["a b", "c"])
 
 
+@pytest.mark.slow
 def test_a_shared_embedding_is_trained_by_both_sides():
     model = small("encoder-decoder", joint_vocabulary=True, share_embeddings=True)
     model.compile("sgd")

@@ -117,6 +117,7 @@ def test_the_loss_of_a_crf_is_that_of_its_sentences_and_a_mean_over_tokens():
         assert loss == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_order_parts_and_replicas_change_neither_loss_nor_updated_weights_of_a_crf():
     data = batch(small("labeler", head="crf"), "labeler")
     whole = step(small("labeler", head="crf"), data)
@@ -198,6 +199,7 @@ def test_a_network_survives_its_file(head, tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 @every_head
 def test_a_model_learns_by_heart(head):
     model = sm.SequenceLabeler.from_examples(ENTITIES, **{**SMALL, "units": 16, "head": head})
@@ -207,6 +209,7 @@ def test_a_model_learns_by_heart(head):
     assert model.score(ENTITIES)["entity_f1"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["softmax", "legal", "crf"])
 def test_an_export_answers_as_the_model_does_with_the_n_best_too_which_begin_with_the_answer(head, tmp_path):
     model = labeler(head=head, capitals=True, word_shape=True, prefixes=1, suffixes=2, lowercase=True)
@@ -241,6 +244,7 @@ def test_n_best_refuses_what_is_no_text_or_number():
             labeler().n_best(texts, n)
 
 
+@pytest.mark.slow
 def test_a_killed_training_with_a_crf_goes_on_as_if_nothing_had_been(tmp_path):
     whole, killed = run_and_kill(tmp_path, 5, "labeler", {"head": "crf"}, epochs=2)
     assert_bit_equal(contents(run(killed.path, "labeler", {"head": "crf"}, epochs=2)), contents(whole))

@@ -63,6 +63,7 @@ def assert_close(one, other, tolerance=1e-6):
     assert max(np.abs(a - b).max() for a, b in zip(one, other, strict=True)) <= tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
 def test_between_epochs_the_model_is_the_average_of_its_weights_and_training_goes_on_with_them(strategy):
     stop = keras.callbacks.LambdaCallback(
@@ -83,6 +84,7 @@ def model_of(callback):
     return callback.model
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_last_epochs_is_validated_and_training_goes_on_with_the_weights():
     ends = AverageOfEpochs(2)
     trace = Trace()
@@ -98,6 +100,7 @@ def test_the_mean_of_the_last_epochs_is_validated_and_training_goes_on_with_the_
     assert abs(model.evaluate(data, verbose=0, return_dict=True)["loss"] - history["val_loss"][2]) < 1e-6
 
 
+@pytest.mark.slow
 def test_the_model_of_the_best_epoch_holds_the_average(tmp_path):
     path = tmp_path / "model.keras"
     saved = keras.callbacks.ModelCheckpoint(path, monitor="val_loss")
@@ -112,6 +115,7 @@ def exactly_trained():
     return trace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_nearly_as_float32_with_float32_weights(policy):
     exact = exactly_trained()
@@ -217,6 +221,7 @@ def profiled(tmp_path, first, last, **options):
     return list((tmp_path / "plugins" / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("last", "options"), [(3, {}), (9, {}), (3, {"steps_per_execution": 2})])
 def test_a_profile_of_a_few_steps_is_written(tmp_path, last, options):
     [trace] = profiled(tmp_path, 2, last, **options)
@@ -260,6 +265,7 @@ def test_the_chief_keeps_the_first_of_the_best_models_and_no_other_worker_writes
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"] * chief
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["labeler", "language-model"])
 def test_a_training_says_once_why_it_is_not_on_the_fastest_engine(task, monkeypatch, capsys):
     monkeypatch.setattr(engine, "problem", lambda: "a C++ compiler. Received: none")

@@ -322,6 +322,7 @@ def test_what_has_no_thresholds_or_temperature_says_so(model):
         model.choose_thresholds(EXAMPLES, "f1")
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_chooses_thresholds_and_answers(tmp_path, capsys):
     data, run = tmp_path / "data.tsv", tmp_path / "run"
     rows = [(text, ",".join(labels)) for (text, _), labels in zip(EXAMPLES, SETS, strict=True) if labels]

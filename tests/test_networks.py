@@ -547,6 +547,7 @@ STAGES = [
 every_stage = pytest.mark.parametrize("options", STAGES, ids=str)
 
 
+@pytest.mark.slow
 @every_stage
 def test_steps_give_the_logits_of_teacher_forcing_in_every_stage(options):
     net = network("encoder-decoder", "lstm", layers=2, **options)

@@ -78,6 +78,7 @@ def test_with_dropout_of_the_states_the_gradients_are_those_of_the_cell_with_the
     assert_same(measured, evaluate(stepped, [x, *states], layer.trainable_variables), 1e-11)
 
 
+@pytest.mark.slow
 @every_unit
 def test_the_gradient_flow_is_that_of_jacobians_by_automatic_differentiation(unit):
     layer = layer_of(unit)

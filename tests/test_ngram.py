@@ -153,6 +153,7 @@ def distribution(model, histories):
     return np.exp(model.network.head(contexts).numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corpus", CORPORA)
 @every_smoothing
 def test_estimates_are_those_of_an_independent_reading(smoothing, corpus):
@@ -244,6 +245,7 @@ def model():
     return make(TEXTS, order=3)
 
 
+@pytest.mark.slow
 def test_it_is_a_text_model_that_a_run_keeps(model, tmp_path):
     assert isinstance(model, TextModel)
     model.save_run(tmp_path / "run")
@@ -254,6 +256,7 @@ def test_it_is_a_text_model_that_a_run_keeps(model, tmp_path):
     assert again.network.options == model.network.options
 
 
+@pytest.mark.slow
 def test_an_export_answers_as_the_model_does(tmp_path):
     model = make(TEXTS, order=3)  # the smoothings differ in numbers of the same tables
     served = tf.saved_model.load(str(sm.export(model, tmp_path / "ngram"))).signatures  # the gate compares all answers
@@ -276,6 +279,7 @@ def test_perplexity_counts_the_tokens_that_a_recurrent_model_counts(model):
     assert model.score(held_out)["perplexity"] == pytest.approx(math.exp(-sum(log_p) / 11), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_generation_is_greedy_or_of_a_seed():
     texts = CORPORA["many"]
     model, read = make(texts, order=3), ReadKneserNey(texts, 3)
@@ -291,6 +295,7 @@ def test_generation_is_greedy_or_of_a_seed():
     assert all(set(answer["text"].split()) <= set(words[4:]) for answer in model.generate([""] * 30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2, 5])
 def test_a_prompt_may_be_empty_unknown_or_long(order):
     model = make(TEXTS, order=order)
@@ -323,6 +328,7 @@ def test_the_next_words_are_the_most_probable_ones():
     assert len(words) == len(read.words) - 1 and (np.diff(p) <= 0).all()
 
 
+@pytest.mark.slow
 def test_chinese_is_read_character_by_character():
     model = make(["我喜欢苹果", "我喜欢书", "你喜欢我"], tokenizer="words", order=3)
     assert model.generate(["我喜"], temperature=0, max_length=1)[0]["text"] == "我喜欢"
@@ -342,6 +348,7 @@ def test_rare_words_are_unknown_ones_where_min_count_says_so():
     assert p[1] > 3 * p[0]  # two of three times
 
 
+@pytest.mark.slow
 def test_an_order_beyond_the_longest_text_is_that_of_the_longest(capsys):
     long, whole = make(TEXTS[:3], order=5), make(["a", "b a"], order=5)
     assert long.network.order == 5 and whole.network.order == 4
@@ -403,6 +410,7 @@ def training(files, *more, valid="valid.txt"):
     )
 
 
+@pytest.mark.slow
 def test_it_is_trained_evaluated_asked_and_goes_on_with_texts(files, capsys):
     assert training(files, "--set", "order=3", "smoothing=backoff") == 0
     assert "val_perplexity" in capsys.readouterr().out
@@ -456,6 +464,7 @@ def test_kneser_ney_on_penn_treebank_is_the_published_figure():
     assert NgramOptions() == model.network.options
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_its_model_is_counted_anew_and_a_damaged_one_is_said(files, capsys):
     assert training(files) == 0
     model = next(files.rglob("model.keras"))

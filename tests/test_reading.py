@@ -21,6 +21,7 @@ def a_batch():
     return tf.constant(tokens, tf.int32), tf.constant(targets, tf.int32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
 @pytest.mark.parametrize("window", [1, 5, 22])
@@ -94,6 +95,7 @@ def test_a_chain_of_next_words_is_the_probability_of_the_text():
     np.testing.assert_allclose(best["probabilities"], prompt["probabilities"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_token_at_a_time_is_greedy_generation(model):
     [whole] = model.generate(["a"], max_length=8, temperature=0)
     answer, words = model.start(tf.constant(["a"])), ["a"]
@@ -117,6 +119,7 @@ def test_prompts_of_unequal_length_are_answered_as_each_alone(model):
         assert model.generate([prompt], seed=5 + row, **options)[0]["text"] == together[row]["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tokenizer, corpus, prompt, added",
     [
@@ -136,6 +139,7 @@ def test_an_answer_begins_with_the_prompt_as_it_was_written(tokenizer, corpus, p
     assert model.generate([prompt], max_length=1, temperature=0)[0]["text"] == prompt + added
 
 
+@pytest.mark.slow
 def test_pieces_go_on_in_the_middle_of_a_word():
     texts = ["walking walked talking talked"] * 9
     model = sm.NgramLanguageModel.from_examples(texts, tokenizer="wordpiece", order=3, vocabulary_size=20)

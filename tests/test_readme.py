@@ -66,6 +66,7 @@ def in_folder_with_files(folder_with_files, monkeypatch):
     monkeypatch.chdir(folder_with_files)
 
 
+@pytest.mark.slow
 def test_the_python_example_prints_what_the_readme_says(in_folder_with_files, capsys):
     exec(compile(block("python"), "README.md", "exec"), {})
     assert capsys.readouterr().out == block("output")

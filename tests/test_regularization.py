@@ -153,6 +153,7 @@ def step(name, batch_size, accumulate=1):
     return model.get_weights()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "accumulate"), [("mirrored", 1), ("one", 3)])
 def test_penalties_of_several_replicas_and_parts_are_those_of_one(name, accumulate):
     for ours_, expected in zip(step(name, len(TEXTS), accumulate), step("one", len(TEXTS)), strict=True):
@@ -170,6 +171,7 @@ def after_a_step(options, strategy="one", **compiled):
     return before, model.get_weights(), [weight.path.startswith("projection") for weight in model.weights]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "accumulate"), [("one", 1), ("one", 3), ("mirrored", 1)])
 def test_the_norm_of_a_projection_pulls_on_it_alone(strategy, accumulate):
     sizes = {"units": 5, "embedding_units": 4}

@@ -79,6 +79,7 @@ def test_entities_are_counted_by_type():
     assert [table[name][-1] for name in ("LOC", "PER")] == [3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", EXAMPLES)
 def test_a_report_of_every_task_is_written_with_the_worst_examples_first(task, tmp_path, capsys):
     small(task).save_run(tmp_path / "run")

@@ -84,6 +84,7 @@ def killed(two_runs, tmp_path):
     return RunDirectory(shutil.copytree(two_runs[1], tmp_path / "killed"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_in_the_middle_of_an_epoch_a_training_goes_on_as_if_nothing_had_been(tmp_path, task):
     whole, killed = run_and_kill(tmp_path, BATCHES + 2, task, {}, epochs=2)
@@ -120,6 +121,7 @@ def test_a_training_broken_after_every_single_batch_comes_to_the_same_end(tmp_pa
     assert_bit_equal(contents(run(tmp_path / "broken", **options)), contents(whole))
 
 
+@pytest.mark.slow
 def test_early_stopping_counts_on_over_an_interruption(tmp_path):
     options = {"learning_rate": 0.0, "epochs": 6, "patience": 3}  # no epoch is better than the first
     whole, killed = run_and_kill(tmp_path, 2 * BATCHES + 2, **options)
@@ -128,6 +130,7 @@ def test_early_stopping_counts_on_over_an_interruption(tmp_path):
     assert run(killed.path, **options).read_metrics() == whole.read_metrics()
 
 
+@pytest.mark.slow
 def test_the_wait_for_a_smaller_learning_rate_counts_on_over_an_interruption(tmp_path):
     # No epoch is better than the first, so the rate is halved after the fourth.
     options = {"learning_rate": 1e-9, "epochs": 5, "patience": 9}
@@ -138,6 +141,7 @@ def test_the_wait_for_a_smaller_learning_rate_counts_on_over_an_interruption(tmp
     assert_bit_equal(contents(run(killed.path, **options)), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epochs", "started"), [(3, False), (4, True)])  # when the training is killed
 def test_averaging_since_a_plateau_goes_on_over_an_interruption(tmp_path, epochs, started):
     options = {"optimizer": "sgd", "learning_rate": 30.0, "epochs": 6, "patience": 9, "average_after_plateau": 1}
@@ -148,6 +152,7 @@ def test_averaging_since_a_plateau_goes_on_over_an_interruption(tmp_path, epochs
     assert_bit_equal(contents(run(killed.path, **options)), contents(whole))
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_last_epochs_goes_on_over_an_interruption(tmp_path):
     options = {"average_epochs": 3, "epochs": 4}
     whole, killed = run_and_kill(tmp_path, 2 * BATCHES + 1, **options)  # two of the three are in the checkpoint
@@ -156,6 +161,7 @@ def test_the_mean_of_the_last_epochs_goes_on_over_an_interruption(tmp_path):
     assert_bit_equal(contents(run(killed.path, **options)), contents(whole))
 
 
+@pytest.mark.slow
 def test_all_regularization_of_a_language_model_goes_on_over_an_interruption(tmp_path):
     network = {"layers": 2, "variational": True, "embedding_dropout": 0.3, "weight_dropout": 0.4}
     network |= {"input_dropout": 0.2, "activation_penalty": 2.0, "temporal_penalty": 1.0}
@@ -224,6 +230,7 @@ def test_a_checkpoint_of_another_model_is_refused_and_stays(killed):
     assert {path: path.read_bytes() for path in killed.checkpoints.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_training_with_one_sentence_and_it_goes_on_later(whole, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")

@@ -61,6 +61,7 @@ def files(directory):
 # Sentences
 
 
+@pytest.mark.slow
 def test_a_training_says_that_it_saved_where_it_goes_on_and_that_it_has_ended(data, tmp_path, monkeypatch, capsys):
     run = stopped(data, tmp_path / "run", monkeypatch)
     said = capsys.readouterr().err
@@ -74,6 +75,7 @@ def test_a_training_says_that_it_saved_where_it_goes_on_and_that_it_has_ended(da
     assert files(run.path) == before
 
 
+@pytest.mark.slow
 def test_an_early_end_says_why_and_which_epoch_was_best(data, tmp_path, capsys):
     run = train(data, tmp_path / "run", epochs=9, patience=1, learning_rate=0.0)
     score = run.read_metrics()["best"]["val_accuracy"]
@@ -95,6 +97,7 @@ def test_the_same_text_with_another_label_is_another_example():
 # The data of a run
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_moved_data_and_not_with_other_data(data, tmp_path, monkeypatch):
     run = stopped(data, tmp_path / "run", monkeypatch)
     data.write_text("".join(reversed(ROWS.splitlines(keepends=True))))
@@ -144,6 +147,7 @@ def test_without_a_whole_checkpoint_the_best_model_stays(data, tmp_path, monkeyp
 DAMAGE = {"model.keras": b"PK\x03\x04 cut", "config.toml": b"= =", "metrics.json": b"{}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_training_does_not_go_on_with_damaged_files(name, data, tmp_path, monkeypatch):
     run = stopped(data, tmp_path / "run", monkeypatch)
@@ -152,6 +156,7 @@ def test_a_training_does_not_go_on_with_damaged_files(name, data, tmp_path, monk
         train(data, run.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [None, b"", DAMAGE["model.keras"]], ids=["gone", "empty", "cut"])
 def test_a_training_that_has_ended_says_so_only_of_a_whole_model(damage, data, tmp_path, capsys):
     path = tmp_path / "run"
@@ -205,6 +210,7 @@ def _hold(directory, held, end):
         end.wait(60)
 
 
+@pytest.mark.slow
 def test_a_lock_names_the_other_process_and_ends_with_it(data, tmp_path):
     context = multiprocessing.get_context("spawn")
     held, end = context.Event(), context.Event()
@@ -264,6 +270,7 @@ def test_a_place_that_cannot_be_is_one_sentence(out, expected, data, tmp_path, c
     assert expected in said[-1] and not [line for line in said if not line.startswith("seq-models: ")]
 
 
+@pytest.mark.slow
 def test_an_output_that_is_full_is_one_sentence(data):
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "seq_models.cli", "inspect", "classifier", "--data", data]

@@ -96,6 +96,7 @@ def test_another_answer_passes_where_the_model_does_not_decide_and_nowhere_else(
         check_rows("q", [other, *alone], relative, decided=lambda row: row != 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_in_float64_has_its_answers(task):
     model = small(task, **({"beam_width": 3} if task == "encoder-decoder" else {}))

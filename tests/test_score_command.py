@@ -47,6 +47,7 @@ def test_the_more_probable_candidate_comes_first(run, tmp_path, capsys):
     assert [(row[0], row[-1]) for row in rows] == list(zip("1212", ordered, strict=True))
 
 
+@pytest.mark.slow
 def test_tokens_have_a_line_each(run, tmp_path, capsys):
     data = lines_of(tmp_path / "data.txt", "walking home", "school")
     blocks = printed(capsys, "score", run, "--data", data, "--tokens").strip().split("\n\n")
@@ -75,6 +76,7 @@ def test_only_a_language_model_scores_texts(tmp_path, capsys):
     assert "must be the run of a language model. Received: classifier" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_each_line_of_a_pipe_is_a_prompt(run, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"walking\n\nafter\n")))
     out = printed(capsys, "generate", run, "--interactive", "--json", "--count", 2, "--seed", 3, "--max-length", 4)

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 OF_THE_EXTRA = ["starlette", "uvicorn", "httptools", "grpc_health", "prometheus_client"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [OF_THE_EXTRA, ["httptools"]], ids=["all", "the parser of Uvicorn"])
 def test_without_the_extra_the_command_says_what_to_install(missing):
     program = (

@@ -136,6 +136,7 @@ def path_of(random, model):
     return f"/v1/models/{random.choice([model, model, model, 'no%ff', '%'])}{which}{verb}"
 
 
+@pytest.mark.slow
 @amounts
 def test_http_requests(server, amount):
     numbers = random.Random(7)
@@ -165,6 +166,7 @@ def test_http_requests(server, amount):
     assert seen == NO_FAULTS_OF_THE_SERVER
 
 
+@pytest.mark.slow
 @amounts
 def test_bytes_that_are_hardly_http(server, amount):
     numbers = random.Random(11)
@@ -242,6 +244,7 @@ def message_of(random):
     return content
 
 
+@pytest.mark.slow
 @amounts
 def test_grpc_requests(server, amount):
     numbers = random.Random(13)

@@ -229,6 +229,7 @@ def test_a_long_body_is_read_as_a_short_one():
                 parse_object(body)
 
 
+@pytest.mark.slow
 def test_requests_are_answered_while_a_large_one_is_read(server):
     rows = ["the library was not boring, and neither was the book"] * 500_000
     body = json.dumps({"instances": [*rows, 1], "signature_name": "label"})

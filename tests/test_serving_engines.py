@@ -44,6 +44,7 @@ def test_one_operation_is_an_lstm_over_all_steps(go_backwards, use_bias, masked)
     close(served.numpy()[real], outputs.numpy()[real])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ["simple_rnn", "lstm", "gru"])
 def test_a_model_answers_the_same_with_the_engines_of_an_export_and_is_itself_again_after_it(

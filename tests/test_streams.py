@@ -148,6 +148,7 @@ def test_what_contradicts_a_stream_is_refused(model):
         Stream(model.preprocessor, [("a b", 0.5)])
 
 
+@pytest.mark.slow
 def test_a_stream_is_trained_and_goes_on_bit_for_bit_from_the_middle_of_an_epoch():
     def trained(*positions):
         tf.keras.utils.set_random_seed(2)

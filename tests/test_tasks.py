@@ -136,6 +136,7 @@ def test_the_labelers_accuracy_is_the_share_of_right_tags():
     assert model.score(EXAMPLES["labeler"])["accuracy"] == pytest.approx(np.mean(right))
 
 
+@pytest.mark.slow
 def test_entity_f1_is_given_for_bio_tags_only_and_counts_whole_entities():
     examples = [(["Apple", "Inc", "is", "great"], ["B-ORG", "I-ORG", "O", "O"]), (["I", "eat"], ["O", "O"])] * 8
     options = {"characters": False}
@@ -199,6 +200,7 @@ def test_each_prompt_of_a_call_draws_numbers_of_its_own():
         assert answer["text"] == alone["text"]
 
 
+@pytest.mark.slow
 def test_what_is_written_holds_no_control_token_however_probable_it_is():
     for task in ("language-model", "encoder-decoder"):
         model = small(task)
@@ -334,6 +336,7 @@ def test_a_model_saved_by_an_earlier_version_is_refused_in_one_sentence(task, tm
         sm.load_run(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_a_run_directory_holds_a_model_whose_options_were_left_out(task, tmp_path):
     model = small(task, embedding_units=None)
@@ -344,6 +347,7 @@ def test_a_run_directory_holds_a_model_whose_options_were_left_out(task, tmp_pat
     assert loaded.predict_text(TEXTS) == model.predict_text(TEXTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_shows_keras_users_the_layers_inputs_and_outputs_of_its_network(task, tmp_path):
     model = small(task)
@@ -360,6 +364,7 @@ def test_a_task_shows_keras_users_the_layers_inputs_and_outputs_of_its_network(t
     np.testing.assert_allclose(loaded.serve(inputs), model(inputs), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cell", "tied"), [("simple_rnn", True), ("lstm", False), ("gru", True)])
 def test_texts_are_generated_in_mixed_precision_too(cell, tied):
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -387,6 +392,7 @@ def test_a_batch_of_no_example_is_refused():
         shared("classifier").batch([])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_given", [list, tuple, lambda row: np.array(row, object)], ids=["list", "tuple", "array"])
 def test_a_labeler_answers_to_lists_of_tokens_which_stay_whole(as_given):
     model = small("labeler", tokenizer="words")

@@ -78,6 +78,7 @@ def test_the_norm_of_an_epoch_is_the_mean_over_its_steps_and_an_evaluation_has_n
     assert "gradient_norm" not in model.evaluate(data, verbose=0, return_dict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_accumulating_changes_neither_logs_nor_updated_weights_on_one_replica_nor_on_two(task):
     data = batch(small(task), task)  # 8 rows in 3 parts, or 4 in 3 on each of two replicas
@@ -89,6 +90,7 @@ def test_accumulating_changes_neither_logs_nor_updated_weights_on_one_replica_no
         assert model.distribute_strategy.num_replicas_in_sync == 2
 
 
+@pytest.mark.slow
 def test_there_may_be_more_parts_than_rows():
     data = batch(small("labeler"), "labeler")
     assert_same(step(small("labeler"), data), step(small("labeler"), data, accumulate=len(TEXTS) + 2))
@@ -144,6 +146,7 @@ def test_a_saved_model_is_compiled_as_it_was(tmp_path):
     assert (again.clip_norm, again.clip_value, again.accumulate, again.steps_per_execution) == (None, 0.5, 2, 3)
 
 
+@pytest.mark.slow
 def test_several_steps_in_one_call_give_the_same_logs_and_weights():
     def trained(steps):
         model = small("language-model")

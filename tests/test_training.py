@@ -58,6 +58,7 @@ def pad(data, columns=3):
     return tf.nest.map_structure(wider, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_the_loss_is_the_mean_over_real_tokens(task):
     model = small(task)
@@ -69,6 +70,7 @@ def test_the_loss_is_the_mean_over_real_tokens(task):
     assert abs(loss - expected) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_neither_more_padding_nor_another_order_of_rows_changes_loss_or_updated_weights(task):
     model = small(task)
@@ -100,6 +102,7 @@ def test_a_replica_without_any_row_changes_nothing():
     assert_same(one, both)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["one", "mirrored"])
 def test_no_iterator_of_a_training_has_an_autotuner(strategy, monkeypatch):
     """Its end would wait for the tuner's next wake-up, with two replicas as long as the epoch took."""
@@ -228,6 +231,7 @@ def test_the_best_epoch_has_the_lowest_perplexity_or_the_highest_accuracy(tmp_pa
     assert found.read_metrics()["best"]["epoch"] == best
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_twice(trained, tmp_path):
     once, again, other = trained, run(tmp_path / "again"), run(tmp_path / "other", seed=8)
     assert once.read_metrics()["epochs"] == again.read_metrics()["epochs"] != other.read_metrics()["epochs"]
@@ -332,6 +336,7 @@ def test_loading_what_is_no_run_is_refused(tmp_path):
         sm.load_run(tmp_path)
 
 
+@pytest.mark.slow
 def test_save_run_writes_a_run_that_load_run_reads(tmp_path):
     model = small("labeler")
     model.sample_texts = ["a b", "我 «c»"]

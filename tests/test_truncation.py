@@ -52,6 +52,7 @@ def test_truncate_is_one_of_three_ways():
         sm.SequenceClassifier.from_examples(EXAMPLES, truncate="middle")
 
 
+@pytest.mark.slow
 def test_how_many_texts_are_cut_and_what_is_left_of_them_is_said(tmp_path, capsys):
     data, run = tmp_path / "data.tsv", str(tmp_path / "run")
     data.write_text("".join(f"{text}\t{label}\n" for text, label in EXAMPLES), "utf-8")

@@ -50,6 +50,7 @@ def test_makers_at_the_same_time_get_versions_of_their_own(tmp_path):
     assert sorted((tmp_path / "manifests" / f"{n}.json").read_text() for n in range(1, 9)) == list("01234567")
 
 
+@pytest.mark.slow
 def test_a_version_is_whole_or_not_there_however_its_maker_dies(tmp_path):
     """A hundred makers, nine of ten killed at a random moment, while somebody looks all the time."""
     moments, found, over = random.Random(0), [], threading.Event()

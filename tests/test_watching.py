@@ -78,6 +78,7 @@ def trained(request, tmp_path_factory):
     return request.param, model, history, directory
 
 
+@pytest.mark.slow
 def test_a_training_with_all_watchers_and_one_without_give_the_same_weights_bit_for_bit(trained):
     task, model, _, _ = trained
     alone = small(task, dropout=0.3)
@@ -182,6 +183,7 @@ def test_of_each_cell_it_is_known_whether_it_reads_from_the_start():
     assert [forwards[id(layer.cell)] for layer in readers] == [True, False, True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", SOME_SLOW)
 def test_the_norms_by_layer_together_are_that_of_the_gradient_of_the_loss(task):
     model = small(task)
@@ -510,6 +512,7 @@ def shown_by_tensorboard(logdir):
     return {run.run_name for run in provider.list_runs(RequestContext(), experiment_id="")}, found.session_groups
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_one_run_with_all_options_and_the_scores_of_the_kept_epoch(tmp_path):
     model, callbacks = watched(tmp_path, "classifier")
     history = fit(model, "classifier", [MetricsWithBest(tmp_path, best=2), *callbacks], epochs=3)
@@ -527,6 +530,7 @@ def test_tensorboard_shows_one_run_with_all_options_and_the_scores_of_the_kept_e
 KINDS = {"samples", "worst", "weights", "gates", "gradient_norm", "gradient_by_distance"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task, share, kinds", [("encoder-decoder", 1e-9, {*KINDS, "attention"}), ("classifier", 0.02, KINDS)]
 )
@@ -541,6 +545,7 @@ def test_everything_is_looked_at_at_the_end_of_each_epoch_however_little_time_th
     assert {tag: [step for step, _ in found[tag]] for tag in looks} == dict.fromkeys(looks, [4, 8])
 
 
+@pytest.mark.slow
 def test_without_a_share_there_are_numbers_only(tmp_path):
     model = small("classifier")
     model.compile()
@@ -548,6 +553,7 @@ def test_without_a_share_there_are_numbers_only(tmp_path):
     assert {tag.split("/")[0] for tag in events(tmp_path / "logs")} == {"epochs", "best", "_hparams_"}
 
 
+@pytest.mark.slow
 def test_the_table_of_a_training_has_every_option_and_the_score_of_its_metrics_json(tmp_path):
     options, examples = TrainingOptions(epochs=2, watch_share=0, learning_rate=0.0), EXAMPLES["classifier"]
     network = {"units": 3, "tokenizer": "whitespace"}

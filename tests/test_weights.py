@@ -30,6 +30,7 @@ def test_an_example_of_weight_2_counts_as_two_and_one_of_weight_0_as_none(task):
     assert by_weight == pytest.approx(loss_of(model, [first, first, third]), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASK_NAMES)
 def test_a_training_step_weighs_examples_as_a_validation_does(task):
     data = [weighted(example, 1 + place % 3) for place, example in enumerate(EXAMPLES[task])]
@@ -105,6 +106,7 @@ def test_weights_of_unknown_classes_or_below_0_are_refused(tmp_path, task, wante
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wanted", "answer"), [(None, "no"), ("yes=40", "yes")])
 def test_a_training_weighs_classes_by_its_option(tmp_path, wanted, answer):
     rare = [("a b", "no")] * 47 + [("a b", "yes")] * 3

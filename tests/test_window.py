@@ -144,6 +144,7 @@ def test_it_learns_what_the_words_of_its_window_say_and_no_more():
     assert wide < 1.1 and narrow > 1.9
 
 
+@pytest.mark.slow
 def test_a_segment_of_one_word_learns_from_the_words_that_are_carried():
     narrow, wide = (trained(order, "stream", batch_size=8, segment_length=1) for order in (2, 3))
     assert wide < 1.1 and narrow > 1.9
@@ -170,6 +171,7 @@ def train_on_stream(directory, **options):
     return run.read_metrics()["epochs"], sm.load_run(run.path).get_weights()
 
 
+@pytest.mark.slow
 def test_a_training_on_a_stream_that_is_killed_goes_on_bit_for_bit(tmp_path):
     plain, batches = Resume.on_train_batch_end, itertools.count(1)
 
@@ -186,6 +188,7 @@ def test_a_training_on_a_stream_that_is_killed_goes_on_bit_for_bit(tmp_path):
     assert again == scores and all(map(np.array_equal, after, weights))
 
 
+@pytest.mark.slow
 def test_two_replicas_carry_the_words_of_their_rows(tmp_path):
     (one, weights), (two, of_two) = (train_on_stream(tmp_path / way, strategy=way) for way in ("one", "mirrored"))
     for name in ("loss", "val_loss"):
@@ -202,6 +205,7 @@ def model():
     return sm.WindowLanguageModel.from_examples(TEXTS, **SMALL, direct=True)
 
 
+@pytest.mark.slow
 def test_it_is_a_text_model_that_a_run_keeps(model, tmp_path):
     assert isinstance(model, TextModel)
     model.save_run(tmp_path / "run")
@@ -211,6 +215,7 @@ def test_it_is_a_text_model_that_a_run_keeps(model, tmp_path):
     assert again.generate(["a", ""], seed=3) == model.generate(["a", ""], seed=3)
 
 
+@pytest.mark.slow
 def test_an_export_answers_as_the_model_does(model, tmp_path):
     served = tf.saved_model.load(str(sm.export(model, tmp_path / "window"))).signatures  # the gate compares all answers
     answer = served["start"](prompt=tf.constant(["a b"]))
@@ -220,6 +225,7 @@ def test_an_export_answers_as_the_model_does(model, tmp_path):
     assert answer["states"].dtype == tf.int32 and answer["states"].shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_it_is_trained_evaluated_asked_and_exported_by_commands(tmp_path, capsys):
     corpus, run, report = tmp_path / "texts.txt", tmp_path / "run", tmp_path / "report"
     corpus.write_text("".join(text + "\n" for text in TEXTS), "utf-8")

@@ -89,6 +89,7 @@ def test_the_gradient_of_a_token_stays_in_its_window():
     assert np.abs(gradient[0, :3]).min() > 0 and not gradient[0, 3:].any() and not gradient[1:].any()
 
 
+@pytest.mark.slow
 def test_a_classifier_with_windows_is_saved_explained_and_exported(tmp_path):
     model = small("classifier", window=3, pooling="mean")
     texts = ["a b c d e a b c", "b", ""]

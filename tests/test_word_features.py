@@ -108,6 +108,7 @@ def model():
     return sm.SequenceLabeler.from_examples(EXAMPLES, capitals=True, word_shape=True, prefixes=1, suffixes=2, **OPTIONS)
 
 
+@pytest.mark.slow
 def test_words_that_lower_case_makes_one_are_told_apart_and_texts_are_read_as_tokens_are(model, tmp_path):
     texts = ["Rain falls", "rain falls"]
     one, other = model.predict_text(texts)
